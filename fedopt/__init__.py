@@ -1,0 +1,47 @@
+"""fedopt: resource allocation for federated learning over mobile edge networks."""
+
+from fedopt.checks import InputError
+from fedopt.clients import Clients
+from fedopt.problem import (
+    Deadline,
+    EnergyBudget,
+    LeastEnergy,
+    PowerBudget,
+    Problem,
+    ReplicaRate,
+    ShortestRound,
+    TimePrice,
+)
+from fedopt.rounds import allocate, schedule
+from fedopt.search import solve
+from fedopt.solution import Allocation, Schedule, Solution, Status, Verdict, judge
+from fedopt.submodels import Partition, SubModel, Workload
+from solvers.lookup import MissingExtra
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Allocation",
+    "Clients",
+    "Deadline",
+    "EnergyBudget",
+    "InputError",
+    "LeastEnergy",
+    "MissingExtra",
+    "Partition",
+    "PowerBudget",
+    "Problem",
+    "ReplicaRate",
+    "Schedule",
+    "ShortestRound",
+    "Solution",
+    "Status",
+    "SubModel",
+    "TimePrice",
+    "Verdict",
+    "Workload",
+    "allocate",
+    "judge",
+    "schedule",
+    "solve",
+]

@@ -1,0 +1,193 @@
+"""The door: every number a user gives is checked here once, and an error names field, client, expected and found.
+
+A column is stored compactly: a scalar given by the user stays one number behind a read-only broadcast view of shape
+(N,), so a million clients that share a bandwidth cost eight bytes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+
+SMALLEST = 1e-250  # beyond these a product of three fields can leave the range of a double
+LARGEST = 1e250
+
+
+class InputError(ValueError):
+    """Bad input: which field, which client, what was expected and what was found.
+
+    Attributes
+    ----------
+    field : name of the offending field, such as ``Clients.channel_gain``.
+    client : index of the first offending client, or None where the field as a whole is wrong.
+    expected, found : the two halves of the message.
+    """
+
+    def __init__(self, field: str, expected: str, found: object, client: int | None = None) -> None:
+        self.field, self.client, self.expected, self.found = field, client, expected, found
+        where = field if client is None else f"{field}: client {client}"
+        super().__init__(f"{where}: expected {expected}, found {found}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """What one numeric column may hold.
+
+    ``unit`` is the SI unit of the stored values, ``default`` None where the user must give the field,
+    ``zero`` and ``infinite`` say whether 0 and +inf are legal, ``meaning`` is the sentence for people.
+    """
+
+    name: str
+    unit: str
+    meaning: str
+    default: float | None = None
+    zero: bool = False
+    infinite: bool = False
+
+    @property
+    def expected(self) -> str:
+        """The legal values, in words."""
+        unit = f" {self.unit}" if self.unit else ""
+        low = "0 or a number" if self.zero else "a number"
+        high = " or inf" if self.infinite else ""
+        return f"{low} from {SMALLEST:g} to {LARGEST:g}{high}{unit}"
+
+    def legal(self, values: FloatArray) -> NDArray[np.bool_]:
+        """Elementwise: is the value allowed?"""
+        ok: NDArray[np.bool_] = (values >= SMALLEST) & (values <= LARGEST)
+        if self.zero:
+            ok |= values == 0.0
+        if self.infinite:
+            ok |= values == np.inf
+        return ok
+
+
+def _plain(owner: str, value: Any) -> NDArray[Any]:
+    """Any array-like as a numpy array of real numbers; refuses what only looks like numbers."""
+    if value is None:
+        raise InputError(owner, "a number or an array of numbers", "None")
+    if isinstance(value, np.ma.MaskedArray):
+        if np.ma.getmaskarray(value).any():
+            first = int(np.argmax(np.ma.getmaskarray(value).ravel()))
+            raise InputError(owner, "a value for every client", "a masked entry", first)
+        value = value.data
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise InputError(owner, "a number or a flat array of numbers", f"{type(value).__name__} ({error})") from None
+    if array.dtype == object:
+        array = _objects(owner, array)
+    if array.dtype.kind not in "iuf":
+        kinds = {"b": "booleans", "c": "complex numbers", "U": "text", "S": "bytes", "M": "dates", "m": "time spans"}
+        raise InputError(owner, "real numbers", kinds.get(array.dtype.kind, f"dtype {array.dtype}"))
+    return array
+
+
+def _objects(owner: str, array: NDArray[Any]) -> NDArray[Any]:
+    """An object array is welcome only if every entry is a real number (pandas makes such columns)."""
+    for index, entry in enumerate(array.ravel()):
+        if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, (int, float, np.integer, np.floating)):
+            raise InputError(owner, "a real number", f"{type(entry).__name__} {entry!r}", index)
+    try:
+        return array.astype(np.float64)
+    except OverflowError:
+        raise InputError(owner, "numbers within the range of a double", "a larger integer") from None
+
+
+def column(owner: str, field: Field, value: Any, size: int | None) -> FloatArray:
+    """Check one field and return it as a read-only float64 array of shape (size,), or () / (N,) if size is None.
+
+    Raises InputError for a wrong type, shape, length or value.
+    """
+    name = f"{owner}.{field.name}"
+    array = _plain(name, value)
+    if array.ndim > 1:
+        raise InputError(name, "one number or a flat array, one number per client", f"an array of shape {array.shape}")
+    if array.ndim == 1 and size is not None and array.shape[0] != size:
+        raise InputError(name, f"one number or {size} numbers (one per client)", f"{array.shape[0]} numbers")
+    if array.ndim == 1 and array.shape[0] > 1 and array.strides[0] == 0:
+        array = array[:1]  # a broadcast view: one number stands for all
+        values = np.array(array, dtype=np.float64)
+        _refuse_illegal(name, field, values)
+        return broadcast(values, size if size is not None else value.shape[0])
+    values = np.array(array, dtype=np.float64, order="C", copy=True)
+    values += 0.0  # -0.0 becomes 0.0
+    _refuse_illegal(name, field, values)
+    if values.ndim == 0 and size is not None:
+        return broadcast(values.reshape(1), size)
+    values.flags.writeable = False
+    return values
+
+
+def _refuse_illegal(name: str, field: Field, values: FloatArray) -> None:
+    """Two sweeps (least and greatest) settle the ordinary case; only an error looks closer."""
+    if values.size == 0:
+        return
+    least, greatest = values.min(), values.max()  # NaN spreads through both
+    if least >= SMALLEST and greatest <= LARGEST:
+        return
+    ok = np.atleast_1d(field.legal(values))
+    if not ok.all():
+        first = int(np.argmin(ok))
+        bad = int(ok.size - ok.sum())
+        more = f" (and {bad - 1} more like it)" if bad > 1 else ""
+        found = f"{float(np.atleast_1d(values)[first])!r}{more}"
+        raise InputError(name, field.expected, found, first if values.ndim else None)
+
+
+def broadcast(values: FloatArray, size: int) -> FloatArray:
+    """A read-only view of shape (size,) of the single number in ``values`` (1,)."""
+    view: FloatArray = np.broadcast_to(values, (size,))
+    return view
+
+
+def compact(values: FloatArray) -> FloatArray:
+    """Undo broadcast: shape (1,) where one number stands for all, else the array itself."""
+    if values.size > 1 and values.strides[0] == 0:
+        return values[:1]
+    return values
+
+
+def number(name: str, value: Any, *, zero: bool = False, infinite: bool = False, unit: str = "") -> float:
+    """Check one scalar; returns a float. Raises InputError."""
+    array = _plain(name, value)
+    if array.ndim != 0 and array.shape != (1,):
+        raise InputError(name, "one number", f"an array of shape {array.shape}")
+    field = Field(name=name, unit=unit, meaning="", zero=zero, infinite=infinite)
+    result = float(array.reshape(()))
+    if not field.legal(np.float64(result).reshape(1))[0]:
+        raise InputError(name, field.expected, repr(result))
+    return result + 0.0
+
+
+def whole(name: str, value: Any, *, least: int = 0) -> int:
+    """Check one whole number of at least ``least``. Raises InputError."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
+        raise InputError(name, f"a whole number of at least {least}", f"{type(value).__name__} {value!r}")
+    if value < least:
+        raise InputError(name, f"a whole number of at least {least}", repr(int(value)))
+    return int(value)
+
+
+def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
+    """Check that a name is one of ``options``. Raises InputError."""
+    if not isinstance(value, str) or value not in options:
+        raise InputError(name, "one of " + ", ".join(options), repr(value))
+    return value
+
+
+def kind(name: str, value: Any, types: type | tuple[type, ...], expected: str) -> None:
+    """Check that an argument is an instance of ``types``. Raises InputError."""
+    if not isinstance(value, types):
+        refuse(name, expected, value)
+
+
+def refuse(name: str, expected: str, value: Any) -> NoReturn:
+    """Raise the InputError for an argument of the wrong type, showing type and value shortly."""
+    text = repr(value)
+    raise InputError(name, expected, f"{type(value).__name__} {text[:80]}")

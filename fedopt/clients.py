@@ -1,0 +1,212 @@
+"""Clients: the device table. One array per field, SI units, checked once, read-only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from os import PathLike
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedopt.checks import Field, FloatArray, InputError, broadcast, column, refuse
+
+if TYPE_CHECKING:
+    import pandas
+
+    from fedopt.submodels import SubModel, Workload
+
+FIELDS: tuple[Field, ...] = (
+    Field(name="frequency_min", unit="Hz", meaning="least CPU frequency", zero=True),
+    Field(name="frequency_max", unit="Hz", meaning="greatest CPU frequency"),
+    Field(name="capacitance", unit="J s^2", meaning="effective switched capacitance k: dynamic power is k f^3", default=1e-28),
+    Field(name="flops_per_cycle", unit="FLOP/cycle", meaning="throughput of the CPU", default=1.0),
+    Field(name="static_power", unit="W", meaning="drawn while computing, whatever the frequency", default=0.0, zero=True),
+    Field(name="samples", unit="", meaning="local training samples", zero=True),
+    Field(name="local_epochs", unit="", meaning="passes over the local data in a round", default=1.0),
+    Field(name="channel_gain", unit="", meaning="power gain: path loss x shadowing x fading", zero=True),
+    Field(name="bandwidth", unit="Hz", meaning="of this client's uplink channel"),
+    Field(name="noise_density", unit="W/Hz", meaning="of the receiver's noise; -174 dBm/Hz", default=3.981e-21),
+    Field(name="power_max", unit="W", meaning="greatest transmit power", default=0.2, infinite=True),
+    Field(name="power_min", unit="W", meaning="least transmit power", default=0.0, zero=True),
+    Field(name="circuit_power", unit="W", meaning="drawn by the radio while sending", default=0.0, zero=True),
+    Field(name="download_rate", unit="bit/s", meaning="downlink of the sub-model", default=np.inf, infinite=True),
+    Field(name="receive_power", unit="W", meaning="drawn by the radio while receiving", default=0.0, zero=True),
+    Field(name="overhead", unit="s", meaning="any fixed delay in a client's round", default=0.0, zero=True),
+)
+FIELD = {field.name: field for field in FIELDS}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Clients:
+    """The devices of a fleet: one array of shape (N,) per field, in SI units.
+
+    Every field takes one number (for all clients) or N numbers; at least one must have N numbers, or give ``name``.
+    The arrays are float64, read-only copies. Symbols are those of the model: dynamic power is kappa f^3.
+
+    Parameters
+    ----------
+    frequency_min, frequency_max : [Hz] CPU frequency range.
+    capacitance : [J s^2] effective switched capacitance kappa, default 1e-28.
+    flops_per_cycle : [FLOP/cycle] throughput of the CPU, default 1.
+    static_power : [W] drawn while computing, whatever the frequency, default 0.
+    samples : local training samples.
+    local_epochs : passes over the local data in a round, default 1.
+    channel_gain : power gain of the uplink, path loss x shadowing x fading; 0 is a client out of reach.
+    bandwidth : [Hz] of this client's uplink channel.
+    noise_density : [W/Hz] default 3.981e-21, which is -174 dBm/Hz.
+    power_max, power_min : [W] transmit power range, default 0.2 and 0; power_max may be inf.
+    circuit_power : [W] drawn by the radio while sending, default 0.
+    download_rate : [bit/s] downlink of the sub-model, default inf.
+    receive_power : [W] drawn while receiving, default 0.
+    overhead : [s] any fixed delay in a client's round, default 0.
+    name : N texts for people, default "0", "1", ...
+
+    Raises
+    ------
+    InputError naming the field, the client, what was expected and what was found.
+    """
+
+    frequency_min: FloatArray
+    frequency_max: FloatArray
+    samples: FloatArray
+    channel_gain: FloatArray
+    bandwidth: FloatArray
+    capacitance: FloatArray = dataclasses.field(default=FIELD["capacitance"].default)  # type: ignore[assignment]
+    flops_per_cycle: FloatArray = dataclasses.field(default=FIELD["flops_per_cycle"].default)  # type: ignore[assignment]
+    static_power: FloatArray = dataclasses.field(default=FIELD["static_power"].default)  # type: ignore[assignment]
+    local_epochs: FloatArray = dataclasses.field(default=FIELD["local_epochs"].default)  # type: ignore[assignment]
+    noise_density: FloatArray = dataclasses.field(default=FIELD["noise_density"].default)  # type: ignore[assignment]
+    power_max: FloatArray = dataclasses.field(default=FIELD["power_max"].default)  # type: ignore[assignment]
+    power_min: FloatArray = dataclasses.field(default=FIELD["power_min"].default)  # type: ignore[assignment]
+    circuit_power: FloatArray = dataclasses.field(default=FIELD["circuit_power"].default)  # type: ignore[assignment]
+    download_rate: FloatArray = dataclasses.field(default=FIELD["download_rate"].default)  # type: ignore[assignment]
+    receive_power: FloatArray = dataclasses.field(default=FIELD["receive_power"].default)  # type: ignore[assignment]
+    overhead: FloatArray = dataclasses.field(default=FIELD["overhead"].default)  # type: ignore[assignment]
+    name: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        checked = {field.name: column("Clients", field, getattr(self, field.name), None) for field in FIELDS}
+        size = self._size(checked)
+        for field, values in checked.items():
+            object.__setattr__(self, field, values if values.ndim else broadcast(values.reshape(1), size))
+        if self.name is not None:
+            object.__setattr__(self, "name", _names(self.name, size))
+        self._ordered("frequency_min", "frequency_max")
+        self._ordered("power_min", "power_max")
+
+    def _size(self, checked: dict[str, FloatArray]) -> int:
+        """The one length all columns agree on."""
+        sizes = {field: values.shape[0] for field, values in checked.items() if values.ndim}
+        if self.name is not None and not isinstance(self.name, str) and isinstance(self.name, Sequence | np.ndarray):
+            sizes["name"] = len(self.name)
+        if not sizes:
+            return 1  # all scalars: a fleet of one
+        longest = max(sizes, key=lambda field: sizes[field])
+        for field, size in sizes.items():
+            if size != sizes[longest]:
+                expected = f"one number or {sizes[longest]} numbers (as many as {longest})"
+                raise InputError(f"Clients.{field}", expected, f"{size} numbers")
+        if sizes[longest] == 0:
+            raise InputError(f"Clients.{longest}", "at least one client", "an empty array")
+        return sizes[longest]
+
+    def _ordered(self, low: str, high: str) -> None:
+        least, greatest = getattr(self, low), getattr(self, high)
+        wrong = np.broadcast_to(least > greatest, (len(self),))
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            expected = f"at most {high} = {greatest[first]:g} {FIELD[high].unit}"
+            raise InputError(f"Clients.{low}", expected, f"{least[first]:g}", first)
+
+    def __len__(self) -> int:
+        return int(self.frequency_max.shape[0])
+
+    def __repr__(self) -> str:
+        return f"Clients({len(self)} clients; {', '.join(f'{f.name}={_span(getattr(self, f.name))}' for f in FIELDS)})"
+
+    def label(self, client: int) -> str:
+        """What to call a client in a sentence: its index, and its name where it has one."""
+        return f"{client}" if self.name is None else f"{client} ({self.name[client]})"
+
+    def take(self, index: Any) -> Clients:
+        """The clients at ``index`` (integers, a slice or a mask), in that order."""
+        rows = np.atleast_1d(np.arange(len(self))[index])
+        names = None if self.name is None else tuple(self.name[row] for row in rows)
+        return Clients(**{field.name: getattr(self, field.name)[rows] for field in FIELDS}, name=names)
+
+    def replace(self, **changes: Any) -> Clients:
+        """A copy with some fields changed, checked like a new one: ``clients.replace(channel_gain=faded)``."""
+        known = {field.name: getattr(self, field.name) for field in FIELDS}
+        unknown = [field for field in changes if field not in known and field != "name"]
+        if unknown:
+            raise InputError(f"Clients.{unknown[0]}", "a field of Clients: " + ", ".join(known), "an unknown field")
+        return Clients(**{**known, "name": self.name, **changes})
+
+    def workload(self, submodels: Sequence[SubModel], assignment: Any) -> Workload:
+        """What each client has to do: W = E D w / c cycles, upload and download bits.
+
+        Parameters
+        ----------
+        submodels : the K types.
+        assignment : (N,) whole numbers, the type index of each client; or one number for all.
+
+        Returns
+        -------
+        Workload of shape (N,). Formula: section 2 of the model, W = E D w / c.
+        """
+        from fedopt.submodels import make_workload
+
+        return make_workload(self, submodels, assignment)
+
+    @classmethod
+    def from_csv(cls, path: str | PathLike[str]) -> Clients:
+        """Read a device table; columns are the field names, with a unit such as ``frequency_max[GHz]`` if not SI.
+
+        Raises InputError naming file, line and column; OSError where the file cannot be read.
+        """
+        from fedopt.tables import read_clients
+
+        return read_clients(path)
+
+    def to_csv(self, path: str | PathLike[str]) -> None:
+        """Write the table in SI units, every digit kept; a column that is one number for all is written in full."""
+        from fedopt.tables import write_clients
+
+        write_clients(self, path)
+
+    @classmethod
+    def from_frame(cls, frame: pandas.DataFrame) -> Clients:
+        """Read a pandas frame with the columns of the CSV file. Raises InputError naming the column and the row."""
+        from fedopt.tables import clients_from_frame
+
+        return clients_from_frame(frame)
+
+    def to_frame(self) -> pandas.DataFrame:
+        """A pandas frame, one row per client, SI units; needs pandas."""
+        from fedopt.tables import clients_to_frame
+
+        return clients_to_frame(self)
+
+
+def _names(value: Any, size: int) -> tuple[str, ...]:
+    """Check the clients' names: short printable text that no spreadsheet takes for a formula."""
+    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
+        refuse("Clients.name", f"{size} texts", value)
+    names = tuple(value)
+    if len(names) != size:
+        raise InputError("Clients.name", f"{size} texts", f"{len(names)}")
+    for client, text in enumerate(names):
+        if not isinstance(text, str):
+            raise InputError("Clients.name", "text", f"{type(text).__name__} {text!r}"[:80], client)
+        if not text.isprintable() or len(text) > 200 or text[:1] in tuple("=+-@"):
+            expected = "at most 200 printable characters, the first none of = + - @"
+            raise InputError("Clients.name", expected, repr(text[:80]), client)
+    return tuple(str(text) for text in names)
+
+
+def _span(values: NDArray[np.float64]) -> str:
+    least, greatest = values.min(), values.max()
+    return f"{least:.4g}" if least == greatest else f"{least:.4g}..{greatest:.4g}"

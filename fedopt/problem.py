@@ -1,0 +1,167 @@
+"""Problem: clients, sub-model types, budget and utility. Checked here; nobody checks again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fedopt.checks import InputError, choice, kind, number, refuse
+from fedopt.clients import Clients
+from fedopt.submodels import IntArray, Partition, SubModel, all_partitions, given_partitions
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyBudget:
+    """The round may spend at most ``joules`` [J]: the least duration T with E(T) <= joules."""
+
+    joules: float
+
+    def __post_init__(self) -> None:
+        value = number("EnergyBudget.joules", self.joules, zero=True, infinite=True, unit="J")
+        object.__setattr__(self, "joules", value)
+
+
+@dataclass(frozen=True, slots=True)
+class PowerBudget:
+    """The fleet may draw at most ``watts`` [W] on average: the least duration T with E(T) <= watts * T."""
+
+    watts: float
+
+    def __post_init__(self) -> None:
+        value = number("PowerBudget.watts", self.watts, zero=True, infinite=True, unit="W")
+        object.__setattr__(self, "watts", value)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """The round lasts ``seconds`` [s]: the least energy for that duration."""
+
+    seconds: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "seconds", number("Deadline.seconds", self.seconds, zero=True, unit="s"))
+
+
+@dataclass(frozen=True, slots=True)
+class TimePrice:
+    """A second costs ``watts`` [W]: the duration that minimises E(T) + watts * T."""
+
+    watts: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "watts", number("TimePrice.watts", self.watts, unit="W"))
+
+
+Budget = EnergyBudget | PowerBudget | Deadline | TimePrice
+UtilityFunction = Callable[[Partition, float, float], float]
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaRate:
+    """Utility U = R^beta / T: replicas of the global model trained per second for beta = 1 (the default utility)."""
+
+    beta: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "beta", number("ReplicaRate.beta", self.beta, zero=True))
+
+    def __call__(self, partition: Partition, duration: float, energy: float) -> float:
+        return float(partition.replicas**self.beta / duration) if duration > 0.0 else float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class ShortestRound:
+    """Utility U = -T [s]: the shortest round wins."""
+
+    def __call__(self, partition: Partition, duration: float, energy: float) -> float:
+        return -duration
+
+
+@dataclass(frozen=True, slots=True)
+class LeastEnergy:
+    """Utility U = -E [J]: the round of least energy wins."""
+
+    def __call__(self, partition: Partition, duration: float, energy: float) -> float:
+        return -energy
+
+
+UTILITIES: dict[str, UtilityFunction] = {
+    "replica_rate": ReplicaRate(),
+    "shortest_round": ShortestRound(),
+    "least_energy": LeastEnergy(),
+}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Problem:
+    """One round's decision problem.
+
+    Parameters
+    ----------
+    clients : Clients, N of them.
+    submodels : the K types, at most 64.
+    budget : EnergyBudget, PowerBudget, Deadline or TimePrice.
+    partitions : None searches every partition of whole replicas; a list of K-tuples of counts restricts the search.
+    utility : None is ReplicaRate(), replicas per second; or "replica_rate", "shortest_round", "least_energy";
+        or any callable (partition, duration [s], energy [J]) -> float, greater is better.
+
+    Raises InputError naming what was expected and found.
+    """
+
+    clients: Clients
+    submodels: tuple[SubModel, ...]
+    budget: Budget
+    partitions: IntArray | None
+    utility: UtilityFunction
+
+    def __init__(
+        self,
+        clients: Clients,
+        submodels: Sequence[SubModel],
+        *,
+        budget: Budget,
+        partitions: Sequence[Sequence[int]] | None = None,
+        utility: str | UtilityFunction | None = None,
+    ) -> None:
+        kind("Problem.clients", clients, Clients, "a Clients table")
+        kind("Problem.submodels", submodels, (tuple, list), "a tuple of SubModel")
+        types = tuple(submodels)
+        for types_k in types:
+            kind("Problem.submodels", types_k, SubModel, "SubModel entries")
+        if not 1 <= len(types) <= 64:
+            raise InputError("Problem.submodels", "1 to 64 types", f"{len(types)}")
+        names = [s.name for s in types]
+        if len(set(names)) < len(names):
+            raise InputError("Problem.submodels", "types with different names", ", ".join(names))
+        if all(s.is_idle for s in types):
+            raise InputError("Problem.submodels", "at least one type with work to do", "only idle places")
+        check_budget("Problem.budget", budget)
+        object.__setattr__(self, "clients", clients)
+        object.__setattr__(self, "submodels", types)
+        object.__setattr__(self, "budget", budget)
+        given = None if partitions is None else given_partitions(len(clients), types, partitions)
+        object.__setattr__(self, "partitions", given)
+        object.__setattr__(self, "utility", _utility(utility))
+
+    def candidates(self) -> IntArray:
+        """The partitions to search, shape (P, K)."""
+        if self.partitions is not None:
+            return self.partitions
+        return all_partitions(len(self.clients), self.submodels)
+
+
+def check_budget(name: str, budget: Any) -> None:
+    """Raise InputError unless ``budget`` is one of the four budgets."""
+    kind(name, budget, Budget.__args__, "an EnergyBudget, PowerBudget, Deadline or TimePrice")  # type: ignore[attr-defined]
+
+
+def _utility(utility: Any) -> UtilityFunction:
+    if utility is None:
+        return ReplicaRate()
+    if isinstance(utility, str):
+        return UTILITIES[choice("Problem.utility", utility, tuple(UTILITIES))]
+    if not callable(utility):
+        refuse("Problem.utility", "None, a name or a callable (partition, duration, energy)", utility)
+    result: UtilityFunction = utility
+    return result

@@ -1,0 +1,251 @@
+"""Levels 3 and 2 for a given workload: allocate() at a duration, schedule() for a budget."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+
+from fedopt.checks import FloatArray, InputError, choice, compact, kind, number
+from fedopt.clients import Clients
+from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, TimePrice, check_budget
+from fedopt.solution import Allocation, Schedule, Status, judge
+from fedopt.submodels import Workload
+from solvers import allocation as level3
+from solvers import duration as level2
+from solvers.limits import limits
+from solvers.rows import LN2, Goal, Limits, Point, Rows, Stop, Timing
+
+
+def allocate(clients: Clients, work: Workload, *, duration: float, allocation: str = "kernel") -> Allocation:
+    """Level 3: each client's CPU frequency and upload rate of least energy for a round of ``duration`` seconds.
+
+    Parameters
+    ----------
+    clients : Clients, N of them.
+    work : Workload of shape (N,), or one number per field for all.
+    duration : [s] T.
+    allocation : "kernel" (compiled, default), "reference" (numpy, slow and plain), "scipy", "cvxpy".
+
+    Returns
+    -------
+    Allocation; clients that cannot meet the duration have ``feasible`` False, energy +inf and everything else NaN.
+
+    Raises
+    ------
+    InputError for bad arguments; MissingExtra where the method's package is not installed.
+    Source: section 4 of the model; Yu & Li (IEEE Network 35(1), 2021), third level.
+    """
+    kind("clients", clients, Clients, "a Clients table")
+    kind("work", work, Workload, "a Workload")
+    duration = number("duration", duration, zero=True, unit="s")
+    method = level3.METHODS.get(choice("allocation", allocation, level3.METHODS.names))
+    rows = rows_of(clients, work)
+    return allocation_of(rows, method(rows, duration))
+
+
+def schedule(
+    clients: Clients, work: Workload, budget: Budget, *, timing: str = "newton", allocation: str = "kernel"
+) -> Schedule:
+    """Levels 2 and 3: the duration of the round and what every client does in it.
+
+    Parameters
+    ----------
+    clients : Clients, N of them.
+    work : Workload of shape (N,), or one number per field for all.
+    budget : EnergyBudget [J] or PowerBudget [W] (least duration within it), Deadline [s] (least energy),
+        TimePrice [W] (least energy + price x duration).
+    timing : "newton" (certified, default), "bisection" (as the paper has it), "cvxpy" (one joint convex program,
+        which decides level 3 too).
+    allocation : method of level 3, see allocate().
+
+    Returns
+    -------
+    Schedule. An infeasible problem is an answer: status INFEASIBLE, duration and energy NaN, a reason that names
+    clients and amounts.
+
+    Raises
+    ------
+    InputError for bad arguments; MissingExtra where a method's package is not installed.
+    Source: section 5 of the model; Yu & Li (IEEE Network 35(1), 2021), second level.
+    """
+    kind("clients", clients, Clients, "a Clients table")
+    kind("work", work, Workload, "a Workload")
+    check_budget("budget", budget)
+    find_duration = level2.METHODS.get(choice("timing", timing, level2.METHODS.names))
+    price_rows = level3.METHODS.get(choice("allocation", allocation, level3.METHODS.names))
+    work = work.sized(len(clients))
+    started = time.perf_counter()
+    rows = rows_of(clients, work)
+    result = find_duration(rows, *goal_of(budget), price_rows)
+    seconds = time.perf_counter() - started
+    return schedule_of(clients, work, budget, rows, result, seconds)
+
+
+def rows_of(clients: Clients, work: Workload) -> Rows:
+    """The solver's view of clients and workload; a column that is one number for all stays one number."""
+    work = work.sized(len(clients))
+    c = {name: compact(getattr(clients, name)) for name in clients.__slots__ if name != "name"}
+    cycles, upload, download = compact(work.cycles), compact(work.upload_bits), compact(work.download_bits)  # type: ignore[arg-type]
+    idle = np.zeros(1, dtype=np.bool_)
+    if cycles.min() == 0.0 and upload.min() == 0.0:
+        idle = (cycles == 0.0) & (upload == 0.0) & (download == 0.0)
+    with np.errstate(all="ignore"):
+        snr = c["channel_gain"] / (c["noise_density"] * c["bandwidth"])
+        receiving = download / c["download_rate"]  # [s]
+        fixed_time = c["overhead"] + receiving
+        fixed_energy = c["receive_power"] * receiving
+    if idle.any():
+        fixed_time, fixed_energy = np.where(idle, 0.0, fixed_time), np.where(idle, 0.0, fixed_energy)
+    _refuse_overflow("channel_gain", "gain / (noise density x bandwidth)", snr, c["channel_gain"] > 0.0)
+    _refuse_overflow("download_rate", "download time", fixed_time, None)
+    rows = Rows(
+        work=cycles,
+        frequency_min=c["frequency_min"],
+        frequency_max=c["frequency_max"],
+        capacitance=c["capacitance"],
+        static_power=c["static_power"],
+        bits=upload,
+        bandwidth=c["bandwidth"],
+        snr=snr,
+        power_min=c["power_min"],
+        power_max=c["power_max"],
+        circuit_power=c["circuit_power"],
+        fixed_time=fixed_time,
+        fixed_energy=fixed_energy,
+        idle=idle,
+    )
+    return rows if len(rows) == len(clients) else rows.widen(len(clients))
+
+
+def _refuse_overflow(field: str, what: str, values: FloatArray, positive: Any) -> None:
+    """A derived quantity that left the range of a double is bad input, not a number."""
+    greatest = values.max()
+    if math.isfinite(greatest) and (positive is None or values.min() > 1e-300):
+        return
+    bad = ~np.isfinite(values)
+    if positive is not None:
+        bad |= positive & (values < 1e-300)
+    if bad.any():
+        client = int(np.argmax(bad))
+        raise InputError(f"Clients.{field}", f"a {what} within the range of a double", f"{values[client]:g}", client)
+
+
+def goal_of(budget: Budget) -> tuple[Goal, float]:
+    """The solver's name for a budget, and its number."""
+    match budget:
+        case EnergyBudget(joules):
+            return Goal.ENERGY, joules
+        case PowerBudget(watts):
+            return Goal.POWER, watts
+        case Deadline(seconds):
+            return Goal.DEADLINE, seconds
+        case TimePrice(watts):
+            return Goal.PRICE, watts
+
+
+def allocation_of(rows: Rows, point: Point) -> Allocation:
+    """People's names for the solver's point: x [nat] becomes rate r = B x / ln 2 and power p = (e^x - 1)/gamma."""
+    with np.errstate(all="ignore"):
+        power = np.expm1(point.efficiency)
+        power /= rows.snr
+        unreachable = rows.snr <= 0.0
+        if unreachable.any():
+            power = np.where(unreachable & (point.efficiency == 0.0), 0.0, power)
+        return Allocation(
+            frequency=point.frequency,
+            rate=point.efficiency * (rows.bandwidth / LN2),
+            power=power,
+            compute_time=point.compute_time,
+            upload_time=point.upload_time,
+            energy=point.energy,
+            price=point.price,
+            feasible=point.feasible,
+        )
+
+
+def schedule_of(
+    clients: Clients, work: Workload, budget: Budget, rows: Rows, timing: Timing, seconds: float
+) -> Schedule:
+    """A level-2 answer in people's words, judged."""
+    stats = {"passes": float(timing.passes), "seconds": seconds}
+    if timing.point is None:
+        return _infeasible(clients, rows, budget, timing, stats)
+    allocation = allocation_of(rows, timing.point)
+    verdict = judge(clients, work, timing.duration, allocation.frequency, allocation.rate, budget)
+    status = {Stop.OPTIMAL: Status.OPTIMAL, Stop.SLACK: Status.SLACK}.get(timing.stop, Status.LIMIT)
+    reason = status.sentence
+    if status.solved and not verdict.feasible:
+        status, reason = Status.INACCURATE, f"{Status.INACCURATE.sentence} {'; '.join(verdict.violations)}."
+    return Schedule(
+        status=status,
+        reason=reason,
+        duration=timing.duration,
+        energy=verdict.energy,
+        allocation=allocation,
+        verdict=verdict,
+        bracket=(timing.lower, timing.upper),
+        stats=stats,
+    )
+
+
+def _infeasible(clients: Clients, rows: Rows, budget: Budget, timing: Timing, stats: dict[str, float]) -> Schedule:
+    """Say which clients stand in the way, what each needs, and by how much the budget misses."""
+    status = Status.LIMIT
+    reason, who, shortfall = f"{Status.LIMIT.sentence} No answer is in hand.", (), math.nan
+    if timing.stop is not Stop.LIMIT:
+        status = Status.INFEASIBLE
+        reason, who, shortfall = why_infeasible(clients, limits(rows), budget, timing.stop)
+    return Schedule(
+        status=status,
+        reason=reason,
+        duration=math.nan,
+        energy=math.nan,
+        allocation=None,
+        verdict=None,
+        clients=who,
+        shortfall=shortfall,
+        stats=stats,
+    )
+
+
+_NAMED = 5  # clients named in a reason; all of them are in Schedule.clients
+
+
+def why_infeasible(
+    clients: Clients, least: Limits, budget: Budget, stop: Stop
+) -> tuple[str, tuple[int, ...], float]:
+    """The sentence, the clients it is about (worst first) and by how much the budget misses."""
+    if stop is Stop.UNREACHABLE:
+        who = np.flatnonzero(~np.isfinite(least.least_time))
+        names = _list(clients, who, lambda n: f"gain {clients.channel_gain[n]:g}, power_max {clients.power_max[n]:g} W")
+        return f"Infeasible: no duration suffices for client {names}: the upload rate is 0.", _tuple(who), math.inf
+    if isinstance(budget, Deadline):
+        who = np.flatnonzero(least.least_time > budget.seconds)
+        who = who[np.argsort(-least.least_time[who], kind="stable")]
+        missing = least.t_min - budget.seconds
+        names = _list(clients, who, lambda n: f"needs {least.least_time[n]:.6g} s")
+        text = f"Infeasible: the deadline of {budget.seconds:.6g} s is {missing:.6g} s too short for client {names}."
+        return text, _tuple(who), missing
+    amount = budget.joules if isinstance(budget, EnergyBudget) else 0.0
+    missing = least.e_inf - amount
+    who = np.argsort(-least.least_energy, kind="stable")
+    who = who[least.least_energy[who] > 0.0]
+    names = _list(clients, who, lambda n: f"needs {least.least_energy[n]:.6g} J")
+    if isinstance(budget, PowerBudget):
+        return f"Infeasible: a power budget of 0 W lets no client work: client {names}.", _tuple(who), least.e_inf
+    how = f"misses the least possible energy of {least.e_inf:.6g} J by {missing:.6g} J"
+    if missing <= 0.0:
+        how = f"is the least possible energy, {least.e_inf:.6g} J, which only an endless round reaches"
+    return f"Infeasible: the energy budget of {amount:.6g} J {how}; at its least, client {names}.", _tuple(who), missing
+
+
+def _list(clients: Clients, who: Any, say: Any) -> str:
+    named = ", ".join(f"{clients.label(int(n))} {say(n)}" for n in who[:_NAMED])
+    return named + (f" and {len(who) - _NAMED} more" if len(who) > _NAMED else "")
+
+
+def _tuple(who: Any) -> tuple[int, ...]:
+    return tuple(int(n) for n in who)

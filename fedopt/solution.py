@@ -1,0 +1,291 @@
+"""Answers: Allocation, Schedule, Solution, their Status, and judge(), the only evaluator of any answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedopt.checks import FloatArray
+from fedopt.submodels import IntArray, Partition, Workload
+
+if TYPE_CHECKING:
+    from fedopt.clients import Clients
+    from fedopt.problem import Budget, Problem
+
+_BLOCK = 8192
+TOLERANCE = 1e-9  # relative, of every constraint
+
+
+class Status(IntEnum):
+    """Why a solve stopped. What is in hand then is another matter: see ``verdict``."""
+
+    OPTIMAL = 1
+    SLACK = 2
+    INFEASIBLE = 3
+    LIMIT = 4
+    INACCURATE = 5
+
+    @property
+    def sentence(self) -> str:
+        """One sentence for people."""
+        return _SENTENCES[self]
+
+    @property
+    def solved(self) -> bool:
+        """True for OPTIMAL and SLACK: the answer is proved and passed the judge."""
+        return self in (Status.OPTIMAL, Status.SLACK)
+
+
+_SENTENCES = {
+    Status.OPTIMAL: "Solved: the duration is the best the budget allows.",
+    Status.SLACK: "Solved: the shortest possible round is within the budget, which is not used up.",
+    Status.INFEASIBLE: "Infeasible: no round meets the budget; see the reason.",
+    Status.LIMIT: "Stopped at a limit: the best answer so far is in hand, not proved to be the best.",
+    Status.INACCURATE: "The method's answer does not pass the judge; see the verdict.",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Allocation:
+    """Level 3: what every client does; read-only arrays of shape (N,).
+
+    Attributes
+    ----------
+    frequency : [Hz] CPU frequency f; 0 for an idle client.
+    rate : [bit/s] upload rate r = B x / ln 2; 0 for an idle client.
+    power : [W] transmit power p = (e^x - 1) / gamma.
+    compute_time, upload_time : [s] t = W / f and tau = s / r.
+    energy : [J] of the client's round, download included.
+    price : [W] lambda, what one more second would save this client (the least one where a range fits).
+    feasible : False where the client cannot meet the duration; then energy is +inf and everything else NaN.
+    """
+
+    frequency: FloatArray
+    rate: FloatArray
+    power: FloatArray
+    compute_time: FloatArray
+    upload_time: FloatArray
+    energy: FloatArray
+    price: FloatArray
+    feasible: NDArray[np.bool_]
+
+    def __post_init__(self) -> None:
+        for name in self.__slots__:
+            getattr(self, name).flags.writeable = False
+
+    def __len__(self) -> int:
+        return int(self.energy.shape[0])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What the judge found: recomputed from instance and decision alone.
+
+    ``energy`` [J] and ``duration`` [s] of the decision, ``violation`` the greatest relative violation of any
+    constraint (0 where all hold), ``violations`` a sentence for each kind violated beyond the tolerance.
+    """
+
+    energy: float
+    duration: float
+    violation: float
+    violations: tuple[str, ...]
+
+    @property
+    def feasible(self) -> bool:
+        """True where every constraint holds to the tolerance."""
+        return not self.violations
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Schedule:
+    """Levels 2 and 3: the duration of the round and what every client does in it.
+
+    Attributes
+    ----------
+    status : why the solve stopped.
+    reason : one sentence; for an infeasible schedule it names clients and amounts.
+    duration : [s] T, NaN where infeasible.
+    energy : [J] E(T) as the judge recomputed it, NaN where infeasible.
+    allocation : the clients' share, None where infeasible.
+    verdict : the judge's, None where infeasible.
+    bracket : [s] certified lower and upper bound of the best duration, where the method proves them; else NaN.
+    clients : indices of the clients the reason names.
+    shortfall : by how much the budget misses, in its own unit; 0 where it does not.
+    stats : passes over the clients and seconds, per level.
+    """
+
+    status: Status
+    reason: str
+    duration: float
+    energy: float
+    allocation: Allocation | None
+    verdict: Verdict | None
+    bracket: tuple[float, float] = (float("nan"), float("nan"))
+    clients: tuple[int, ...] = ()
+    shortfall: float = 0.0
+    stats: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Solution:
+    """All three levels: who trains what, for how long, at which frequency and rate.
+
+    Attributes: those of Schedule, and
+
+    partition : the K counts, with ``partition.replicas``; None where infeasible.
+    assignment : (N,) type index of each client; None where infeasible.
+    utility : of (partition, duration, energy), NaN where infeasible.
+    bound : proved upper limit of the utility, NaN where the method proves none.
+    """
+
+    status: Status
+    reason: str
+    duration: float
+    energy: float
+    allocation: Allocation | None
+    verdict: Verdict | None
+    partition: Partition | None
+    assignment: IntArray | None
+    utility: float
+    bound: float = float("nan")
+    bracket: tuple[float, float] = (float("nan"), float("nan"))
+    clients: tuple[int, ...] = ()
+    shortfall: float = 0.0
+    stats: Mapping[str, float] = field(default_factory=dict)
+
+
+def judge(
+    clients: Clients,
+    work: Workload,
+    duration: float,
+    frequency: FloatArray,
+    rate: FloatArray,
+    budget: Budget | None = None,
+    *,
+    tolerance: float = TOLERANCE,
+) -> Verdict:
+    """Recompute times, energy, budget and every constraint of any method's answer from the decision alone.
+
+    Parameters
+    ----------
+    clients, work : the instance; work is what each client has to do.
+    duration : [s] T. frequency : (N,) [Hz]. rate : (N,) [bit/s].
+    budget : checked too where given.
+    tolerance : relative; a constraint counts as violated beyond it.
+
+    Returns a Verdict. Formulas: section 3 of the model; t = W/f, tau = s/r, p = (2^(r/B) - 1) / gamma.
+    """
+    found = _Findings(tolerance, clients)
+    size = len(clients)
+    work = work.sized(size)
+    frequency = np.broadcast_to(np.asarray(frequency, dtype=np.float64), (size,))
+    rate = np.broadcast_to(np.asarray(rate, dtype=np.float64), (size,))
+    energy = 0.0
+    for start in range(0, size, _BLOCK):
+        rows = slice(start, min(start + _BLOCK, size))
+        energy += _judge_block(found, clients, work, duration, frequency[rows], rate[rows], rows)
+    _judge_budget(found, budget, duration, energy)
+    return Verdict(energy=energy, duration=duration, violation=found.worst, violations=tuple(found.sentences))
+
+
+class _Findings:
+    """Collects violations: the worst of all, and one sentence per kind (the first block that has it)."""
+
+    def __init__(self, tolerance: float, clients: Clients) -> None:
+        self.tolerance, self.clients = tolerance, clients
+        self.worst = 0.0
+        self.sentences: list[str] = []
+        self._kinds: set[str] = set()
+
+    def add(self, what: str, excess: FloatArray, start: int = -1) -> None:
+        """``excess`` holds relative violations, <= 0 where fine; NaN counts as infinitely bad."""
+        excess = np.where(np.isnan(excess), np.inf, excess)
+        client = int(np.argmax(excess))
+        worst = float(excess[client])
+        self.worst = max(self.worst, worst)
+        if worst > self.tolerance and what not in self._kinds:
+            self._kinds.add(what)
+            who = "" if start < 0 else f"client {self.clients.label(start + client)}: "
+            self.sentences.append(f"{who}{what} by {worst:.3g} relative")
+
+
+def _judge_block(
+    found: _Findings,
+    clients: Clients,
+    work: Workload,
+    duration: float,
+    f: FloatArray,
+    r: FloatArray,
+    rows: slice,
+) -> float:
+    """Times, energies and constraints of some clients; returns their energy [J]."""
+    c, start = clients, rows.start
+    W, s, s_d = work.cycles[rows], work.upload_bits[rows], work.download_bits[rows]  # type: ignore[index]
+    busy = (W > 0.0) | (s > 0.0) | (s_d > 0.0)
+    with np.errstate(all="ignore"):
+        t = np.where(W > 0.0, W / f, 0.0)
+        tau = np.where(s > 0.0, s / r, 0.0)
+        t_d = s_d / c.download_rate[rows]
+        gamma = c.channel_gain[rows] / (c.noise_density[rows] * c.bandwidth[rows])
+        p = np.where(s > 0.0, np.expm1(r * np.log(2.0) / c.bandwidth[rows]) / gamma, 0.0)
+        finish = np.where(busy, c.overhead[rows] + t_d + t + tau, 0.0)
+        energies = c.capacitance[rows] * W * np.where(W > 0.0, f, 0.0) ** 2 + c.static_power[rows] * t
+        energies = energies + tau * (p + c.circuit_power[rows]) + c.receive_power[rows] * t_d
+        energies = np.where(busy, energies, 0.0)
+        found.add("finishes after the round's end", np.where(busy, finish / duration - 1.0, 0.0), start)
+        found.add("computes below frequency_min", np.where(W > 0.0, 1.0 - f / c.frequency_min[rows], 0.0), start)
+        found.add("computes above frequency_max", np.where(W > 0.0, f / c.frequency_max[rows] - 1.0, 0.0), start)
+        low = np.where((s > 0.0) & (c.power_min[rows] > 0.0), 1.0 - p / c.power_min[rows], 0.0)
+        found.add("sends below power_min", low, start)
+        found.add("sends above power_max", np.where(s > 0.0, p / c.power_max[rows] - 1.0, 0.0), start)
+        found.add("has no finite energy", np.where(np.isfinite(energies), 0.0, np.inf), start)
+    return float(energies.sum())
+
+
+def _judge_budget(found: _Findings, budget: Budget | None, duration: float, energy: float) -> None:
+    from fedopt.problem import Deadline, EnergyBudget, PowerBudget
+
+    if not (np.isfinite(duration) and duration >= 0.0 and np.isfinite(energy)):
+        found.add("duration or energy is not finite", np.array([np.inf]))
+    elif isinstance(budget, EnergyBudget):
+        found.add("the energy exceeds the budget", np.array([_excess(energy, budget.joules)]))
+    elif isinstance(budget, PowerBudget):
+        found.add("the power exceeds the budget", np.array([_excess(energy, budget.watts * duration)]))
+    elif isinstance(budget, Deadline):
+        found.add("the round ends after the deadline", np.array([_excess(duration, budget.seconds)]))
+
+
+def _excess(value: float, limit: float) -> float:
+    """Relative excess of a value over its limit."""
+    if value <= limit:
+        return 0.0
+    return value / limit - 1.0 if limit > 0.0 else float("inf")
+
+
+def judge_solution(problem: Problem, solution: Solution) -> Verdict:
+    """Judge a Solution: the schedule of its assignment, and the partition's counts and whole replicas."""
+    assert solution.assignment is not None and solution.allocation is not None and solution.partition is not None
+    work = problem.clients.workload(problem.submodels, solution.assignment)
+    allocation = solution.allocation
+    verdict = judge(
+        problem.clients, work, solution.duration, allocation.frequency, allocation.rate, problem.budget
+    )
+    counts = np.bincount(solution.assignment, minlength=len(problem.submodels))
+    wrong = [
+        f"{counts[k]} clients train {s.name!r}, the partition says {solution.partition[k]} (whole replicas of {s.cover})"
+        for k, s in enumerate(problem.submodels)
+        if counts[k] != solution.partition[k] or counts[k] % s.cover
+    ]
+    if not wrong:
+        return verdict
+    return Verdict(
+        energy=verdict.energy,
+        duration=verdict.duration,
+        violation=float("inf"),
+        violations=(*verdict.violations, *wrong),
+    )

@@ -1,0 +1,205 @@
+"""Sub-model types, the work they make for a client, and the partitions of a fleet into them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedopt.checks import Field, FloatArray, InputError, column, kind, number, refuse, whole
+
+if TYPE_CHECKING:
+    from fedopt.clients import Clients
+
+IntArray = NDArray[np.int64]
+
+_CYCLES = Field(name="cycles", unit="cycle", meaning="CPU cycles of the round", zero=True)
+_UPLOAD = Field(name="upload_bits", unit="bit", meaning="update sent", zero=True)
+_DOWNLOAD = Field(name="download_bits", unit="bit", meaning="weights received", zero=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SubModel:
+    """One type of sub-model, as the solver sees it.
+
+    Parameters
+    ----------
+    name : for people and files.
+    flops : [FLOP/sample] forward and backward of one sample, w.
+    upload_bits : [bit] update sent after the round, s.
+    download_bits : [bit] weights received before it, s_d; default the same as upload_bits.
+    cover : how many sub-models of this type make one replica of the global model, q >= 1.
+
+    Raises InputError. A type with nothing to compute, send or receive is an idle place: it forms no replica.
+    """
+
+    name: str
+    _: dataclasses.KW_ONLY
+    flops: float
+    upload_bits: float
+    download_bits: float | None = None
+    cover: int = 1
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.name, str) or not self.name.isprintable() or not 0 < len(self.name) <= 200:
+            refuse("SubModel.name", "a text of 1 to 200 printable characters", self.name)
+        owner = f"SubModel({self.name!r})"
+        if self.name[0] in "=+-@":
+            raise InputError(f"{owner}.name", "a first character that is none of = + - @", repr(self.name[0]))
+        object.__setattr__(self, "flops", number(f"{owner}.flops", self.flops, zero=True, unit="FLOP/sample"))
+        upload = number(f"{owner}.upload_bits", self.upload_bits, zero=True, unit="bit")
+        object.__setattr__(self, "upload_bits", upload)
+        download = self.download_bits
+        download = upload if download is None else number(f"{owner}.download_bits", download, zero=True, unit="bit")
+        object.__setattr__(self, "download_bits", download)
+        object.__setattr__(self, "cover", whole(f"{owner}.cover", self.cover, least=1))
+
+    @classmethod
+    def idle(cls, name: str = "idle") -> SubModel:
+        """A place without work: the client sits the round out."""
+        return cls(name, flops=0.0, upload_bits=0.0, download_bits=0.0, cover=1)
+
+    @property
+    def is_idle(self) -> bool:
+        """True where there is nothing to compute, send or receive."""
+        return self.flops == 0.0 and self.upload_bits == 0.0 and self.download_bits == 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Workload:
+    """What each client has to do in the round; arrays of shape (N,).
+
+    Parameters
+    ----------
+    cycles : [cycle] W, CPU cycles.
+    upload_bits : [bit] s, update sent.
+    download_bits : [bit] s_d, weights received; default the same as upload_bits.
+
+    A client with nothing in all three is idle: no time, no energy. Raises InputError.
+    """
+
+    cycles: FloatArray
+    upload_bits: FloatArray
+    download_bits: FloatArray | None = None
+
+    def __post_init__(self) -> None:
+        if self.download_bits is None:
+            object.__setattr__(self, "download_bits", self.upload_bits)
+        for field in (_CYCLES, _UPLOAD, _DOWNLOAD):
+            values = column("Workload", field, getattr(self, field.name), None)
+            object.__setattr__(self, field.name, values)
+
+    def sized(self, size: int) -> Workload:
+        """The workload with every column of shape (size,). Raises InputError where a length does not fit."""
+        columns = {f.name: column("Workload", f, getattr(self, f.name), size) for f in (_CYCLES, _UPLOAD, _DOWNLOAD)}
+        return Workload(**columns)
+
+    @property
+    def idle(self) -> NDArray[np.bool_]:
+        """Which clients have nothing to do."""
+        assert self.download_bits is not None
+        return (self.cycles == 0.0) & (self.upload_bits == 0.0) & (self.download_bits == 0.0)
+
+
+class Partition(tuple[int, ...]):
+    """How many clients get each type: K whole numbers, and ``replicas``, R = sum of n_k / q_k over the working types."""
+
+    replicas: float
+
+    def __new__(cls, counts: Sequence[int], submodels: Sequence[SubModel]) -> Partition:
+        if len(counts) != len(submodels):
+            raise InputError("Partition", f"{len(submodels)} counts, one per sub-model type", f"{len(counts)}")
+        checked = [whole(f"Partition[{submodels[k].name!r}]", count) for k, count in enumerate(counts)]
+        self = super().__new__(cls, checked)
+        self.replicas = replicas(np.array([checked]), submodels)[0]
+        return self
+
+
+def replicas(counts: NDArray[Any], submodels: Sequence[SubModel]) -> FloatArray:
+    """R of each row of counts (P, K): replicas of the global model the round trains."""
+    weights = np.array([0.0 if types.is_idle else 1.0 / types.cover for types in submodels])
+    result: FloatArray = counts @ weights
+    return result
+
+
+def partition_count(clients: int, submodels: Sequence[SubModel]) -> int:
+    """How many partitions of whole replicas there are (the coefficient of x^N in the product of 1/(1 - x^q))."""
+    ways = [1] + [0] * clients
+    for types in submodels:
+        for total in range(types.cover, clients + 1):
+            ways[total] += ways[total - types.cover]
+    idle = any(types.is_idle for types in submodels)
+    return ways[clients] - (1 if idle else 0)  # everybody idle trains nothing
+
+
+def all_partitions(clients: int, submodels: Sequence[SubModel]) -> IntArray:
+    """Every partition of ``clients`` into whole replicas, shape (P, K), largest first type first.
+
+    Each n_k is a multiple of cover q_k and they sum to N; R > 0. Raises InputError where none exists.
+    """
+    covers = [types.cover for types in submodels]
+
+    def fill(left: int, k: int) -> Iterator[tuple[int, ...]]:
+        if k == len(covers) - 1:
+            if left % covers[k] == 0:
+                yield (left,)
+            return
+        for count in range(left - left % covers[k], -1, -covers[k]):
+            for rest in fill(left - count, k + 1):
+                yield (count, *rest)
+
+    rows = np.array(list(fill(clients, 0)), dtype=np.int64).reshape(-1, len(covers))
+    rows = rows[replicas(rows, submodels) > 0.0]
+    if rows.shape[0] == 0:
+        expected = f"sub-models whose covers {covers} can fill {clients} clients with whole replicas"
+        raise InputError("Problem.submodels", expected, "none that do")
+    return rows
+
+
+def given_partitions(clients: int, submodels: Sequence[SubModel], partitions: Any) -> IntArray:
+    """Check a list of count tuples: shape (P, K), sums N, whole replicas, something trained. Raises InputError."""
+    owner = "Problem.partitions"
+    kind(owner, partitions, (Sequence, np.ndarray), "a list of count tuples")
+    if len(partitions) == 0:
+        raise InputError(owner, "at least one partition", "an empty list")
+    rows = np.empty((len(partitions), len(submodels)), dtype=np.int64)
+    for index, counts in enumerate(partitions):
+        kind(f"{owner}[{index}]", counts, (Sequence, np.ndarray), f"{len(submodels)} counts")
+        partition = Partition(counts, submodels)
+        where = f"{owner}[{index}] = {tuple(partition)}"
+        if sum(partition) != clients:
+            raise InputError(where, f"counts that sum to {clients} clients", f"{sum(partition)}")
+        for count, types in zip(partition, submodels, strict=True):
+            if count % types.cover:
+                expected = f"a multiple of {types.cover} sub-models {types.name!r} (whole replicas)"
+                raise InputError(where, expected, f"{count}")
+        if partition.replicas <= 0.0:
+            raise InputError(where, "at least one client that trains", "only idle places")
+        rows[index] = partition
+    return rows
+
+
+def make_workload(clients: Clients, submodels: Sequence[SubModel], assignment: Any) -> Workload:
+    """The workload of a matching; see ``Clients.workload``."""
+    types = np.asarray(assignment)
+    if types.dtype.kind not in "iu" or types.ndim > 1:
+        refuse("assignment", f"{len(clients)} whole numbers, a type index per client", assignment)
+    if types.ndim == 1 and types.shape[0] != len(clients):
+        raise InputError("assignment", f"{len(clients)} type indices", f"{types.shape[0]}")
+    if types.size and (types.min() < 0 or types.max() >= len(submodels)):
+        wrong = np.atleast_1d((types < 0) | (types >= len(submodels)))
+        first = int(np.argmax(wrong))
+        raise InputError("assignment", f"0 to {len(submodels) - 1}", f"{np.atleast_1d(types)[first]}", first)
+    flops = np.array([s.flops for s in submodels])[types]
+    upload = np.array([s.upload_bits for s in submodels])[types]
+    download = np.array([s.download_bits for s in submodels], dtype=np.float64)[types]
+    cycles = clients.local_epochs * clients.samples * flops / clients.flops_per_cycle
+    if not math.isfinite(float(cycles.sum())):
+        first = int(np.argmin(np.isfinite(cycles)))
+        raise InputError("Clients.samples", "a workload within the range of a double", f"{cycles[first]} cycles", first)
+    return Workload(cycles=cycles, upload_bits=upload, download_bits=download).sized(len(clients))

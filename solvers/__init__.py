@@ -1,0 +1,1 @@
+"""The mathematics of fedopt, on arrays: rows, columns, prices and budgets."""

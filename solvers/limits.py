@@ -1,0 +1,79 @@
+"""The limits of every row: least duration, duration of least energy, least energy. Readable numpy, used once a solve."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy.special import lambertw
+
+from solvers.rows import FloatArray, Limits, Rows
+
+
+def marginal(x: FloatArray) -> FloatArray:
+    """F(x) = 1 + (x - 1) e^x, the marginal upload energy times gamma: -d/dtau of tau (e^x - 1) at x = a/tau.
+
+    Below 1 the sum over k >= 2 of x^k (k - 1)/k! is used; the closed form loses all digits there.
+    """
+    series = np.zeros_like(x)
+    near = np.minimum(x, 1.0)
+    term = np.ones_like(x)
+    for k in range(2, 22):
+        term = term * near / (k - 1) if k > 2 else near * near
+        series = series + term / k if k > 2 else term / 2.0
+    with np.errstate(over="ignore"):
+        far = 1.0 + (x - 1.0) * np.exp(x)
+    result: FloatArray = np.where(x < 1.0, series, far)
+    return result
+
+
+def inverse_marginal(m: FloatArray) -> FloatArray:
+    """x with F(x) = m >= 0: x = 1 + W0((m - 1)/e), refined by Newton on ln F where Lambert's W loses digits.
+
+    ``m`` may be inf (x is inf). Relative error below 4e-16 away from 0, where x = sqrt(2m).
+    """
+    with np.errstate(all="ignore"):
+        large = 1.0 + lambertw((np.minimum(m, 1e300) - 1.0) / np.e).real
+        root = np.sqrt(2.0 * m)
+        x = np.where(m < 1e-3, root - 2.0 * m / 3.0, large)
+        for _ in range(3):  # ln F is nearly linear in ln x: slope 2 for small x
+            value = marginal(x)
+            slope = x * x * np.exp(x) / value
+            step = np.log(value / m) / slope
+            x = np.where((m > 1e-30) & (m < 1e300), x * np.exp(-step), x)
+    result: FloatArray = np.where(m == 0.0, 0.0, np.where(np.isinf(m), np.inf, x))
+    return result
+
+
+def limits(rows: Rows) -> Limits:
+    """Least duration, flat duration and least energy of every row (sections 4 and 5 of the model)."""
+    r = rows.full()
+    a = r.transfer
+    with np.errstate(all="ignore"):
+        x_max = np.log1p(r.snr * r.power_max)
+        compute_least = r.work / r.frequency_max
+        upload_least = np.where(r.bits > 0.0, a / x_max, 0.0)
+        least_time = np.where(r.idle, 0.0, r.fixed_time + (compute_least + upload_least))
+        f, x = free_point(r)
+        compute_free = np.where(r.work > 0.0, r.work / f, 0.0)
+        upload_free = np.where(r.bits > 0.0, a / x, 0.0)
+        free_time = np.where(r.idle, 0.0, r.fixed_time + (compute_free + upload_free))
+        static = np.where(r.static_power > 0.0, r.static_power * compute_free, 0.0)
+        compute = np.where(r.work > 0.0, r.capacitance * r.work * f * f + static, 0.0)
+        nats = np.where(x < 1e-8, 1.0 + 0.5 * x, np.expm1(x) / x)  # (e^x - 1)/x
+        circuit = np.where(r.circuit_power > 0.0, r.circuit_power * upload_free, 0.0)
+        upload = np.where(r.bits > 0.0, a / r.snr * nats + circuit, 0.0)
+        energy = np.where(r.idle, 0.0, r.fixed_energy + (compute + upload))
+    unreachable = np.isinf(least_time)
+    return Limits(
+        least_time=least_time,
+        free_time=np.where(unreachable, np.inf, free_time),
+        least_energy=np.where(unreachable, np.inf, energy),
+    )
+
+
+def free_point(r: Rows) -> tuple[FloatArray, FloatArray]:
+    """f(0) and x(0), what a row does when time costs nothing; full columns in, (N,) out."""
+    with np.errstate(all="ignore"):
+        f = np.clip(np.cbrt(r.static_power / (2.0 * r.capacitance)), r.frequency_min, r.frequency_max)
+        x_min, x_max = np.log1p(r.snr * r.power_min), np.log1p(r.snr * r.power_max)
+        x = np.clip(inverse_marginal(r.snr * r.circuit_power), x_min, x_max)
+    return f, x
