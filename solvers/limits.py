@@ -13,12 +13,12 @@ def marginal(x: FloatArray) -> FloatArray:
 
     Below 1 the sum over k >= 2 of x^k (k - 1)/k! is used; the closed form loses all digits there.
     """
-    series = np.zeros_like(x)
     near = np.minimum(x, 1.0)
-    term = np.ones_like(x)
-    for k in range(2, 22):
-        term = term * near / (k - 1) if k > 2 else near * near
-        series = series + term / k if k > 2 else term / 2.0
+    term = near * near  # x^k / (k - 2)!, and (k - 1)/k! = 1/(k (k - 2)!)
+    series = term / 2.0
+    for k in range(3, 22):
+        term = term * near / (k - 2)
+        series = series + term / k
     with np.errstate(over="ignore"):
         far = 1.0 + (x - 1.0) * np.exp(x)
     result: FloatArray = np.where(x < 1.0, series, far)

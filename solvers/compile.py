@@ -1,0 +1,48 @@
+"""How kernels are compiled: numba options, and a disk cache that no edit can make stale.
+
+numba's own cache notices an edit of the file a kernel stands in, not of the files its callees stand in. Here a cached
+kernel is stamped with a hash of every source file of this package and of numba's version, so any edit or upgrade
+compiles anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import ParamSpec, TypeVar, cast
+
+import llvmlite
+import numba
+import numpy as np
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# contract: a*b + c may be fused. Nothing else: full fastmath would delete the tests for NaN.
+_OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a function on its first call and keep the machine code on disk."""
+    compiled = numba.njit(cache=True, **_OPTIONS)(function)
+    if hasattr(compiled, "_cache"):  # not with NUMBA_DISABLE_JIT=1
+        compiled._cache._cache_file._source_stamp = sources_stamp()
+    return cast(Callable[P, R], compiled)
+
+
+def inlined(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a small function into each of its callers."""
+    return cast(Callable[P, R], numba.njit(**_OPTIONS)(function))
+
+
+@cache
+def sources_stamp() -> str:
+    """A hash of this package's sources and of the compiler's versions."""
+    digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {np.__version__}".encode())
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*.py")):
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+        digest.update(path.read_bytes() + b"\0")
+    return digest.hexdigest()

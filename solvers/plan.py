@@ -1,0 +1,239 @@
+"""The plan of a fleet of rows: everything that does not depend on the duration, computed once for many durations.
+
+A column has shape (N,), or (1,) where one number stands for all rows; kernels read both.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.compile import inlined, kernel
+from solvers.elementary import inverse_marginal, log1p
+from solvers.rows import BoolArray, FloatArray, Rows
+
+BLOCK = 512  # rows priced together: their scratch fits the first-level cache
+
+# Kinds of rows. All but ORDINARY take the slow path.
+ORDINARY, NO_WORK, NO_UPLOAD, NEITHER, IDLE = range(5)
+
+# Columns of a plan.
+FIXED, K, A, GAMMA, T_LOW, T_HIGH, TAU_LOW, TAU_HIGH, T_FREE, TAU_FREE, P_S, P_C, E_FIXED, ANCHOR = range(14)
+COLUMNS = 14
+
+Columns = tuple[FloatArray, ...]
+Column = TypeVar("Column", bound=NDArray[Any])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Plan:
+    """What the kernels read.
+
+    columns, in order: t_0 + t_d [s]; kappa W^3 [J s^2]; a [s]; gamma [1/W]; least and greatest t, least and greatest
+    tau, t and tau when time costs nothing [s]; P_s, P_c [W]; fixed energy [J]; anchor [s], a bound of tau (P_c > P_s)
+    or t (P_c < P_s) that the interior optimum cannot pass.
+    kind (N,) or (1,); priced: some P_s differs from P_c.
+    t_min, t_flat [s], e_inf [J]: T_min, T_flat and E_inf of all rows together.
+    """
+
+    size: int
+    kind: NDArray[np.uint8]
+    columns: Columns
+    priced: bool
+    t_min: float
+    t_flat: float
+    e_inf: float
+
+    @property
+    def blocks(self) -> int:
+        """How many blocks of rows there are."""
+        return -(-self.size // BLOCK)
+
+
+def make_plan(rows: Rows) -> Plan:
+    """The plan of some rows."""
+    size = len(rows)
+    rows = Rows(**{name: frozen(getattr(rows, name)) for name in rows.__slots__})
+    kind = _kinds(rows)
+    priced = bool(np.any(rows.static_power != rows.circuit_power))
+    flat_t = bool(rows.static_power.any())  # else computing is cheapest at f_min
+    flat_tau = bool(rows.circuit_power.any())
+
+    def new(*used: NDArray[np.generic]) -> FloatArray:
+        return np.empty(max(column.shape[0] for column in used))
+
+    a = frozen(rows.bits * (math.log(2.0) / rows.bandwidth))
+    k = frozen(rows.capacitance * rows.work * rows.work * rows.work)
+    t_low, t_high = new(rows.work, rows.frequency_max), new(rows.work, rows.frequency_min)
+    tau_low = new(a, rows.snr, rows.power_max)
+    tau_high = new(a, rows.snr, rows.power_min) if rows.power_min.any() else new(a)
+    t_free = new(rows.work, rows.capacitance, rows.static_power, t_low, t_high) if flat_t else t_high
+    tau_free = new(rows.snr, rows.circuit_power, tau_low, tau_high) if flat_tau else tau_high
+    anchor = np.zeros(1)
+    if priced:
+        anchor = new(a, rows.snr, k, rows.static_power, rows.circuit_power)
+    fill_times(rows.work, rows.frequency_min, rows.frequency_max, t_low, t_high)
+    fill_uploads(a, rows.snr, rows.power_min, rows.power_max, tau_low, tau_high)
+    if flat_t:
+        fill_free_times(rows.work, rows.capacitance, rows.static_power, t_low, t_high, t_free)
+    if flat_tau:
+        fill_free_uploads(a, rows.snr, rows.circuit_power, tau_low, tau_high, tau_free)
+    if priced:
+        fill_anchors(k, a, rows.snr, rows.static_power, rows.circuit_power, anchor)
+    columns = (rows.fixed_time, k, a, rows.snr, t_low, t_high, tau_low, tau_high, t_free, tau_free)
+    columns = (*columns, rows.static_power, rows.circuit_power, rows.fixed_energy, anchor)
+    columns = tuple(frozen(column) for column in columns)
+    t_min, t_flat, e_inf = limits_of(kind, columns, size)
+    return Plan(size=size, kind=kind, columns=columns, priced=priced, t_min=t_min, t_flat=t_flat, e_inf=e_inf)
+
+
+def _kinds(rows: Rows) -> NDArray[np.uint8]:
+    """The kind of every row, one number where all are ordinary."""
+    if rows.work.min() > 0.0 and rows.bits.min() > 0.0:
+        return frozen(np.zeros(1, dtype=np.uint8))
+    no_work, no_upload, idle = np.broadcast_arrays(rows.work == 0.0, rows.bits == 0.0, rows.idle)
+    kind = no_work * np.uint8(NO_WORK) + no_upload * np.uint8(NO_UPLOAD)
+    return frozen(np.where(idle, np.uint8(IDLE), kind).astype(np.uint8))
+
+
+def frozen(column: Column) -> Column:
+    """A column as the kernels take it: contiguous, read-only, one entry where it is a broadcast number.
+
+    numba compiles anew for every mixture of layouts and flags; this leaves one.
+    """
+    if column.shape[0] > 1 and column.strides[0] == 0:
+        column = column[:1]
+    column = np.ascontiguousarray(column).view()
+    column.flags.writeable = False
+    return column
+
+
+@inlined
+def at(column: FloatArray, i: int) -> float:
+    """Entry i of a column, or its only one."""
+    return column[i] if column.shape[0] > 1 else column[0]
+
+
+@kernel
+def fill_times(work: FloatArray, f_min: FloatArray, f_max: FloatArray, low: FloatArray, high: FloatArray) -> None:
+    """W / f_max and W / f_min [s]; 0 without work, inf for f_min = 0."""
+    for i in range(low.shape[0]):
+        low[i] = at(work, i) / at(f_max, i)
+    for i in range(high.shape[0]):
+        w = at(work, i)
+        high[i] = w / at(f_min, i) if w > 0.0 else 0.0
+
+
+@kernel
+def fill_uploads(
+    a: FloatArray, snr: FloatArray, p_min: FloatArray, p_max: FloatArray, low: FloatArray, high: FloatArray
+) -> None:
+    """a / ln(1 + gamma p_max) and a / ln(1 + gamma p_min) [s]; 0 without upload, inf for a rate of 0."""
+    for i in range(low.shape[0]):
+        z = at(snr, i) * at(p_max, i)
+        x = log1p(min(max(z, 0.0), 1e290))
+        tau = at(a, i) / x
+        tau = 0.0 if z > 1e290 else tau  # p_max = inf: no upload takes any time
+        tau = math.inf if z == 0.0 else tau
+        low[i] = 0.0 if at(a, i) == 0.0 else tau
+    for i in range(high.shape[0]):
+        p = at(p_min, i)
+        x = log1p(min(at(snr, i) * p, 1e290))
+        tau = at(a, i) / x if x > 0.0 else math.inf
+        high[i] = 0.0 if at(a, i) == 0.0 else tau
+
+
+@kernel
+def fill_free_times(
+    work: FloatArray, capacitance: FloatArray, p_s: FloatArray, low: FloatArray, high: FloatArray, free: FloatArray
+) -> None:
+    """W / f(0), f(0) = clip((P_s / 2 kappa)^(1/3)) [s]."""
+    for i in range(free.shape[0]):
+        p = at(p_s, i)
+        t = at(work, i) / (p / (2.0 * at(capacitance, i))) ** (1.0 / 3.0) if p > 0.0 else math.inf
+        free[i] = min(max(t, at(low, i)), at(high, i))
+
+
+@kernel
+def fill_free_uploads(
+    a: FloatArray, snr: FloatArray, p_c: FloatArray, low: FloatArray, high: FloatArray, free: FloatArray
+) -> None:
+    """a / x(0), x(0) = clip(F^-1(gamma P_c)) [s]."""
+    for i in range(free.shape[0]):
+        m = at(snr, i) * at(p_c, i)
+        tau = at(a, i) / inverse_marginal(m) if m > 0.0 else math.inf
+        free[i] = min(max(tau, at(low, i)), at(high, i))
+
+
+@kernel
+def fill_anchors(
+    k: FloatArray, a: FloatArray, snr: FloatArray, p_s: FloatArray, p_c: FloatArray, anchor: FloatArray
+) -> None:
+    """Where P_c > P_s the interior has F(x) > gamma (P_c - P_s): tau < a/F^-1; where P_c < P_s it has a bound on t."""
+    for i in range(anchor.shape[0]):
+        d = at(p_c, i) - at(p_s, i)
+        if d > 0.0:
+            anchor[i] = at(a, i) / inverse_marginal(at(snr, i) * d)
+        elif d < 0.0:
+            anchor[i] = (2.0 * at(k, i) / -d) ** (1.0 / 3.0)
+        else:
+            anchor[i] = math.inf
+
+
+@kernel
+def limits_of(kind: NDArray[np.uint8], columns: Columns, size: int) -> tuple[float, float, float]:
+    """T_min, T_flat [s] and E_inf [J] of all rows; the energy is summed a block at a time, in order."""
+    t_min, t_flat, e_inf = 0.0, 0.0, 0.0
+    for first in range(0, size, BLOCK):
+        e = 0.0
+        for i in range(first, min(first + BLOCK, size)):
+            what = kind[i] if kind.shape[0] > 1 else kind[0]
+            if what == IDLE:
+                continue
+            fixed = at(columns[FIXED], i)
+            t_min = max(t_min, fixed + (at(columns[T_LOW], i) + at(columns[TAU_LOW], i)))
+            t, tau = at(columns[T_FREE], i), at(columns[TAU_FREE], i)
+            t_flat = max(t_flat, fixed + (t + tau))
+            e += energy_of(
+                at(columns[K], i),
+                at(columns[A], i),
+                at(columns[GAMMA], i),
+                at(columns[P_S], i),
+                at(columns[P_C], i),
+                at(columns[E_FIXED], i),
+                t,
+                tau,
+            )
+        e_inf += e
+    return t_min, t_flat, e_inf
+
+
+@inlined
+def energy_of(
+    k: float, a: float, gamma: float, p_s: float, p_c: float, fixed: float, t: float, tau: float
+) -> float:
+    """kappa W^3/t^2 + P_s t + tau ((e^x - 1)/gamma + P_c) + download [J], also where t or tau is 0 or infinite."""
+    compute = 0.0
+    if k > 0.0 and t > 0.0:
+        compute = k / (t * t)
+        if p_s > 0.0:
+            compute += p_s * t
+    upload = 0.0
+    if a > 0.0:
+        x = a / tau
+        upload = a / gamma * (1.0 + 0.5 * x if x < 1e-8 else math.expm1(x) / x)
+        if p_c > 0.0:
+            upload += p_c * tau
+    return fixed + (compute + upload)
+
+
+def feasible_rows(plan: Plan, duration: float) -> BoolArray:
+    """Which rows can meet a duration, (N,)."""
+    c = plan.columns
+    least = c[FIXED] + (c[T_LOW] + c[TAU_LOW])
+    result: BoolArray = np.broadcast_to((duration >= least) | (plan.kind == IDLE), (plan.size,))
+    return result
