@@ -101,3 +101,16 @@ def dual_bound(r: Rows, price: FloatArray, available: FloatArray) -> FloatArray:
         saved = np.where(price > 0.0, price * (available - t - tau), 0.0)
     result: FloatArray = energy_of(r, f, x) - saved
     return result
+
+
+def trimmed(r: Rows, available: FloatArray, t: FloatArray, tau: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """A backend's times moved inside the bounds of f and x and into ``available`` [s], the longer one giving way.
+
+    Backends keep constraints to their own tolerance only; what they overshoot is taken back here.
+    """
+    x_min, x_max = efficiency_range(r)
+    with np.errstate(all="ignore"):
+        t = np.where(r.work > 0.0, np.clip(t, r.work / r.frequency_max, r.work / r.frequency_min), 0.0)
+        tau = np.where(r.bits > 0.0, np.clip(tau, r.transfer / x_max, r.transfer / x_min), 0.0)
+    excess = np.maximum(t + tau - available, 0.0)
+    return np.where(t >= tau, t - excess, t), np.where(t >= tau, tau, tau - excess)

@@ -1,0 +1,35 @@
+"""Level 1, exact at fixed costs: the matching as a linear assignment, every type's column repeated for its places."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from solvers.rows import FloatArray
+
+IntArray = NDArray[np.int64]
+
+
+def match(costs: FloatArray, counts: IntArray) -> tuple[IntArray, float] | None:
+    """The matching of least total cost, or None where every matching has an infinite one.
+
+    costs : (N, K) cost of row n in a place of type k; +inf where it cannot take one.
+    counts : (K,) places of each type; they sum to N.
+    Returns the type of each row (N,) and the total. O(N^3) time and O(N^2) memory: this is the second truth for small N.
+    """
+    places = np.repeat(np.arange(counts.shape[0], dtype=np.int64), counts)
+    finite = costs[np.isfinite(costs)]
+    if finite.size == 0:
+        return None
+    scale = float(np.abs(finite).max()) or 1.0
+    try:
+        rows, columns = linear_sum_assignment((costs / scale)[:, places])
+    except ValueError as error:
+        if "infeasible" not in str(error):
+            raise
+        return None
+    assignment = np.empty(costs.shape[0], dtype=np.int64)
+    assignment[rows] = places[columns]
+    total = float(costs[np.arange(costs.shape[0]), assignment].sum())
+    return (assignment, total) if np.isfinite(total) else None

@@ -1,0 +1,108 @@
+"""Level 1 as a mixed-integer program at a fixed duration: partition and matching together, modelled with PuLP."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import numpy as np
+import pulp
+from numpy.typing import NDArray
+
+from solvers.rows import FloatArray
+
+IntArray = NDArray[np.int64]
+
+_GAP = 1e-9  # relative, of the energy
+_WHOLE = 1e-6  # how far from 0 or 1 a binary may come back
+
+
+class SolverError(ArithmeticError):
+    """The solver stopped without either an optimum or a proof that there is none."""
+
+
+def solver_name() -> str:
+    """Which solver is used: HiGHS where highspy is installed, else the CBC that PuLP brings along."""
+    return "HiGHS" if importlib.util.find_spec("highspy") else "CBC"
+
+
+def cheapest(
+    costs: FloatArray,
+    covers: IntArray,
+    weights: FloatArray,
+    least_replicas: float,
+    partitions: IntArray | None = None,
+) -> tuple[IntArray, float] | None:
+    """The partition and matching of least energy that train enough replicas, or None where there are none.
+
+    costs : (N, K) [J] energy of row n in type k at the duration; +inf where it cannot meet it.
+    covers : (K,) q_k; the count n_k of each type is a multiple of it.
+    weights : (K,) replicas per place: 1/q_k, or 0 for idle places.
+    least_replicas : sum of weights_k n_k is at least this.
+    partitions : (P, K) counts to choose one of; None for all partitions of whole replicas.
+
+    Returns the type of each row (N,) and the energy [J]. Raises SolverError where the solver proves neither.
+    """
+    allowed = np.isfinite(costs)
+    if not allowed.any(axis=1).all():
+        return None
+    scale = float(np.abs(costs[allowed]).max()) or 1.0
+    program = pulp.LpProblem("partition_and_matching", pulp.LpMinimize)
+    takes = {
+        (int(n), int(k)): pulp.LpVariable(f"y_{n}_{k}", cat=pulp.LpBinary) for n, k in np.argwhere(allowed).tolist()
+    }
+    program += pulp.lpSum(float(costs[pair]) / scale * y for pair, y in takes.items())
+    for n in range(costs.shape[0]):
+        program += pulp.lpSum(takes[n, k] for k in np.flatnonzero(allowed[n]).tolist()) == 1
+    counts = [pulp.lpSum(y for (_, j), y in takes.items() if j == k) for k in range(costs.shape[1])]
+    _restrict(program, counts, covers, partitions)
+    program += pulp.lpSum(float(weights[k]) * count for k, count in enumerate(counts)) >= _rounded(least_replicas)
+    if not _solved(program):
+        return None
+    return _read(takes, costs)
+
+
+def _restrict(
+    program: pulp.LpProblem, counts: list[pulp.LpAffineExpression], covers: IntArray, partitions: IntArray | None
+) -> None:
+    """Whole replicas of every type, or one of the given partitions."""
+    if partitions is None:
+        for k, count in enumerate(counts):
+            program += count == int(covers[k]) * pulp.LpVariable(f"m_{k}", lowBound=0, cat=pulp.LpInteger)
+        return
+    chosen = [pulp.LpVariable(f"z_{p}", cat=pulp.LpBinary) for p in range(partitions.shape[0])]
+    program += pulp.lpSum(chosen) == 1
+    for k, count in enumerate(counts):
+        program += count == pulp.lpSum(int(partitions[p, k]) * z for p, z in enumerate(chosen))
+
+
+def _rounded(replicas: float) -> float:
+    """Just below the replicas asked for, so that sums like 3 x 1/3 are not refused for their rounding."""
+    return replicas - 1e-9 * max(1.0, abs(replicas))
+
+
+def _solved(program: pulp.LpProblem) -> bool:
+    """Solve; True with an optimum in hand, False where it is infeasible. Raises SolverError otherwise."""
+    if solver_name() == "HiGHS":
+        solver = pulp.HiGHS(msg=False, gapRel=_GAP, threads=1)
+    else:
+        solver = pulp.PULP_CBC_CMD(msg=False, gapRel=_GAP, threads=1)
+    program.solve(solver)
+    if program.status == pulp.LpStatusInfeasible:
+        return False
+    if program.status != pulp.LpStatusOptimal or program.sol_status != pulp.LpSolutionOptimal:
+        raise SolverError(f"{solver_name()} stopped with status {pulp.LpStatus[program.status]!r}")
+    return True
+
+
+def _read(takes: dict[tuple[int, int], pulp.LpVariable], costs: FloatArray) -> tuple[IntArray, float]:
+    """The matching from the binaries; the energy from the costs, not from the solver."""
+    assignment = np.full(costs.shape[0], -1, dtype=np.int64)
+    for (n, k), y in takes.items():
+        value = y.value()
+        if value is None or abs(value - round(value)) > _WHOLE:
+            raise SolverError(f"{solver_name()} returned {value} for a binary variable")
+        if round(value) == 1:
+            assignment[n] = k
+    if (assignment < 0).any():
+        raise SolverError(f"{solver_name()} left a row without a type")
+    return assignment, float(costs[np.arange(costs.shape[0]), assignment].sum())
