@@ -1,0 +1,39 @@
+# `make demo` runs the whole job on a fresh machine; `make test` is what CI runs. Both need Python 3.11+ and nothing else.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+OUT ?= out/demo
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+INPUTS := pyproject.toml constraints.txt
+
+.PHONY: demo test bench clean
+
+demo: $(VENV)/.ready-demo
+	$(BIN)/fedopt demo --out $(OUT)
+
+test: $(VENV)/.ready-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+bench: $(VENV)/.ready-dev
+	$(BIN)/fedopt bench --all
+
+clean:
+	rm -rf $(VENV) out build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "fedopt needs Python 3.11 or newer, found %d.%d: try make PYTHON=python3.11" % sys.version_info[:2])'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.ready-demo: $(INPUTS) | $(BIN)/python
+	$(INSTALL) -e '.[cli,plots]'
+	@touch $@
+
+$(VENV)/.ready-dev: $(INPUTS) | $(BIN)/python
+	$(INSTALL) -e '.[baselines,plots,cli,dev]'
+	@touch $@ $(VENV)/.ready-demo

@@ -1,0 +1,5 @@
+"""The ``fedopt`` command."""
+
+from fedopt.cli.start import main
+
+__all__ = ["main"]

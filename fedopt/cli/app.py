@@ -1,0 +1,128 @@
+"""The commands: solve, demo, devices fit, bench."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import fedopt
+from fedopt.cli.output import write_all
+from fedopt.cli.show import INFEASIBLE, fail, guarded, progress, show
+from fedopt.report import groups, headline, holding
+from solvers import allocation as level3
+from solvers import duration as level2
+from solvers import matching as level1
+
+app = typer.Typer(
+    name="fedopt",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Who trains which sub-model, for how long, at which CPU frequency and upload rate.",
+)
+devices = typer.Typer(no_args_is_help=True, help="Where a device table's numbers come from.")
+app.add_typer(devices, name="devices")
+
+
+def _method(level: Any) -> Any:
+    return typer.Option(help="One of " + ", ".join(level.METHODS.names) + "; default: the scenario's, or the first.")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fedopt {fedopt.__version__}")
+        raise typer.Exit()
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Exit codes: 0 solved, 1 infeasible (with the reason), 2 bad input."""
+
+
+@app.command()
+def solve(
+    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO.toml", help="The scenario; see docs/scenario.md.")],
+    clients: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="A fleet instead of the scenario's.")] = None,
+    out: Annotated[Path | None, typer.Option(metavar="DIR", help="Write CSV, JSON and pictures here.")] = None,
+    matching: Annotated[str | None, _method(level1)] = None,
+    timing: Annotated[str | None, _method(level2)] = None,
+    allocation: Annotated[str | None, _method(level3)] = None,
+) -> None:
+    """Solve a scenario: all three levels, judged."""
+    from fedopt.scenario import read_scenario
+
+    with guarded():
+        fleet = None if clients is None else fedopt.Clients.from_csv(clients)
+        given = read_scenario(scenario, clients=fleet)
+        chosen = {"matching": matching, "timing": timing, "allocation": allocation}
+        settings = {**given.settings, **{key: value for key, value in chosen.items() if value is not None}}
+        with progress(f"solving {scenario.name}") as report:
+            solution = fedopt.solve(given.problem, **settings, progress=report)
+        show(headline(given.problem, solution))
+        if solution.allocation is not None:
+            show(groups(given.problem, solution), holding(given.problem, solution))
+        if out is not None:
+            written = write_all(given.problem, solution, out, scenario.stem, **settings)
+            typer.echo(f"Written: {', '.join(map(str, written))}")
+        if not solution.status.solved:
+            fail(solution.reason, INFEASIBLE)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(metavar="DIR", help="Where CSV, JSON and pictures go.")] = Path("out/demo"),
+) -> None:
+    """The whole search on 64 real phones at 10 W and at 100 W, against the baselines."""
+    from fedopt.cli.demo import run
+
+    with guarded():
+        run(out)
+
+
+@devices.command("fit")
+def devices_fit(
+    source: Annotated[Path, typer.Argument(metavar="FOLDER_OR_CSV", help="Measured tables: <chip>/<run>/results.csv.")],
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the fits to this CSV file.")] = None,
+) -> None:
+    """Fit capacitance and static power to measured frequency and power tables."""
+    from fedopt.cli.devices import run
+
+    with guarded():
+        run(source, out)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def bench(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(help="The benchmark; without it, those there are.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Run them all, one after another.")] = False,
+) -> None:
+    """Run a benchmark of a checkout; further arguments go to it."""
+    folder = Path(fedopt.__file__).parents[1] / "benchmarks"
+    found = _benchmarks(folder)
+    if not found:
+        fail("benchmarks are part of a checkout, not of the installed package: clone the repository and run it there")
+    if name is None and not everything:
+        typer.echo("fedopt bench NAME, one of: " + ", ".join(found))
+        return
+    if name is not None and name not in found:
+        fail(f"benchmark: expected one of {', '.join(found)}, found {name!r}")
+    with guarded():
+        for each in found if everything else [name]:
+            code = subprocess.call([sys.executable, "-m", f"benchmarks.{each}", *context.args], cwd=folder.parent)
+            if code:
+                raise typer.Exit(code)
+
+
+def _benchmarks(folder: Path) -> list[str]:
+    """The modules of benchmarks/ that are commands: those with a main guard."""
+    modules = sorted(folder.glob("[a-z]*.py")) if folder.is_dir() else []
+    return [path.stem for path in modules if '__name__ == "__main__"' in path.read_text(encoding="utf-8")]

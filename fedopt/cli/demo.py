@@ -1,0 +1,68 @@
+"""The demo: the whole search on the bundled phones, the methods compared, the files a user gets."""
+
+from __future__ import annotations
+
+import time
+from importlib.resources import as_file, files
+from pathlib import Path
+
+import typer
+
+import fedopt
+from fedopt.cli.output import write_all
+from fedopt.cli.show import progress, show
+from fedopt.problem import Problem
+from fedopt.report import Entry, Table, budget_text, comparison, groups, headline, holding
+from fedopt.scenario import read_scenario
+from fedopt.solution import Solution
+
+SCENARIOS = ("demo-10W", "demo-100W")
+_BASELINES = ("random", "sorted", "assignment")  # beside the default and the all-large partition
+
+
+def run(out: Path) -> None:
+    """Solve both demo scenarios, print what a person wants to know, write CSV, JSON and pictures into ``out``."""
+    for name in SCENARIOS:
+        with as_file(files("fedopt") / "data" / f"{name}.toml") as path:
+            problem = read_scenario(path).problem
+        if name == SCENARIOS[0]:
+            show(_fleet(problem))
+            with progress("compiling the kernels (kept for the next time)"):
+                fedopt.solve(_all_large(problem))
+        typer.secho(f"=== {len(problem.clients)} phones, {budget_text(problem.budget)} ===\n", bold=True)
+        entries = compare(problem)
+        best = entries[-1].solution
+        show(headline(problem, best), groups(problem, best), holding(problem, best), comparison(entries))
+        written = write_all(problem, best, out, name)
+        typer.echo(f"Written: {', '.join(str(path) for path in written)}\n")
+
+
+def compare(problem: Problem) -> list[Entry]:
+    """Every method's answer to the same problem; the default matching comes last."""
+    entries = [_timed("all clients the largest", _all_large(problem), None)]
+    entries += [_timed(name, problem, name) for name in _BASELINES]
+    return [*entries, _timed("marginal", problem, "marginal")]
+
+
+def _timed(label: str, problem: Problem, matching: str | None) -> Entry:
+    started = time.perf_counter()
+    with progress(f"matching: {label}") as report:
+        keywords = {} if matching is None else {"matching": matching}
+        solution: Solution = fedopt.solve(problem, **keywords, progress=report)
+    return Entry(method=label, solution=solution, seconds=time.perf_counter() - started)
+
+
+def _all_large(problem: Problem) -> Problem:
+    """Plain federated learning: every client trains the first, full model."""
+    counts = [len(problem.clients)] + [0] * (len(problem.submodels) - 1)
+    return Problem(
+        problem.clients, problem.submodels, budget=problem.budget, partitions=[counts], utility=problem.utility
+    )
+
+
+def _fleet(problem: Problem) -> Table:
+    rows = tuple(
+        (s.name, f"{s.flops / 6e6:.4g}", f"{s.upload_bits / 8e3:.4g}", str(s.cover)) for s in problem.submodels
+    )
+    columns = ("sub-model", "forward MMAC per sample", "update [kB]", "sub-models per replica")
+    return Table(title="Four sub-models of one network, on 64 real phones in a cell", columns=columns, rows=rows)

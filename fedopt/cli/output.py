@@ -1,0 +1,28 @@
+"""What a solve leaves on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fedopt import files, plots
+from fedopt.problem import Problem
+from fedopt.solution import Solution
+
+
+def write_all(problem: Problem, solution: Solution, out: Path, name: str, **settings: Any) -> list[Path]:
+    """Write NAME.json and, where there is a decision, NAME.csv, NAME.png and NAME.svg into the folder ``out``.
+
+    The numbers are written before the pictures, so a missing matplotlib loses no result. Returns the paths written.
+    Raises MissingExtra without matplotlib, OSError.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    written = [out / f"{name}.json"]
+    files.write_json(problem, solution, written[0], **settings)
+    if solution.allocation is None:
+        return written
+    written.append(out / f"{name}.csv")
+    files.write_csv(problem, solution, written[-1])
+    figure = plots.draw_round(problem, solution)
+    written += [plots.save(figure, out / f"{name}.{form}") for form in ("png", "svg")]
+    return written

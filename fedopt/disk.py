@@ -1,0 +1,58 @@
+"""Files on disk: reading with a limit, and writing that leaves either the old file or the whole new one."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+from os import PathLike
+from pathlib import Path
+
+from fedopt.checks import InputError
+
+
+def read_limited(path: str | PathLike[str], limit: int) -> bytes:
+    """The content of a regular file of at most ``limit`` bytes.
+
+    Raises InputError where it is longer or no regular file (nothing is read then), OSError where it cannot be read.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
+        if not Path(path).is_file():
+            raise InputError(str(path), "a regular file", "something else")
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise InputError(str(path), f"at most {limit:,} bytes", f"a file of {os.path.getsize(path):,} bytes")
+    return content
+
+
+def replace_file(path: str | PathLike[str], content: bytes) -> Path:
+    """Write ``content`` so that ``path`` holds the old content or all of the new one, whatever happens meanwhile.
+
+    The new content goes to a temporary file in the same folder, reaches the disk, and is then renamed. On failure the
+    old file is intact and the temporary one is removed. Raises OSError. Returns the path.
+    """
+    target = Path(path)
+    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(target.parent)
+    return target
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable, where the system can open folders."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

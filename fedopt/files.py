@@ -1,0 +1,222 @@
+"""A solution on disk: a CSV table for people, a checksummed JSON record that can be judged again later."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import json
+import math
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedopt.checks import InputError
+from fedopt.disk import read_limited, replace_file
+from fedopt.problem import Problem
+from fedopt.report import decision, timeline
+from fedopt.scenario import from_document, to_document
+from fedopt.solution import Allocation, Solution, Status, judge_solution
+from fedopt.submodels import Partition
+
+FORMAT, VERSION = "fedopt-solution", 1
+LIMIT = 256 * 2**20  # bytes of a record
+_ARRAYS = tuple(Allocation.__slots__)
+_FACTS = ("duration", "energy", "utility", "bound", "shortfall")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Record:
+    """A solution read back, with its problem and the method keywords it was solved with; the verdict is a new one."""
+
+    problem: Problem
+    solution: Solution
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+def write_csv(problem: Problem, solution: Solution, path: str | PathLike[str]) -> None:
+    """A row per client: type, frequency, rate, power, how the round is spent, energy and price, every digit kept.
+
+    Raises ValueError where the solution is infeasible, OSError where the file cannot be written.
+    """
+    allocation, assignment = decision(solution)
+    parts, clients = timeline(problem, solution), problem.clients
+    columns: dict[str, Any] = {
+        "client": range(len(clients)),
+        "name": clients.name or [str(n) for n in range(len(clients))],
+        "submodel": [problem.submodels[k].name for k in assignment],
+        "frequency[Hz]": allocation.frequency,
+        "rate[bit/s]": allocation.rate,
+        "power[W]": allocation.power,
+        "overhead[s]": parts.overhead,
+        "download_time[s]": parts.downloading,
+        "compute_time[s]": parts.computing,
+        "upload_time[s]": parts.sending,
+        "waiting[s]": parts.waiting,
+        "energy[J]": allocation.energy,
+        "price[W]": allocation.price,
+    }
+    plain = [values.tolist() if isinstance(values, np.ndarray) else values for values in columns.values()]
+    replace_file(path, csv_text(columns, zip(*plain, strict=True)).encode())
+
+
+def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    """CSV text of some rows; no text in it is one that a spreadsheet takes for a formula."""
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows([_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    return text.getvalue()
+
+
+def write_json(problem: Problem, solution: Solution, path: str | PathLike[str], **settings: Any) -> None:
+    """The whole answer, infeasible or not, with the instance, the budget and a SHA-256 of all of it.
+
+    ``settings`` are the keywords it was solved with. Raises InputError for a utility without a name, OSError.
+    """
+    arrays = None
+    if solution.allocation is not None:
+        arrays = {name: getattr(solution.allocation, name).tolist() for name in _ARRAYS}
+    content = {
+        "problem": to_document(problem, **settings),
+        "status": solution.status.name,
+        "reason": solution.reason,
+        **{name: float(getattr(solution, name)) for name in _FACTS},
+        "bracket": [float(end) for end in solution.bracket],
+        "partition": None if solution.partition is None else list(solution.partition),
+        "assignment": None if solution.assignment is None else solution.assignment.tolist(),
+        "allocation": arrays,
+        "verdict": _verdict(solution),
+        "clients": list(solution.clients),
+        "stats": {name: float(value) for name, value in solution.stats.items()},
+    }
+    body = _canonical(content)
+    record = f'{{"format":"{FORMAT}","version":{VERSION},"sha256":"{_digest(body)}","content":{body}}}\n'
+    replace_file(path, record.encode())
+
+
+def read_json(path: str | PathLike[str]) -> Record:
+    """Read a record back, check format, version and checksum, and judge the decision anew.
+
+    Raises InputError where the file is no such record, is damaged, or its decision fails where it claims to be solved;
+    OSError where it cannot be read.
+    """
+    where = str(Path(path))
+    try:
+        record = json.loads(read_limited(path, LIMIT), object_pairs_hook=_unique, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, InputError):
+            raise InputError(where, error.expected, error.found) from None
+        raise InputError(where, "a JSON file", str(error) or "too deep nesting") from None
+    if not isinstance(record, dict) or record.get("format") != FORMAT:
+        raise InputError(where, f"a {FORMAT} file", "something else")
+    if record.get("version") != VERSION or isinstance(record["version"], bool):
+        raise InputError(
+            f"{where}: version", f"{VERSION}, the version this fedopt reads", repr(record.get("version"))[:80]
+        )
+    content = record.get("content")
+    if not isinstance(content, dict) or record.get("sha256") != _digest(_canonical(content)):
+        raise InputError(f"{where}: sha256", "the checksum of the content", "another: the file is damaged")
+    try:
+        return _record(content)
+    except InputError as error:
+        raise InputError(f"{where}: {error.field}", error.expected, error.found, error.client) from None
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(where, "a complete solution record", f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _record(content: Mapping[str, Any]) -> Record:
+    scenario = from_document(content["problem"])
+    problem, allocation, partition, assignment = scenario.problem, None, None, None
+    if content["allocation"] is not None:
+        arrays: dict[str, Any] = {name: np.array(content["allocation"][name], dtype=_kind(name)) for name in _ARRAYS}
+        assignment = np.array(content["assignment"], dtype=np.int64)
+        for name, values in {**arrays, "assignment": assignment}.items():
+            if values.shape != (len(problem.clients),):
+                raise InputError(name, f"{len(problem.clients)} values, one per client", f"shape {values.shape}")
+        allocation = Allocation(**arrays)
+        assignment.flags.writeable = False
+        partition = Partition(content["partition"], problem.submodels)
+    facts = {name: float(content[name]) for name in _FACTS}
+    low, high = content["bracket"]
+    solution = Solution(
+        status=Status[content["status"]],
+        reason=str(content["reason"]),
+        allocation=allocation,
+        verdict=None,
+        partition=partition,
+        assignment=assignment,
+        bracket=(float(low), float(high)),
+        clients=tuple(int(n) for n in content["clients"]),
+        stats={str(name): float(value) for name, value in content["stats"].items()},
+        **facts,
+    )
+    return Record(problem=problem, solution=_judged(problem, solution), settings=scenario.settings)
+
+
+def _judged(problem: Problem, solution: Solution) -> Solution:
+    """A claim is only as good as today's verdict on it."""
+    if solution.allocation is None:
+        if solution.status.solved:
+            raise InputError("allocation", f"a decision for the status {solution.status.name}", "none")
+        return solution
+    verdict = judge_solution(problem, solution)
+    if solution.status.solved and not verdict.feasible:
+        raise InputError("status", "a decision that passes the judge", "; ".join(verdict.violations))
+    values = {name: getattr(solution, name) for name in Solution.__slots__}
+    return Solution(**{**values, "verdict": verdict})
+
+
+def _verdict(solution: Solution) -> dict[str, Any] | None:
+    if solution.verdict is None:
+        return None
+    return {name: getattr(solution.verdict, name) for name in solution.verdict.__slots__}
+
+
+def _kind(name: str) -> type:
+    return np.bool_ if name == "feasible" else np.float64
+
+
+def _canonical(content: Any) -> str:
+    """One text per content: sorted keys, no blanks, shortest digits that read back exactly, inf and NaN as objects."""
+    return json.dumps(_strict(content), sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def _strict(value: Any) -> Any:
+    """JSON has no inf and NaN: they travel as {"float": "inf"}, which no text of the user's can be mistaken for."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": repr(value)}
+    if isinstance(value, dict):
+        return {key: _strict(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_strict(entry) for entry in value]
+    return value
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Any:
+    """A JSON object; a key given twice is damage, {"float": ...} is a number."""
+    table = dict(pairs)
+    if len(table) < len(pairs):
+        raise InputError("", "every key once", "a key that is given twice")
+    if list(table) == ["float"] and table["float"] in ("inf", "-inf", "nan"):
+        return float(table["float"])
+    return table
+
+
+def _refuse(constant: str) -> Any:
+    raise InputError("", "strict JSON", constant)
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.encode()).hexdigest()
+
+
+def _cell(text: str) -> str:
+    """A text no spreadsheet takes for a formula, also with blanks or full-width signs in front."""
+    start = unicodedata.normalize("NFKC", text).lstrip()[:1]
+    return f"'{text}" if start in ("=", "+", "-", "@") else text

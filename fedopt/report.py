@@ -1,0 +1,311 @@
+"""What a person wants to know about a solution, as plain tables; the command line prints them, tests read them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedopt.checks import FloatArray
+from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem, ReplicaRate, ShortestRound
+from fedopt.solution import Allocation, Solution
+from fedopt.submodels import IntArray
+
+_AT_LIMIT = 1e-9  # relative: closer than this to a limit is at it
+_HOLDING = 5  # clients listed as holding the round up
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A titled table of texts: the first ``left`` columns are left-aligned, the others right; ``notes`` go below."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    notes: tuple[str, ...] = ()
+    left: int = 1
+
+    def text(self) -> str:
+        """The table as plain text."""
+        widths = [max(len(row[k]) for row in (self.columns, *self.rows)) for k in range(len(self.columns))]
+        lines = [self.title] if self.title else []
+        for row in (self.columns, *self.rows) if any(self.columns) else self.rows:
+            sized = enumerate(zip(row, widths, strict=True))
+            lines.append(
+                "  ".join(cell.ljust(w) if k < self.left else cell.rjust(w) for k, (cell, w) in sized).rstrip()
+            )
+        return "\n".join([*lines, *self.notes])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Timeline:
+    """How each client spends the round; arrays (N,) [s] that sum to the duration for every client that works.
+
+    An idle client waits all the round.
+    """
+
+    overhead: FloatArray
+    downloading: FloatArray
+    computing: FloatArray
+    sending: FloatArray
+    waiting: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One method's answer to the same problem, and how long it took [s]."""
+
+    method: str
+    solution: Solution
+    seconds: float
+
+
+def decision(solution: Solution) -> tuple[Allocation, IntArray]:
+    """Allocation and assignment of a solution that has them. Raises ValueError where it is infeasible."""
+    if solution.allocation is None or solution.assignment is None:
+        raise ValueError(f"there is no decision to show: {solution.reason}")
+    return solution.allocation, solution.assignment
+
+
+def timeline(problem: Problem, solution: Solution) -> Timeline:
+    """Where every client's round goes (section 3 of the model). Raises ValueError for an infeasible solution."""
+    allocation, assignment = decision(solution)
+    work = problem.clients.workload(problem.submodels, assignment)
+    assert work.download_bits is not None
+    overhead = np.where(work.idle, 0.0, problem.clients.overhead)
+    downloading = work.download_bits / problem.clients.download_rate
+    busy = overhead + downloading + allocation.compute_time + allocation.upload_time
+    return Timeline(
+        overhead=overhead,
+        downloading=downloading,
+        computing=allocation.compute_time,
+        sending=allocation.upload_time,
+        waiting=np.maximum(solution.duration - busy, 0.0),
+    )
+
+
+def headline(problem: Problem, solution: Solution) -> Table:
+    """The answer in a dozen lines: status, partition, duration, energy, utility and how sure they are."""
+    rows = [("status", solution.reason if solution.allocation is None else solution.status.sentence)]
+    rows += [("budget", budget_text(problem.budget))]
+    if solution.partition is not None and solution.verdict is not None:
+        counts = zip(solution.partition, problem.submodels, strict=True)
+        trained = f"{solution.partition.replicas:g} replicas of the global model"
+        rows += [
+            ("partition", ", ".join(f"{n} {s.name}" for n, s in counts) + f"  ({trained})"),
+            ("duration", f"{quantity(solution.duration, 's')}{_bracket(solution)}"),
+            ("energy", f"{quantity(solution.energy, 'J')}, {quantity(mean_power(solution), 'W')} on average"),
+            ("utility", _utility(problem, solution)),
+            ("judge", _judge(solution)),
+        ]
+        slack = unused(problem.budget, solution)
+        if slack:
+            rows.insert(3, ("slack", slack))
+    return Table(title="", columns=("", ""), rows=tuple(rows), left=2)
+
+
+def groups(problem: Problem, solution: Solution) -> Table:
+    """Who got what: a row per type that is used. Raises ValueError for an infeasible solution."""
+    allocation, assignment = decision(solution)
+    rows = []
+    for k, submodel in enumerate(problem.submodels):
+        who = np.flatnonzero(assignment == k)
+        if who.size == 0:
+            continue
+        energy = float(allocation.energy[who].sum())
+        with np.errstate(divide="ignore"):
+            gain = 10.0 * np.log10(problem.clients.channel_gain[who])
+        rows.append(
+            (
+                submodel.name,
+                f"{who.size}",
+                span(gain, ".0f"),
+                span(problem.clients.samples[who], ".0f"),
+                span(allocation.frequency[who] / 1e9, ".2f"),
+                span(np.round(allocation.power[who] * 1e3, 3), ".3g"),
+                span(allocation.compute_time[who], ".3g"),
+                span(allocation.upload_time[who], ".3g"),
+                f"{energy:.4g}",
+                f"{energy / solution.energy:.0%}" if solution.energy > 0.0 else "-",
+            )
+        )
+    columns: tuple[str, ...] = (
+        "type",
+        "clients",
+        "gain [dB]",
+        "samples",
+        "CPU [GHz]",
+        "power [mW]",
+        "computing [s]",
+        "sending [s]",
+    )
+    columns += ("energy [J]", "of all")
+    return Table(
+        title="Who got what (least..greatest of the group; energy of all together)", columns=columns, rows=tuple(rows)
+    )
+
+
+def holding(problem: Problem, solution: Solution) -> Table:
+    """Which clients hold the round up: those flat out at T_min, otherwise those whose time is dearest.
+
+    A client's price lambda [W] is what one more second of round would save it [J]. Raises ValueError where infeasible.
+    """
+    allocation, assignment = decision(solution)
+    flat_out, total = flat_out_clients(problem, solution), float(allocation.price.sum())
+    rows = []
+    for n in holders(problem, solution):
+        price = float(allocation.price[n])
+        rows.append(
+            (
+                problem.clients.label(int(n)),
+                problem.submodels[int(assignment[n])].name,
+                f"{price:.3g}",
+                f"{price / total:.0%}" if total > 0.0 else "-",
+                _of(allocation.frequency[n] / 1e9, problem.clients.frequency_max[n] / 1e9, ".2f"),
+                _of(allocation.power[n] * 1e3, problem.clients.power_max[n] * 1e3, ".3g"),
+                f"{allocation.compute_time[n]:.3g}",
+                f"{allocation.upload_time[n]:.3g}",
+            )
+        )
+    why = "everybody else could go faster" if flat_out.size else "their time is dearest"
+    columns = ("client", "type", "price [W]", "of all", "CPU [GHz]", "power [mW]", "computing [s]", "sending [s]")
+    notes = [f"One more second of round would save the fleet {total:.3g} J."] if total > 0.0 else []
+    if flat_out.size:
+        notes.insert(
+            0, f"{_clients(flat_out.size)} at full CPU and transmit power to the last moment: no shorter round."
+        )
+    return Table(title=f"Who holds the round up ({why})", columns=columns, rows=tuple(rows), notes=tuple(notes))
+
+
+def holders(problem: Problem, solution: Solution) -> NDArray[np.intp]:
+    """Indices of the (at most five) clients that hold the round up, dearest first: see ``holding``."""
+    allocation, _ = decision(solution)
+    dearest = np.argsort(-allocation.price, kind="stable")
+    flat_out = flat_out_clients(problem, solution)
+    if flat_out.size:
+        return dearest[np.isin(dearest, flat_out)][:_HOLDING]
+    return dearest[allocation.price[dearest] > 0.0][:_HOLDING]
+
+
+def flat_out_clients(problem: Problem, solution: Solution) -> NDArray[np.intp]:
+    """Indices of the clients that could not finish earlier whatever the budget: f_max and p_max and no waiting."""
+    allocation, assignment = decision(solution)
+    clients, parts = problem.clients, timeline(problem, solution)
+    work = clients.workload(problem.submodels, assignment)
+    with np.errstate(invalid="ignore"):
+        cpu = (work.cycles == 0.0) | (allocation.frequency >= clients.frequency_max * (1.0 - _AT_LIMIT))
+        radio = (work.upload_bits == 0.0) | (allocation.power >= clients.power_max * (1.0 - _AT_LIMIT))
+    ends = parts.waiting <= _AT_LIMIT * solution.duration
+    return np.flatnonzero(cpu & radio & ends & ~work.idle)
+
+
+def comparison(entries: Sequence[Entry]) -> Table:
+    """The methods side by side; the ratio is of the utility (a rate) or of what it measures, to the best of all."""
+    best = max((e.solution.utility for e in entries if e.solution.partition is not None), default=float("nan"))
+    rows = []
+    for entry in entries:
+        s = entry.solution
+        if s.partition is None:
+            rows.append((entry.method, s.status.name.lower(), "-", "-", "-", "-", f"{entry.seconds:.2f}"))
+            continue
+        counts = "/".join(str(n) for n in s.partition)
+        share = f"{min(s.utility / best, best / s.utility):.1%}" if s.utility and best else "-"
+        rows.append(
+            (
+                entry.method,
+                counts,
+                f"{s.duration:.4g}",
+                f"{s.energy:.4g}",
+                f"{s.utility:.4g}",
+                share,
+                f"{entry.seconds:.2f}",
+            )
+        )
+    columns = ("matching", "partition", "duration [s]", "energy [J]", "utility", "of best", "took [s]")
+    return Table(title="The methods compared", columns=columns, rows=tuple(rows))
+
+
+def budget_text(budget: Budget) -> str:
+    """The budget in words."""
+    match budget:
+        case EnergyBudget(joules=joules):
+            return f"{quantity(joules, 'J')} a round"
+        case PowerBudget(watts=watts):
+            return f"{quantity(watts, 'W')} on average"
+        case Deadline(seconds=seconds):
+            return f"deadline {quantity(seconds, 's')}"
+        case other:
+            return f"a second costs {quantity(other.watts, 'J')}"
+
+
+def mean_power(solution: Solution) -> float:
+    """Energy over duration [W]; 0 for a round in which nobody does anything."""
+    return solution.energy / solution.duration if solution.duration > 0.0 else 0.0
+
+
+def unused(budget: Budget, solution: Solution) -> str:
+    """What is left of the budget, in words; empty where next to nothing is."""
+    spent = {EnergyBudget: solution.energy, PowerBudget: mean_power(solution)}.get(type(budget))
+    if spent is None:
+        return ""
+    limit, unit = (budget.joules, "J") if isinstance(budget, EnergyBudget) else (budget.watts, "W")  # type: ignore[union-attr]
+    left = limit - spent
+    if left <= 1e-6 * limit:
+        return ""
+    return f"{quantity(left, unit)} of the budget are not used" if np.isfinite(left) else "the budget is no limit"
+
+
+def quantity(value: float, unit: str, digits: int = 5) -> str:
+    """A number with its unit, to ``digits`` significant digits, with a prefix where that is easier to read."""
+    size = abs(value)
+    if np.isfinite(size) and size > 0.0 and unit != "s":
+        for scale, prefix in ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""), (1e-3, "m"), (1e-6, "u")):
+            if scale <= size < 1e3 * scale:
+                return f"{value / scale:.{digits}g} {prefix}{unit}"
+    return f"{value:.{digits}g} {unit}"
+
+
+def span(values: FloatArray, form: str) -> str:
+    """Least to greatest of some values, once where both read the same."""
+    low, high = f"{values.min():{form}}", f"{values.max():{form}}"
+    return low if low == high else f"{low}..{high}"
+
+
+def _of(value: float, limit: float, form: str) -> str:
+    if value >= limit * (1.0 - _AT_LIMIT):
+        return f"{value:{form}} (max)"
+    return f"{value:{form}} of {limit:{form}}"
+
+
+def _clients(count: int) -> str:
+    return "1 client works" if count == 1 else f"{count} clients work"
+
+
+def _utility(problem: Problem, solution: Solution) -> str:
+    match problem.utility:
+        case ReplicaRate(beta=1.0):
+            unit = " replicas per second"
+        case ShortestRound():
+            unit = " s"
+        case _:
+            unit = ""
+    text = f"{solution.utility:.6g}{unit}"
+    if not np.isfinite(solution.bound):
+        return text
+    return f"{text} (none above {solution.bound:.6g} exists)"
+
+
+def _bracket(solution: Solution) -> str:
+    low, high = solution.bracket
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return ""
+    return f"  (for this matching proved to within {max(high - low, 0.0):.1g} s)"
+
+
+def _judge(solution: Solution) -> str:
+    assert solution.verdict is not None
+    if solution.verdict.feasible:
+        return f"every constraint holds (greatest relative violation {solution.verdict.violation:.1g})"
+    return "; ".join(solution.verdict.violations)
