@@ -33,7 +33,12 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a small function into each of its callers."""
+    """Compile a scalar function into each of its callers, whatever its size: a call would stop vectorisation."""
+    return cast(Callable[P, R], numba.njit(forceinline=True, **_OPTIONS)(function))
+
+
+def stage(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile a part of a kernel: a loop over a block, called once per block."""
     return cast(Callable[P, R], numba.njit(**_OPTIONS)(function))
 
 

@@ -16,7 +16,7 @@ from solvers.compile import inlined, kernel
 from solvers.elementary import inverse_marginal, log1p
 from solvers.rows import BoolArray, FloatArray, Rows
 
-BLOCK = 512  # rows priced together: their scratch fits the first-level cache
+BLOCK = 256  # rows priced together: their scratch fits the first-level cache
 
 # Kinds of rows. All but ORDINARY take the slow path.
 ORDINARY, NO_WORK, NO_UPLOAD, NEITHER, IDLE = range(5)
