@@ -16,7 +16,7 @@ def match(costs: FloatArray, counts: IntArray) -> tuple[IntArray, float] | None:
 
     costs : (N, K) cost of row n in a place of type k; +inf where it cannot take one.
     counts : (K,) places of each type; they sum to N.
-    Returns the type of each row (N,) and the total. O(N^3) time and O(N^2) memory: this is the second truth for small N.
+    Returns the type of each row (N,) and the total. O(N^3) time, O(N^2) memory: a second truth for small N.
     """
     places = np.repeat(np.arange(counts.shape[0], dtype=np.int64), counts)
     finite = costs[np.isfinite(costs)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 
 import numpy as np
 import pulp
@@ -47,9 +48,8 @@ def cheapest(
         return None
     scale = float(np.abs(costs[allowed]).max()) or 1.0
     program = pulp.LpProblem("partition_and_matching", pulp.LpMinimize)
-    takes = {
-        (int(n), int(k)): pulp.LpVariable(f"y_{n}_{k}", cat=pulp.LpBinary) for n, k in np.argwhere(allowed).tolist()
-    }
+    pairs = [(n, k) for n, k in np.argwhere(allowed).tolist()]
+    takes = {(n, k): program.add_variable(f"y_{n}_{k}", cat=pulp.LpBinary) for n, k in pairs}
     program += pulp.lpSum(float(costs[pair]) / scale * y for pair, y in takes.items())
     for n in range(costs.shape[0]):
         program += pulp.lpSum(takes[n, k] for k in np.flatnonzero(allowed[n]).tolist()) == 1
@@ -67,9 +67,9 @@ def _restrict(
     """Whole replicas of every type, or one of the given partitions."""
     if partitions is None:
         for k, count in enumerate(counts):
-            program += count == int(covers[k]) * pulp.LpVariable(f"m_{k}", lowBound=0, cat=pulp.LpInteger)
+            program += count == int(covers[k]) * program.add_variable(f"m_{k}", lowBound=0, cat=pulp.LpInteger)
         return
-    chosen = [pulp.LpVariable(f"z_{p}", cat=pulp.LpBinary) for p in range(partitions.shape[0])]
+    chosen = [program.add_variable(f"z_{p}", cat=pulp.LpBinary) for p in range(partitions.shape[0])]
     program += pulp.lpSum(chosen) == 1
     for k, count in enumerate(counts):
         program += count == pulp.lpSum(int(partitions[p, k]) * z for p, z in enumerate(chosen))
@@ -85,7 +85,9 @@ def _solved(program: pulp.LpProblem) -> bool:
     if solver_name() == "HiGHS":
         solver = pulp.HiGHS(msg=False, gapRel=_GAP, threads=1)
     else:
-        solver = pulp.PULP_CBC_CMD(msg=False, gapRel=_GAP, threads=1)
+        with warnings.catch_warnings():  # PuLP 3.3 announces that PuLP 4 will no longer bring CBC along
+            warnings.simplefilter("ignore", DeprecationWarning)
+            solver = pulp.PULP_CBC_CMD(msg=False, gapRel=_GAP, threads=1)
     program.solve(solver)
     if program.status == pulp.LpStatusInfeasible:
         return False
