@@ -145,7 +145,8 @@ def samples(data: Path) -> FloatArray:
     shares = drawn * (SAMPLES / drawn.sum())
     whole = np.floor(shares)
     whole[np.argsort(whole - shares, kind="stable")[: int(SAMPLES - whole.sum())]] += 1
-    return whole
+    result: FloatArray = whole
+    return result
 
 
 def _speed(cluster: Cluster) -> float:
