@@ -25,7 +25,9 @@ GOAL, VALUE, T_MIN, T_FLAT, E_INF = 0, 1, 2, 3, 4  # what is asked
 T_NOW, LOWER, UPPER = 5, 6, 7  # where to look next; proved bounds of the answer
 A_T, A_G, B_T, B_G = 8, 9, 10, 11  # last duration that is too short, first one that is long enough
 PASSES, STOP, LAST = 12, 13, 14  # passes made; a Stop, 0 while running; 1 where the next pass should be the last
-STATE = 15
+DEEP = 15  # 1 after a step that went far too far
+A_PRICE, B_PRICE = 16, 17  # prices of time at A_T and B_T, for a goal of PRICE (A_G and B_G are then E)
+STATE = 18
 
 _ENERGY, _POWER, _PRICE = int(Goal.ENERGY), int(Goal.POWER), int(Goal.PRICE)
 _OPTIMAL, _SLACK, _LIMIT = float(Stop.OPTIMAL), float(Stop.SLACK), float(Stop.LIMIT)
@@ -230,7 +232,7 @@ def advance(state: FloatArray, e: float, price: float, curve: float) -> None:
     state[PASSES] += 1.0
     state[LAST] = 0.0
     if state[GOAL] == _PRICE:
-        _advance_price(state, price, curve)
+        _advance_price(state, e, price, curve)
     else:
         _advance_budget(state, e, price, curve)
     if state[STOP] == 0.0 and state[PASSES] >= _PASSES:
@@ -272,12 +274,19 @@ def _advance_budget(state: FloatArray, e: float, price: float, curve: float) -> 
         if state[B_T] - state[A_T] <= 4e-16 * state[B_T]:
             state[STOP], state[T_NOW] = _OPTIMAL, state[B_T]
             return
-    guess = low
-    if state[PASSES] <= _PATIENCE:
-        guess = _halley_guess(T, e, price, curve, 0.0 if power else state[E_INF], limit, 1.0 if power else 0.0)
-        if not guess > 0.0:
-            guess = math.sqrt(low) * math.sqrt(T)
-    guess = min(max(guess, low), high)
+    floor = 0.0 if power else state[E_INF]
+    if g <= 0.0 and e - floor < 0.3 * (limit - floor):
+        state[DEEP] = 1.0  # a row reached its floor on the way: E_inf says little about E before that
+    elif g > 0.0 and state[DEEP] == 1.0:
+        floor = 0.0
+    guess = _halley_guess(T, e, price, curve, floor, limit, 1.0 if power else 0.0)
+    if not low < guess < high:
+        far = not abs(low - guess) <= 0.1 * abs(T - low)
+        guess = low
+        if far and low > state[T_MIN] and high < math.inf:  # the bounds are proved: halve what is between them
+            guess = 0.5 * (low + high)
+    if state[PASSES] > _PATIENCE and state[PASSES] % 2.0 == 0.0:
+        guess = low
     if slope > 0.0 and guess > state[T_MIN]:
         guess += margin / slope
     if guess == T:
@@ -303,18 +312,20 @@ def _halley_guess(
 
 
 @inlined
-def _advance_price(state: FloatArray, price: float, curve: float) -> None:
-    """The T with price(T+) <= value <= price(T-); price never rises with T and may jump."""
+def _advance_price(state: FloatArray, e: float, price: float, curve: float) -> None:
+    """The T with price(T+) <= value <= price(T-), the least of the convex E(T) + value T; the price may jump there.
+
+    Newton where the price is smooth; where two tangents of E meet where it jumps; the middle where both fail.
+    """
     T, value = state[T_NOW], state[VALUE]
     if price <= value:
         if T <= state[T_MIN]:
             state[STOP], state[LOWER], state[UPPER] = _OPTIMAL, T, T
             return
-        state[B_T] = min(state[B_T], T)
-        state[UPPER] = state[B_T]
-    else:
-        state[A_T] = max(state[A_T], T)
-        state[LOWER] = state[A_T]
+        if T < state[B_T]:
+            state[B_T], state[B_G], state[B_PRICE], state[UPPER] = T, e, price, T
+    elif T > state[A_T]:
+        state[A_T], state[A_G], state[A_PRICE], state[LOWER] = T, e, price, T
     low, high = state[A_T], state[B_T]
     if low > 0.0 and high < math.inf and high - low <= 4e-16 * high:
         state[STOP], state[T_NOW] = _OPTIMAL, high
@@ -329,8 +340,15 @@ def _advance_price(state: FloatArray, price: float, curve: float) -> None:
         state[LAST] = 1.0 if abs(step) < 1e-8 else 0.0
     if high == math.inf:
         guess = max(guess, 1.001 * T) if guess > T else 2.0 * T
-        guess = min(guess, state[T_FLAT]) if T < state[T_FLAT] else guess
-    elif not low < guess < high or (state[PASSES] > _PATIENCE and int(state[PASSES]) % 2 == 0):
+        state[T_NOW] = min(guess, state[T_FLAT]) if T < state[T_FLAT] else guess
+        return
+    if not low < guess < high:
+        fall = state[A_PRICE] - state[B_PRICE]
+        meet = low + ((state[A_G] - state[B_G]) - state[B_PRICE] * (high - low)) / fall
+        near = 2e-16 * high * 2.0 ** (state[PASSES] % 8.0)
+        guess = min(max(meet, low + near), high - near)  # a jump is passed on both sides
+        state[LAST] = 0.0
+    if not low < guess < high or (state[PASSES] > _PATIENCE and state[PASSES] % 3.0 == 0.0):
         guess = math.sqrt(low) * math.sqrt(high) if high > 1.1 * low else 0.5 * (low + high)
         if not low < guess < high:
             guess = high
