@@ -55,7 +55,7 @@ class Bars:
 
 
 def bars(problem: Problem, solution: Solution) -> Bars:
-    """The clients grouped by type and sorted by computing time, neighbours averaged where there are too many.
+    """The clients grouped by type, the longest at work first; neighbours are averaged where there are too many.
 
     Raises ValueError for an infeasible solution.
     """
@@ -67,7 +67,8 @@ def bars(problem: Problem, solution: Solution) -> Bars:
     receiving = parts.downloading * clients.receive_power
     computing = np.maximum(allocation.energy - sending - receiving, 0.0)
     energies = {"receiving": receiving, "computing": computing, "sending": sending}
-    order = np.lexsort((-parts.computing, assignment))
+    waiting = np.round(parts.waiting / max(solution.duration, 1e-300), 6)  # who uses the whole round, rounding aside
+    order = np.lexsort((-parts.computing, waiting, assignment))
     each = -(-len(clients) // _BARS)
     starts = [first for k in np.unique(assignment) for first in _starts(np.flatnonzero(assignment[order] == k), each)]
     sizes = np.diff([*starts, len(clients)])
@@ -133,7 +134,7 @@ def _label(problem: Problem, client: int) -> str:
 
 def _shortened(text: str) -> str:
     """A name short enough for a picture; matplotlib would read a dollar sign as mathematics."""
-    return (text if len(text) <= 28 else f"{text[:27]}…").replace("$", r"\$")
+    return (text if len(text) <= 38 else f"{text[:37]}…").replace("$", r"\$")
 
 
 def _remark(content: Bars, named: bool) -> str:

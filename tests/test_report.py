@@ -330,6 +330,10 @@ def test_bars_keep_the_sums_and_the_order(solved: tuple[fedopt.Problem, fedopt.S
     plots = pytest.importorskip("fedopt.plots")
     content = plots.bars(*solved)
     assert content.types.tolist() == [0, 0, 1, 1, 2, 2, 2, 2]
+    for k in range(3):
+        assert np.all(
+            np.diff(content.times["computing"][content.types == k]) <= 0.0
+        )  # longest first: nobody waits here
     assert sum(part.sum() for part in content.energies.values()) == pytest.approx(E_POWER, rel=1e-9)
     assert sum(part for part in content.times.values()) == pytest.approx(np.full(8, T_POWER), rel=1e-9)
     assert content.each == 1

@@ -233,6 +233,21 @@ def test_truncations_are_errors_or_the_same_data(tmp_path: Path) -> None:
             assert to_document(read_scenario(write(tmp_path, WHOLE[:end])).problem) != whole
 
 
+def test_flipped_bits_raise_nothing_but_input_errors(tmp_path: Path) -> None:
+    rng = np.random.default_rng(17)
+    said = []
+    for _ in range(400):
+        damaged = bytearray(WHOLE.encode())
+        for place in rng.integers(0, len(damaged), int(rng.integers(1, 4))):
+            damaged[place] ^= 1 << int(rng.integers(0, 8))
+        try:
+            read_scenario(write(tmp_path, bytes(damaged)))
+        except fedopt.InputError as error:
+            said.append(str(error))
+    assert len(said) > 200  # the others changed a digit or a letter of a name
+    assert all(message.startswith(str(tmp_path)) for message in said)
+
+
 positive = st.floats(1e-200, 1e200)
 TEXT = st.text(st.characters(categories=("L", "N", "S", "P"), include_characters=" "), min_size=1, max_size=20)
 NAMES = TEXT.filter(lambda text: text.isprintable() and text[0] not in "=+-@")
