@@ -14,6 +14,7 @@ from fedopt.solution import Allocation, Solution
 from fedopt.submodels import IntArray
 
 _AT_LIMIT = 1e-9  # relative: closer than this to a limit is at it
+_NEGLIGIBLE = 1e-3  # of the sum of prices: a client below it does not hold anybody up
 _HOLDING = 5  # clients listed as holding the round up
 
 
@@ -186,7 +187,8 @@ def holders(problem: Problem, solution: Solution) -> NDArray[np.intp]:
     flat_out = flat_out_clients(problem, solution)
     if flat_out.size:
         return dearest[np.isin(dearest, flat_out)][:_HOLDING]
-    return dearest[allocation.price[dearest] > 0.0][:_HOLDING]
+    worth = allocation.price[dearest] > _NEGLIGIBLE * allocation.price.sum()
+    return dearest[worth][:_HOLDING]
 
 
 def flat_out_clients(problem: Problem, solution: Solution) -> NDArray[np.intp]:

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ pytest.importorskip("typer")
 from typer.testing import CliRunner
 
 from fedopt.cli.app import app
+from fedopt.cli.show import progress, show
+from fedopt.report import Table
 
 SCENARIO = """
 version = 1
@@ -68,7 +71,8 @@ def assert_bad_input(code: int, out: str, err: str, *said: str) -> None:
 
 def test_solve_prints_and_writes(scenario: Path, tmp_path: Path) -> None:
     code, out, err = fedopt_command("solve", scenario, "--out", tmp_path / "out" / "deep")
-    assert (code, err) == (0, "")
+    assert code == 0
+    assert err in ("", "solving round.toml ...\n")  # where the kernels have to be compiled first
     for part in ("Solved", "2 W on average", "Who got what", "Who holds the round up", "every constraint holds"):
         assert part in out
     left = sorted(os.listdir(tmp_path / "out" / "deep"))
@@ -170,6 +174,29 @@ def test_interrupt_leaves_quietly(scenario: Path, monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(fedopt, "solve", interrupted)
     assert fedopt_command("solve", scenario) == (130, "", "")
+
+
+def test_a_terminal_shows_every_text_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "120")
+    show(Table(title="[b]T", columns=("gain [dB]",), rows=(("[red]x",),), notes=("[i]n",)))
+    told = capsys.readouterr().out
+    assert "\x1b[" in told  # it did take the way of a terminal
+    for text in ("[b]T", "gain [dB]", "[red]x", "[i]n"):
+        assert text in told
+
+
+def test_progress_waits_a_second(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with progress("short") as report:
+        report(1, 2, 0.5)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr("fedopt.cli.show._PATIENCE", 0.01)
+    with progress("long") as report:
+        report(1, 2, 0.5)
+        time.sleep(0.3)
+    assert capsys.readouterr().err == "long ...\n"
 
 
 def test_our_own_bugs_keep_their_traceback(scenario: Path, monkeypatch: pytest.MonkeyPatch) -> None:

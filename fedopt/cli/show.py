@@ -33,10 +33,13 @@ def show(*tables: Table) -> None:
             print(table.text(), end="\n\n")
             continue
         rich = RichTable(
-            title=table.title or None, title_justify="left", box=SIMPLE_HEAD, show_header=any(table.columns)
+            title=Text(table.title) if table.title else None,
+            title_justify="left",
+            box=SIMPLE_HEAD,
+            show_header=any(table.columns),
         )
         for k, column in enumerate(table.columns):
-            rich.add_column(column, justify="left" if k < table.left else "right")
+            rich.add_column(Text(column), justify="left" if k < table.left else "right")
         for row in table.rows:
             rich.add_row(*map(Text, row))
         console.print(rich)
