@@ -19,10 +19,10 @@ import numpy as np
 from fedopt.checks import InputError
 from fedopt.disk import read_limited, replace_file
 from fedopt.problem import Problem
-from fedopt.report import decision, timeline
 from fedopt.scenario import from_document, to_document
 from fedopt.solution import Allocation, Solution, Status, judge_solution
 from fedopt.submodels import Partition
+from fedopt.timeline import decision, timeline
 
 FORMAT, VERSION = "fedopt-solution", 1
 LIMIT = 256 * 2**20  # bytes of a record

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from fedopt.checks import FloatArray, choice
 from fedopt.disk import replace_file
 from fedopt.problem import Problem
-from fedopt.report import budget_text, decision, holders, mean_power, quantity, timeline
+from fedopt.report import budget_text, mean_power, quantity
 from fedopt.solution import Solution
 from fedopt.submodels import IntArray
+from fedopt.timeline import decision, holders, timeline
 from solvers.lookup import MissingExtra
 
 if TYPE_CHECKING:

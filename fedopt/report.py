@@ -6,16 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedopt.checks import FloatArray
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem, ReplicaRate, ShortestRound
-from fedopt.solution import Allocation, Solution
-from fedopt.submodels import IntArray
-
-_AT_LIMIT = 1e-9  # relative: closer than this to a limit is at it
-_NEGLIGIBLE = 1e-3  # of the sum of prices: a client below it does not hold anybody up
-_HOLDING = 5  # clients listed as holding the round up
+from fedopt.solution import Solution
+from fedopt.timeline import AT_LIMIT, decision, flat_out_clients, holders
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,20 +35,6 @@ class Table:
         return "\n".join([*lines, *self.notes])
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Timeline:
-    """How each client spends the round; arrays (N,) [s] that sum to the duration for every client that works.
-
-    An idle client waits all the round.
-    """
-
-    overhead: FloatArray
-    downloading: FloatArray
-    computing: FloatArray
-    sending: FloatArray
-    waiting: FloatArray
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
     """One method's answer to the same problem, and how long it took [s]."""
@@ -61,30 +42,6 @@ class Entry:
     method: str
     solution: Solution
     seconds: float
-
-
-def decision(solution: Solution) -> tuple[Allocation, IntArray]:
-    """Allocation and assignment of a solution that has them. Raises ValueError where it is infeasible."""
-    if solution.allocation is None or solution.assignment is None:
-        raise ValueError(f"there is no decision to show: {solution.reason}")
-    return solution.allocation, solution.assignment
-
-
-def timeline(problem: Problem, solution: Solution) -> Timeline:
-    """Where every client's round goes (section 3 of the model). Raises ValueError for an infeasible solution."""
-    allocation, assignment = decision(solution)
-    work = problem.clients.workload(problem.submodels, assignment)
-    assert work.download_bits is not None
-    overhead = np.where(work.idle, 0.0, problem.clients.overhead)
-    downloading = work.download_bits / problem.clients.download_rate
-    busy = overhead + downloading + allocation.compute_time + allocation.upload_time
-    return Timeline(
-        overhead=overhead,
-        downloading=downloading,
-        computing=allocation.compute_time,
-        sending=allocation.upload_time,
-        waiting=np.maximum(solution.duration - busy, 0.0),
-    )
 
 
 def headline(problem: Problem, solution: Solution) -> Table:
@@ -180,29 +137,6 @@ def holding(problem: Problem, solution: Solution) -> Table:
     return Table(title=f"Who holds the round up ({why})", columns=columns, rows=tuple(rows), notes=tuple(notes))
 
 
-def holders(problem: Problem, solution: Solution) -> NDArray[np.intp]:
-    """Indices of the (at most five) clients that hold the round up, dearest first: see ``holding``."""
-    allocation, _ = decision(solution)
-    dearest = np.argsort(-allocation.price, kind="stable")
-    flat_out = flat_out_clients(problem, solution)
-    if flat_out.size:
-        return dearest[np.isin(dearest, flat_out)][:_HOLDING]
-    worth = allocation.price[dearest] > _NEGLIGIBLE * allocation.price.sum()
-    return dearest[worth][:_HOLDING]
-
-
-def flat_out_clients(problem: Problem, solution: Solution) -> NDArray[np.intp]:
-    """Indices of the clients that could not finish earlier whatever the budget: f_max and p_max and no waiting."""
-    allocation, assignment = decision(solution)
-    clients, parts = problem.clients, timeline(problem, solution)
-    work = clients.workload(problem.submodels, assignment)
-    with np.errstate(invalid="ignore"):
-        cpu = (work.cycles == 0.0) | (allocation.frequency >= clients.frequency_max * (1.0 - _AT_LIMIT))
-        radio = (work.upload_bits == 0.0) | (allocation.power >= clients.power_max * (1.0 - _AT_LIMIT))
-    ends = parts.waiting <= _AT_LIMIT * solution.duration
-    return np.flatnonzero(cpu & radio & ends & ~work.idle)
-
-
 def comparison(entries: Sequence[Entry]) -> Table:
     """The methods side by side; the ratio is of the utility (a rate) or of what it measures, to the best of all."""
     best = max((e.solution.utility for e in entries if e.solution.partition is not None), default=float("nan"))
@@ -276,7 +210,7 @@ def span(values: FloatArray, form: str) -> str:
 
 
 def _of(value: float, limit: float, form: str) -> str:
-    if value >= limit * (1.0 - _AT_LIMIT):
+    if value >= limit * (1.0 - AT_LIMIT):
         return f"{value:{form}} (max)"
     return f"{value:{form}} of {limit:{form}}"
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import json
-import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +27,7 @@ from fedopt.problem import (
     UtilityFunction,
 )
 from fedopt.submodels import SubModel
+from fedopt.toml import dumps, line_of
 from fedopt.units import parse_name, quantity, to_si
 from solvers import allocation, duration, matching
 
@@ -77,7 +76,9 @@ def read_scenario(path: str | PathLike[str], *, clients: Clients | None = None) 
     try:
         return from_document(document, folder=path.parent, clients=clients)
     except InputError as error:
-        raise InputError(_where(path, text, error.field), error.expected, error.found, error.client) from None
+        line = line_of(text, error.field.rpartition(" ")[2])
+        where = f"{path}: {error.field}" if line is None else f"{path}: line {line}: {error.field}"
+        raise InputError(where, error.expected, error.found, error.client) from None
 
 
 def write_scenario(problem: Problem, path: str | PathLike[str], **settings: Any) -> None:
@@ -85,7 +86,7 @@ def write_scenario(problem: Problem, path: str | PathLike[str], **settings: Any)
 
     Raises InputError where the utility is a function of the user's own, OSError where the file cannot be written.
     """
-    replace_file(path, _toml(to_document(problem, **settings)).encode())
+    replace_file(path, dumps(to_document(problem, **settings)).encode())
 
 
 def from_document(
@@ -276,31 +277,3 @@ def _known(where: str, keys: Iterable[str], known: Sequence[str]) -> None:
 
 def _short(value: Any) -> str:
     return f"{type(value).__name__} {value!r}"[:80]
-
-
-def _where(path: Path, text: str, place: str) -> str:
-    """File, line and place; the line only where a single one sets the key."""
-    key = re.escape(place.rpartition(" ")[2])
-    lines = [n for n, line in enumerate(text.splitlines(), 1) if re.match(rf"""\s*(["']?){key}\1\s*=""", line)]
-    return f"{path}: line {lines[0]}: {place}" if len(lines) == 1 else f"{path}: {place}"
-
-
-def _toml(document: Mapping[str, Any]) -> str:
-    """TOML text of the small schema above: top-level scalars, then tables of scalars and lists, then nothing deeper."""
-    lines = [f"{key} = {_value(value)}" for key, value in document.items() if not isinstance(value, dict | list)]
-    for key, value in document.items():
-        for table in value if isinstance(value, list) else [value]:
-            if isinstance(table, dict):
-                lines += ["", f"[[{key}]]" if isinstance(value, list) else f"[{key}]"]
-                lines += [f"{_key(name)} = {_value(entry)}" for name, entry in table.items()]
-    return "\n".join(lines) + "\n"
-
-
-def _key(name: str) -> str:
-    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else json.dumps(name, ensure_ascii=False)
-
-
-def _value(value: Any) -> str:
-    if isinstance(value, list):
-        return "[" + ", ".join(_value(entry) for entry in value) + "]"
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)

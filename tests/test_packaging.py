@@ -1,4 +1,4 @@
-"""An install: both packages from one place, a light import, a pin for every extra, a command that says what it lacks."""
+"""An install: both packages from one place, a light import, a pin for each extra, a command that says what it lacks."""
 
 from __future__ import annotations
 

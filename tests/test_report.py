@@ -19,7 +19,8 @@ import pytest
 import fedopt
 from fedopt import files, report
 from fedopt.disk import replace_file
-from fedopt.report import Entry, comparison, groups, headline, holding, timeline
+from fedopt.report import Entry, comparison, groups, headline, holding
+from fedopt.timeline import flat_out_clients, timeline
 
 T_POWER, E_POWER, T_MIN = 18.931925365, 23.664906706, 10.666327965
 TYPES = tuple(
@@ -127,7 +128,7 @@ def test_holding_lists_the_dearest_clients(solved: tuple[fedopt.Problem, fedopt.
 def test_holding_names_who_is_flat_out(slack: tuple[fedopt.Problem, fedopt.Solution]) -> None:
     problem, solution = slack
     # by hand: the two L clients compute 937 x 34,038,144 / 3e9 = 10.631 s; the farther one sends longer
-    assert report.flat_out_clients(problem, solution).tolist() == [1]
+    assert flat_out_clients(problem, solution).tolist() == [1]
     table = holding(problem, solution)
     assert [row[0] for row in table.rows] == ["1 (phone at 100 m)"]
     assert table.rows[0][4:6] == ("3.00 (max)", "200 (max)")
