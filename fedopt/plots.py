@@ -118,8 +118,11 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
     Raises InputError for another suffix, OSError where the file cannot be written.
     """
     form = choice("picture's suffix", Path(path).suffix.lower(), (".png", ".svg"))[1:]
+    from matplotlib import rc_context
+
     picture = io.BytesIO()
-    figure.savefig(picture, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
+    with rc_context({"svg.hashsalt": "fedopt"}):  # without it and with a date, no two files of one picture are alike
+        figure.savefig(picture, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
     return replace_file(path, picture.getvalue())
 
 

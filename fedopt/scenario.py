@@ -30,6 +30,7 @@ from fedopt.submodels import SubModel
 from fedopt.toml import dumps, line_of
 from fedopt.units import parse_name, quantity, to_si
 from solvers import allocation, duration, matching
+from solvers.lookup import Methods
 
 VERSION = 1
 LIMIT = 10 * 2**20  # bytes of a scenario; larger fleets belong into a CSV file
@@ -41,7 +42,11 @@ _BUDGETS: dict[str, tuple[type[Budget], str, str]] = {  # key: class, its attrib
     "time_price": (TimePrice, "watts", "W"),
 }
 _SIZES = {"flops": "FLOP/sample", "upload_bits": "bit", "download_bits": "bit"}
-_METHODS = {"matching": matching.METHODS, "timing": duration.METHODS, "allocation": allocation.METHODS}
+_METHODS: dict[str, Methods[Any]] = {
+    "matching": matching.METHODS,
+    "timing": duration.METHODS,
+    "allocation": allocation.METHODS,
+}
 _SEARCH = ("partitions", "utility", "beta", *_METHODS, "seed")
 
 

@@ -90,6 +90,17 @@ def test_options_win_over_the_scenario(scenario: Path, tmp_path: Path) -> None:
     assert settings == {"matching": "random", "timing": "bisection", "allocation": "reference"}
 
 
+def test_without_matplotlib_the_numbers_are_kept(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    code, _, err = fedopt_command("solve", scenario, "--out", tmp_path / "out")
+    assert code == 0
+    assert "no picture" in err
+    assert "pip install 'fedopt[plots]'" in err
+    assert sorted(os.listdir(tmp_path / "out")) == ["round.csv", "round.json"]
+
+
 def test_another_fleet(scenario: Path, tmp_path: Path) -> None:
     fleet = fedopt.Clients(frequency_min=0.0, frequency_max=2e9, samples=100, channel_gain=[1e-10] * 6, bandwidth=1e6)
     fleet.to_csv(tmp_path / "six.csv")

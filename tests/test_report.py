@@ -367,6 +367,8 @@ def test_pictures_are_saved(tmp_path: Path, solved: tuple[fedopt.Problem, fedopt
     path = plots.save(plots.draw_round(*solved), tmp_path / f"a.{form}")
     start = path.read_bytes()[:60]
     assert start.startswith(b"\x89PNG") or b"<?xml" in start
+    plots.save(plots.draw_round(*solved), tmp_path / f"b.{form}")
+    assert path.read_bytes() == (tmp_path / f"b.{form}").read_bytes()
     with pytest.raises(fedopt.InputError, match="suffix"):
         plots.save(plots.draw_round(*solved), tmp_path / "a.exe")
-    assert os.listdir(tmp_path) == [f"a.{form}"]
+    assert sorted(os.listdir(tmp_path)) == [f"a.{form}", f"b.{form}"]

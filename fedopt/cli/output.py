@@ -5,16 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import typer
+
 from fedopt import files, plots
 from fedopt.problem import Problem
 from fedopt.solution import Solution
+from solvers.lookup import MissingExtra
 
 
 def write_all(problem: Problem, solution: Solution, out: Path, name: str, **settings: Any) -> list[Path]:
     """Write NAME.json and, where there is a decision, NAME.csv, NAME.png and NAME.svg into the folder ``out``.
 
-    The numbers are written before the pictures, so a missing matplotlib loses no result. Returns the paths written.
-    Raises MissingExtra without matplotlib, OSError.
+    Without matplotlib there are no pictures, and a line on stderr says how to get them. Returns the paths written.
+    Raises OSError.
     """
     out.mkdir(parents=True, exist_ok=True)
     written = [out / f"{name}.json"]
@@ -23,6 +26,9 @@ def write_all(problem: Problem, solution: Solution, out: Path, name: str, **sett
         return written
     written.append(out / f"{name}.csv")
     files.write_csv(problem, solution, written[-1])
-    figure = plots.draw_round(problem, solution)
-    written += [plots.save(figure, out / f"{name}.{form}") for form in ("png", "svg")]
-    return written
+    try:
+        figure = plots.draw_round(problem, solution)
+    except MissingExtra as error:
+        typer.echo(f"fedopt: no picture: {error}", err=True)
+        return written
+    return written + [plots.save(figure, out / f"{name}.{form}") for form in ("png", "svg")]
