@@ -1,0 +1,222 @@
+"""The judge sees only instance and decision: it accepts what is right and names everything that is wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets import FAMILIES, ORDINARY, Instance, make, mnist_types
+from mpmath import mp, mpf
+from oracle import Fleet
+
+import fedopt
+from fedopt import Deadline, EnergyBudget, PowerBudget, TimePrice, judge
+from fedopt.solution import judge_solution
+
+
+def decided(family: str = "typical", seed: int = 0, size: int = 6) -> tuple[Instance, fedopt.Allocation]:
+    instance = make(family, seed, size)
+    found = fedopt.allocate(instance.clients, instance.work, duration=instance.duration, allocation="reference")
+    return instance, found
+
+
+def verdict_of(instance: Instance, f: Any, r: Any, budget: Any = None, duration: float | None = None) -> fedopt.Verdict:
+    duration = instance.duration if duration is None else duration
+    return judge(instance.clients, instance.work, duration, f, r, budget)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_right_decisions_are_accepted_and_cost_what_the_oracle_says(family: str) -> None:
+    """The energy of the decision's own f and r, recomputed in 60 digits."""
+    for seed in range(4):
+        instance, found = decided(family, seed)
+        verdict = verdict_of(instance, found.frequency, found.rate)
+        assert verdict.feasible, verdict.violations
+        assert verdict.violation <= 1e-9
+        total = mpf(0)
+        for n, client in enumerate(Fleet(instance.clients, instance.work).clients):
+            f, x = mpf(float(found.frequency[n])), mpf(float(found.rate[n])) * mp.log(2) / client.B
+            total += 0 if client.idle else client.energy_of(f, x)
+        assert abs(verdict.energy - total) <= mpf("1e-13") * total
+        assert verdict.duration == instance.duration
+
+
+def test_energy_of_a_decision_worked_out_by_hand() -> None:
+    """W = 1e9 at 1 GHz: 1 s, 0.1 J + 0.5 J static; 1e6 bit at 1e6 bit/s: SNR 1 needs 1/gamma = 0.01 W, 1 s, + 0.2 J."""
+    clients = fedopt.Clients(
+        frequency_min=5e8,
+        frequency_max=2e9,
+        capacitance=1e-28,
+        static_power=0.5,
+        samples=[1.0],
+        channel_gain=100.0 * 4e-21 * 1e6,
+        bandwidth=1e6,
+        noise_density=4e-21,
+        circuit_power=0.2,
+        download_rate=1e6,
+        receive_power=0.3,
+        overhead=0.25,
+    )
+    work = fedopt.Workload(cycles=[1e9], upload_bits=[1e6], download_bits=[2e6])
+    verdict = judge(clients, work, 4.25, np.array([1e9]), np.array([1e6]))
+    assert verdict.feasible, verdict.violations
+    assert verdict.energy == pytest.approx(0.1 + 0.5 + 0.01 + 0.2 + 0.6, rel=1e-14)
+    late = judge(clients, work, 4.2499, np.array([1e9]), np.array([1e6]))
+    assert late.violation == pytest.approx(4.25 / 4.2499 - 1.0, rel=1e-9)
+    assert "ends" in late.violations[0] or "end" in late.violations[0]
+
+
+CHANGES = {
+    "computes above frequency_max": ("f", lambda c: c.frequency_max * 1.001),
+    "computes below frequency_min": ("f", lambda c: c.frequency_min * 0.999),
+    "sends above power_max": ("r", lambda c: c.bandwidth * np.log2(1.0 + 1.01 * _snr(c))),
+    "finishes after the round's end": ("r", lambda c: c.bandwidth * 1e-9),
+}
+
+
+def _snr(clients: fedopt.Clients) -> np.ndarray:
+    return clients.power_max * clients.channel_gain / (clients.noise_density * clients.bandwidth)
+
+
+@pytest.mark.parametrize("sentence", CHANGES)
+@pytest.mark.parametrize("client", [0, 3, 5])
+def test_one_bad_client_is_named(sentence: str, client: int) -> None:
+    instance, found = decided()
+    f, r = found.frequency.copy(), found.rate.copy()
+    which, change = CHANGES[sentence]
+    (f if which == "f" else r)[client] = change(instance.clients)[client]
+    verdict = verdict_of(instance, f, r)
+    assert not verdict.feasible
+    assert verdict.violation > 1e-9
+    assert any(text.startswith(f"client {client}: {sentence}") for text in verdict.violations), verdict.violations
+
+
+def test_sending_below_power_min_is_named() -> None:
+    instance, found = decided("bounds")
+    r = found.rate.copy()
+    client = int(np.argmax(r > 0.0))
+    r[client] *= 1e-3
+    verdict = verdict_of(instance, found.frequency, r)
+    assert any(text.startswith(f"client {client}: sends below power_min") for text in verdict.violations)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 0.0, -1e9])
+@pytest.mark.parametrize("which", ["frequency", "rate"])
+def test_what_is_no_positive_number_is_rejected(which: str, bad: float) -> None:
+    instance, found = decided()
+    columns = {"frequency": found.frequency.copy(), "rate": found.rate.copy()}
+    columns[which][2] = bad
+    verdict = verdict_of(instance, columns["frequency"], columns["rate"])
+    assert not verdict.feasible
+    assert verdict.violation > 1e-9
+
+
+@pytest.mark.parametrize("duration", [np.nan, np.inf, -1.0, 0.0])
+def test_a_duration_that_is_none_is_rejected(duration: float) -> None:
+    instance, found = decided()
+    assert not verdict_of(instance, found.frequency, found.rate, duration=duration).feasible
+
+
+@pytest.mark.parametrize("excess", [1e-6, 1e-3, 1.0])
+def test_an_exceeded_budget_is_named_and_measured(excess: float) -> None:
+    instance, found = decided()
+    T, f, r = instance.duration, found.frequency, found.rate
+    energy = verdict_of(instance, f, r).energy
+    for budget, sentence in (
+        (EnergyBudget(energy / (1.0 + excess)), "the energy exceeds the budget"),
+        (PowerBudget(energy / T / (1.0 + excess)), "the power exceeds the budget"),
+        (Deadline(T / (1.0 + excess)), "the round ends after the deadline"),
+    ):
+        verdict = verdict_of(instance, f, r, budget)
+        assert [sentence in text for text in verdict.violations] == [True]
+        assert verdict.violation == pytest.approx(excess, rel=1e-6)
+    for budget in (EnergyBudget(energy), PowerBudget(energy / T), Deadline(T), TimePrice(1e-9), EnergyBudget(np.inf)):
+        assert verdict_of(instance, f, r, budget).feasible
+
+
+def test_a_budget_of_nothing_is_exceeded_infinitely() -> None:
+    instance, found = decided()
+    for budget in (EnergyBudget(0.0), PowerBudget(0.0)):
+        assert verdict_of(instance, found.frequency, found.rate, budget).violation == np.inf
+
+
+def test_violations_in_any_block_of_a_large_fleet_are_found() -> None:
+    """The judge works in blocks; the last client of the last one counts as much as the first."""
+    size = 20_001
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, samples=np.ones(size), channel_gain=1e-9, bandwidth=1e6
+    )
+    work = fedopt.Workload(cycles=1e9, upload_bits=1e5)
+    f, r = np.full(size, 5e8), np.full(size, 1e6)
+    assert judge(clients, work, 10.0, f, r).feasible
+    one = judge(clients, work, 10.0, f[:1], r[:1]).energy / size
+    assert judge(clients, work, 10.0, f, r).energy == pytest.approx(size * one, rel=1e-12)
+    for client in (0, 8191, 8192, 16384, size - 1):
+        bad = f.copy()
+        bad[client] = 1.1e9
+        verdict = judge(clients, work, 10.0, bad, r)
+        assert verdict.violations[0].startswith(f"client {client}: computes above frequency_max by 0.1 ")
+
+
+@pytest.mark.parametrize("family", ORDINARY)
+def test_a_relative_tolerance_of_1e_9_decides(family: str) -> None:
+    instance, found = decided(family, 1)
+    working = instance.work.cycles > 0.0
+    f = np.where(working, instance.clients.frequency_max, found.frequency)
+    fine = verdict_of(instance, f * (1.0 + 1e-10), found.rate)
+    assert not any("frequency_max" in text for text in fine.violations)
+    broken = verdict_of(instance, f * (1.0 + 1e-8), found.rate)
+    assert any("frequency_max" in text for text in broken.violations)
+
+
+def solution() -> tuple[fedopt.Problem, fedopt.Solution]:
+    """A right answer for four clients and two types, put together by hand."""
+    types = mnist_types()[:2]
+    clients = fedopt.Clients(
+        frequency_min=3e8, frequency_max=3e9, samples=np.full(4, 500.0), channel_gain=1e-10, bandwidth=1e6
+    )
+    problem = fedopt.Problem(clients, types, budget=Deadline(60.0))
+    assignment = np.array([0, 0, 1, 1])
+    work = clients.workload(types, assignment)
+    found = fedopt.allocate(clients, work, duration=60.0, allocation="reference")
+    verdict = judge(clients, work, 60.0, found.frequency, found.rate, problem.budget)
+    return problem, fedopt.Solution(
+        status=fedopt.Status.OPTIMAL,
+        reason="",
+        duration=60.0,
+        energy=verdict.energy,
+        allocation=found,
+        verdict=verdict,
+        partition=fedopt.Partition((2, 2), types),
+        assignment=assignment,
+        utility=3.0 / 60.0,
+    )
+
+
+def test_a_right_solution_is_accepted() -> None:
+    problem, answer = solution()
+    verdict = judge_solution(problem, answer)
+    assert verdict.feasible, verdict.violations
+    assert verdict.energy == answer.energy
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"partition": (4, 0)}, "2 clients train 'L', the partition says 4"),
+        ({"assignment": np.array([0, 0, 0, 1])}, "3 clients train 'L', the partition says 2"),
+        ({"assignment": np.array([0, 0, 0, 1]), "partition": (3, 1)}, "1 clients train 'M'"),  # half a replica
+        ({"duration": 1e-3}, "finishes after the round's end"),
+        ({"duration": 61.0}, "the round ends after the deadline"),
+        ({"duration": np.nan}, "not finite"),
+    ],
+)
+def test_a_wrong_solution_is_rejected(changes: dict[str, Any], sentence: str) -> None:
+    problem, answer = solution()
+    if "partition" in changes:
+        changes = changes | {"partition": fedopt.Partition(changes["partition"], problem.submodels)}
+    verdict = judge_solution(problem, dataclasses.replace(answer, **changes))
+    assert not verdict.feasible
+    assert any(sentence in text for text in verdict.violations), verdict.violations

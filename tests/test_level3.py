@@ -1,0 +1,335 @@
+"""Level 3: every method against the 60-digit oracle, and the facts of section 4 of the model."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from fleets import FAMILIES, ORDINARY, Instance, make
+from mpmath import mp, mpf
+from oracle import Best, Fleet, marginal
+
+import fedopt
+from solvers.allocation import METHODS
+
+EPS = 2.0**-52
+
+
+@dataclass(frozen=True, slots=True)
+class Promise:
+    """A method's own stated relative errors, on ordinary and on extreme clients."""
+
+    times: float
+    energy: float
+    price: float
+    extreme: float
+    fleets: int  # how many of a family an everyday run tries
+
+
+PROMISES = {
+    "kernel": Promise(times=1e-12, energy=1e-12, price=1e-11, extreme=1e-11, fleets=12),
+    "reference": Promise(times=1e-12, energy=1e-12, price=1e-11, extreme=1e-11, fleets=6),
+    "scipy": Promise(times=1e-12, energy=1e-12, price=1e-11, extreme=1e-9, fleets=4),
+    "cvxpy": Promise(times=math.inf, energy=1e-5, price=math.inf, extreme=math.inf, fleets=1),
+}
+EXACT_METHODS = ("kernel", "reference", "scipy")
+
+
+def test_the_conformance_suite_knows_every_method() -> None:
+    assert set(PROMISES) == set(METHODS.names)
+
+
+def needs(method: str) -> None:
+    if method == "cvxpy":
+        pytest.importorskip("cvxpy")
+
+
+@functools.lru_cache(maxsize=512)
+def truth(family: str, seed: int, size: int) -> tuple[Instance, Fleet, tuple[tuple[float, list[Best]], ...]]:
+    """An instance, and the oracle's answer at three durations: its own, just above T_min, and far beyond it."""
+    instance = make(family, seed, size)
+    fleet = Fleet(instance.clients, instance.work)
+    rng = np.random.default_rng(seed)
+    near = float(fleet.t_min * (1 + mpf(10) ** rng.uniform(-9, -2)))
+    far = float(fleet.t_min * mpf(10) ** rng.uniform(0.5, 5))
+    return instance, fleet, tuple((T, fleet.least(T)) for T in (instance.duration, near, far))
+
+
+def check_client(fleet: Fleet, n: int, T: float, best: Best, found: fedopt.Allocation, promise: Promise) -> None:
+    """Right to the tolerance, or exactly right for a duration within 4 roundings of T (conditioning near T_min)."""
+    client = fleet.clients[n]
+    tolerances = {"t": promise.times, "tau": promise.times, "energy": promise.energy, "price": promise.price}
+    columns = {"t": found.compute_time, "tau": found.upload_time, "energy": found.energy, "price": found.price}
+    for name, column in columns.items():
+        if tolerances[name] == math.inf:
+            continue
+        value, exact = mpf(float(column[n])), getattr(best, name)
+        scale = best.price + client.P_s + client.P_c if name == "price" else abs(exact)
+        if abs(value - exact) <= tolerances[name] * scale:
+            continue
+        early = client.least(max(T * (1 - 4 * mpf(EPS)), client.t_min))
+        late = client.least(T * (1 + 4 * mpf(EPS)))
+        spread = abs(getattr(late, name) - getattr(early, name))
+        assert abs(value - exact) <= tolerances[name] * scale + spread, (
+            f"client {n}: {name} = {float(column[n])!r}, exact {mp.nstr(exact, 20)}, error "
+            f"{mp.nstr(abs(value - exact), 3)} at T/T_min - 1 = {mp.nstr(T / client.t_min - 1, 3)}"
+        )
+
+
+def compare(method: str, family: str, seed: int, size: int = 10) -> None:
+    promise = PROMISES[method]
+    if family == "extreme":
+        promise = Promise(promise.extreme, promise.extreme, 10 * promise.extreme, promise.extreme, promise.fleets)
+    instance, fleet, answers = truth(family, seed, size)
+    for T, bests in answers:
+        found = fedopt.allocate(instance.clients, instance.work, duration=T, allocation=method)
+        assert len(found) == size
+        for n, best in enumerate(bests):
+            assert best.feasible
+            assert found.feasible[n]
+            assert all(np.isfinite(getattr(found, name)[n]) for name in found.__slots__), f"client {n} at T = {T}"
+            check_client(fleet, n, T, best, found, promise)
+
+
+@pytest.mark.parametrize("family", ORDINARY)
+@pytest.mark.parametrize("method", EXACT_METHODS)
+def test_ordinary_clients_match_the_oracle(method: str, family: str) -> None:
+    for seed in range(PROMISES[method].fleets):
+        compare(method, family, seed)
+
+
+@pytest.mark.parametrize("method", EXACT_METHODS)
+def test_extreme_clients_match_the_oracle(method: str) -> None:
+    for seed in range(2 * PROMISES[method].fleets):
+        compare(method, "extreme", seed)
+
+
+@pytest.mark.parametrize("family", ["typical", "wide", "powers", "mixed"])
+def test_the_cone_program_matches_the_oracle_or_says_that_it_failed(family: str) -> None:
+    """Clarabel's answer is right to the stated tolerance or it is refused; for ordinary phones it must be right."""
+    pytest.importorskip("cvxpy")
+    from solvers.cones import BackendError
+
+    for seed in range(2):
+        instance, fleet, answers = truth(family, seed, 10)
+        T, bests = answers[0]
+        try:
+            found = fedopt.allocate(instance.clients, instance.work, duration=T, allocation="cvxpy")
+        except BackendError:
+            assert family != "typical"
+            continue
+        for n, best in enumerate(bests):
+            assert found.feasible[n]
+            check_client(fleet, n, T, best, found, PROMISES["cvxpy"])
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("family", FAMILIES)
+def test_many_clients_match_the_oracle(family: str) -> None:
+    """R1: 200,000 clients (8 families x 830 fleets x 10 clients x 3 durations)."""
+    for seed in range(100, 930):
+        compare("kernel", family, seed)
+        truth.cache_clear()
+
+
+def interior(c: float, length: float) -> tuple[Instance, Fleet]:
+    """One client with T' = 1, gamma = 1 and the two numbers that describe an interior client: c and l, here ``length``.
+
+    c = 2 kappa gamma W^3 / T'^3 with W = 1, l = a/T' = s ln 2 / B with B = 1.
+    """
+    bits = np.array([length / math.log(2.0)])
+    work = fedopt.Workload(cycles=[1.0], upload_bits=bits, download_bits=[0.0])
+
+    def clients(f_max: float) -> fedopt.Clients:
+        return fedopt.Clients(
+            frequency_min=0.0,
+            frequency_max=f_max,
+            capacitance=c / 2.0,
+            samples=1.0,
+            channel_gain=[1.0],
+            bandwidth=1.0,
+            noise_density=1.0,
+            power_max=math.inf,
+        )
+
+    fastest = float(Fleet(clients(1e240), work).clients[0].least(1.0).f)
+    instance = Instance(clients(4.0 * fastest), work, 1.0)
+    return instance, Fleet(instance.clients, instance.work)
+
+
+def check_log_odds(count: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    for _ in range(count):
+        c, length = 10.0 ** rng.uniform(-200, 200), 10.0 ** rng.uniform(-20, 2)
+        instance, fleet = interior(c, length)
+        best = fleet.clients[0].least(1.0)
+        found = fedopt.allocate(instance.clients, instance.work, duration=1.0)
+        odds = mp.log(mpf(float(found.compute_time[0])) / mpf(float(found.upload_time[0])))
+        error = abs(odds - mp.log(best.t / best.tau))
+        assert error <= 4 * EPS * (1 + abs(math.log(c)) + abs(math.log(length))), f"c = {c!r}, l = {length!r}"
+
+
+def test_log_odds_of_both_times_keep_every_digit() -> None:
+    """R2: the error of ln(t/tau) is at most 4 eps (1 + |ln c| + |ln l|), c over 400 decades."""
+    check_log_odds(150, 1)
+
+
+@pytest.mark.nightly
+def test_log_odds_of_both_times_keep_every_digit_often() -> None:
+    check_log_odds(3000, 2)
+
+
+# --- facts of section 4 ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "bounds"])
+def test_no_other_use_of_the_time_takes_less_energy(family: str) -> None:
+    """The oracle itself: a client that shifts time between computing and sending, or finishes early, pays more."""
+    _, fleet, answers = truth(family, 0, 10)
+    T, bests = answers[0]
+    for client, best in zip(fleet.clients, bests, strict=True):
+        for grow_t in (-1, 0, 1):
+            for grow_tau in (-1, 0, 1):
+                t = best.t * (1 + mpf("1e-4") * grow_t)
+                tau = best.tau * (1 + mpf("1e-4") * grow_tau)
+                f, x = client.W / t, client.a / tau
+                legal = client.f_min <= f <= client.f_max and client.x_min <= x <= client.x_max
+                if legal and client.fixed + t + tau <= T:
+                    assert client.energy_of(f, x) >= best.energy * (1 - mpf("1e-50"))
+
+
+@pytest.mark.parametrize("family", ["typical", "wide", "powers", "mixed"])
+def test_the_price_is_the_slope_of_the_energy(family: str) -> None:
+    """dE/dT = -price by central differences of the oracle's energy, and the kernel reports that price."""
+    instance, fleet, answers = truth(family, 1, 10)
+    T = answers[0][0]
+    found = fedopt.allocate(instance.clients, instance.work, duration=T)
+    h = T * mpf(10) ** -18
+    for n, client in enumerate(fleet.clients):
+        low, high = client.least(T - h), client.least(T + h)
+        slope = (high.energy - low.energy) / (2 * h)
+        assert abs(slope + float(found.price[n])) <= mpf("1e-10") * (abs(slope) + client.P_s + client.P_c)
+
+
+@pytest.mark.parametrize("method", EXACT_METHODS)
+@pytest.mark.parametrize("family", ["typical", "powers", "extreme"])
+def test_the_energy_is_convex_and_never_rises(method: str, family: str) -> None:
+    instance, fleet, _ = truth(family, 2, 10)
+    grid = [float(fleet.t_min * (1 + mpf(2) ** k)) for k in range(-12, 12)]
+    energies = np.array(
+        [fedopt.allocate(instance.clients, instance.work, duration=T, allocation=method).energy for T in grid]
+    )
+    noise = 1e-13 * energies[:-1]
+    assert np.all(energies[1:] <= energies[:-1] + noise)
+    slopes = np.diff(energies, axis=0) / np.diff(grid)[:, None]
+    rounding = 4e-13 * energies[:-1] / np.diff(grid)[:, None]
+    assert np.all(slopes[1:] >= slopes[:-1] - rounding[1:] - rounding[:-1])
+
+
+@pytest.mark.parametrize("method", EXACT_METHODS)
+def test_marginals_of_computing_and_sending_meet_in_the_interior(method: str) -> None:
+    """2 kappa f^3 - P_s = F(x)/gamma - P_c = lambda where no bound is active."""
+    interior_clients = 0
+    for family in ("typical", "wide", "powers"):
+        instance, fleet, answers = truth(family, 3, 10)
+        T, bests = answers[0]
+        found = fedopt.allocate(instance.clients, instance.work, duration=T, allocation=method)
+        for n, (client, best) in enumerate(zip(fleet.clients, bests, strict=True)):
+            if not (client.f_min < best.f < client.f_max and client.x_min < best.x < client.x_max):
+                continue
+            interior_clients += 1
+            price = mpf(float(found.price[n]))
+            f, x = mpf(float(found.frequency[n])), mpf(float(found.rate[n])) * mp.log(2) / client.B
+            scale = price + client.P_s + client.P_c
+            assert abs(2 * client.kappa * f**3 - client.P_s - price) <= mpf("1e-11") * scale
+            assert abs(marginal(x) / client.gamma - client.P_c - price) <= mpf("1e-11") * scale
+    assert interior_clients >= 5
+
+
+@pytest.mark.parametrize("method", EXACT_METHODS)
+def test_unhurried_sending_reaches_shannons_limit(method: str) -> None:
+    """As T grows the upload energy tends to s N0 ln 2 / h from above, its excess x/2 relative."""
+    clients = fedopt.Clients(frequency_min=0, frequency_max=1e9, samples=1, channel_gain=[1e-9], bandwidth=1e6)
+    bits = 5e5
+    work = fedopt.Workload(cycles=[0.0], upload_bits=[bits], download_bits=[0.0])
+    limit = bits * 3.981e-21 * math.log(2.0) / 1e-9
+    for T in (1e3, 1e6, 1e9, 1e12):
+        x = bits * math.log(2.0) / 1e6 / T
+        energy = fedopt.allocate(clients, work, duration=T, allocation=method).energy[0]
+        assert energy / limit - 1.0 == pytest.approx(x / 2.0, rel=1e-3, abs=4 * EPS)
+
+
+@pytest.mark.parametrize("method", METHODS.names)
+def test_who_cannot_meet_the_duration_gets_nan_and_no_plausible_number(method: str) -> None:
+    needs(method)
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, samples=1, channel_gain=[1e-9, 1e-9, 0.0, 0.0], bandwidth=1e6
+    )
+    work = fedopt.Workload(cycles=[1e9, 1e10, 1e8, 0.0], upload_bits=[1e5, 1e5, 1e5, 0.0])
+    found = fedopt.allocate(clients, work, duration=5.0, allocation=method)
+    assert found.feasible.tolist() == [True, False, False, True]
+    for name in ("frequency", "rate", "power", "compute_time", "upload_time", "price"):
+        values = getattr(found, name)
+        assert np.isfinite(values[[0, 3]]).all(), name
+        assert np.isnan(values[[1, 2]]).all(), name
+    assert np.isfinite(found.energy).tolist() == [True, False, False, True]
+    assert np.all(found.energy[[1, 2]] == np.inf)
+    assert found.energy[3] == found.rate[3] == found.frequency[3] == 0.0
+
+
+@pytest.mark.parametrize("method", EXACT_METHODS)
+@pytest.mark.parametrize("static_power", [0.0, 0.1, 10.0])
+def test_price_at_the_least_duration_of_computing(method: str, static_power: float) -> None:
+    """At T = W/f_max, an exact double, the least price is max(0, 2 kappa f_max^3 - P_s)."""
+    f_max = 2.0**30
+    clients = fedopt.Clients(
+        frequency_min=0, frequency_max=[f_max], static_power=static_power, samples=1, channel_gain=1e-9, bandwidth=1e6
+    )
+    work = fedopt.Workload(cycles=[4.0 * f_max], upload_bits=[0.0])
+    found = fedopt.allocate(clients, work, duration=4.0, allocation=method)
+    assert found.frequency[0] == f_max
+    assert found.compute_time[0] == 4.0
+    assert found.price[0] == pytest.approx(max(0.0, 2e-28 * f_max**3 - static_power), rel=1e-14)
+
+
+def kinked() -> tuple[Instance, Fleet]:
+    """A client for which computing at f_min and sending at power_max is best over a range of prices."""
+    clients = fedopt.Clients(
+        frequency_min=1e9, frequency_max=2e9, capacitance=1e-27, samples=1, channel_gain=[1e-12], bandwidth=1e6
+    )
+    work = fedopt.Workload(cycles=[2e9], upload_bits=[1e5], download_bits=[0.0])
+    return Instance(clients, work, math.nan), Fleet(clients, work)
+
+
+@pytest.mark.parametrize("method", EXACT_METHODS)
+def test_price_on_both_sides_of_a_kink(method: str) -> None:
+    """f_min with power_max: left of the kink the CPU's marginal, right of it the radio's, a jump between."""
+    instance, fleet = kinked()
+    client = fleet.clients[0]
+    kink = client.t_of(client.f_min) + client.tau_of(client.x_max)
+    computing = 2 * client.kappa * client.f_min**3
+    sending = marginal(client.x_max) / client.gamma
+    assert computing > 1.5 * sending
+    for side, price in ((-1, computing), (1, sending)):
+        T = float(kink * (1 + side * mpf("1e-14")))
+        found = fedopt.allocate(instance.clients, instance.work, duration=T, allocation=method)
+        assert found.price[0] == pytest.approx(float(price), rel=1e-10)
+        assert found.frequency[0] == pytest.approx(1e9, rel=1e-11)
+        assert found.power[0] == pytest.approx(0.2, rel=1e-9)
+
+
+@pytest.mark.parametrize("method", EXACT_METHODS)
+def test_price_just_above_the_least_duration(method: str) -> None:
+    """At T_min the least price is max(0, 2 kappa f_max^3 - P_s, F(x_max)/gamma - P_c); it is the limit from above."""
+    for family in ("typical", "powers"):
+        for seed in range(4):
+            instance = make(family, seed, 1)
+            client = Fleet(instance.clients, instance.work).clients[0]
+            T = float(client.t_min * (1 + mpf("1e-14")))
+            sending = marginal(client.x_max) / client.gamma - client.P_c
+            least = max(0, 2 * client.kappa * client.f_max**3 - client.P_s, sending)
+            found = fedopt.allocate(instance.clients, instance.work, duration=T, allocation=method)
+            assert found.price[0] == pytest.approx(float(least), rel=1e-6, abs=1e-6 * float(client.P_s + client.P_c))
