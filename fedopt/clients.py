@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -21,9 +20,16 @@ if TYPE_CHECKING:
 FIELDS: tuple[Field, ...] = (
     Field(name="frequency_min", unit="Hz", meaning="least CPU frequency", zero=True),
     Field(name="frequency_max", unit="Hz", meaning="greatest CPU frequency"),
-    Field(name="capacitance", unit="J s^2", meaning="effective switched capacitance k: dynamic power is k f^3", default=1e-28),
+    Field(
+        name="capacitance",
+        unit="J s^2",
+        meaning="effective switched capacitance k: dynamic power is k f^3",
+        default=1e-28,
+    ),
     Field(name="flops_per_cycle", unit="FLOP/cycle", meaning="throughput of the CPU", default=1.0),
-    Field(name="static_power", unit="W", meaning="drawn while computing, whatever the frequency", default=0.0, zero=True),
+    Field(
+        name="static_power", unit="W", meaning="drawn while computing, whatever the frequency", default=0.0, zero=True
+    ),
     Field(name="samples", unit="", meaning="local training samples", zero=True),
     Field(name="local_epochs", unit="", meaning="passes over the local data in a round", default=1.0),
     Field(name="channel_gain", unit="", meaning="power gain: path loss x shadowing x fading", zero=True),
@@ -37,6 +43,9 @@ FIELDS: tuple[Field, ...] = (
     Field(name="overhead", unit="s", meaning="any fixed delay in a client's round", default=0.0, zero=True),
 )
 FIELD = {field.name: field for field in FIELDS}
+
+
+_DEFAULT: dict[str, Any] = {field.name: field.default for field in FIELDS}  # numbers; columns once checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,17 +83,17 @@ class Clients:
     samples: FloatArray
     channel_gain: FloatArray
     bandwidth: FloatArray
-    capacitance: FloatArray = dataclasses.field(default=FIELD["capacitance"].default)  # type: ignore[assignment]
-    flops_per_cycle: FloatArray = dataclasses.field(default=FIELD["flops_per_cycle"].default)  # type: ignore[assignment]
-    static_power: FloatArray = dataclasses.field(default=FIELD["static_power"].default)  # type: ignore[assignment]
-    local_epochs: FloatArray = dataclasses.field(default=FIELD["local_epochs"].default)  # type: ignore[assignment]
-    noise_density: FloatArray = dataclasses.field(default=FIELD["noise_density"].default)  # type: ignore[assignment]
-    power_max: FloatArray = dataclasses.field(default=FIELD["power_max"].default)  # type: ignore[assignment]
-    power_min: FloatArray = dataclasses.field(default=FIELD["power_min"].default)  # type: ignore[assignment]
-    circuit_power: FloatArray = dataclasses.field(default=FIELD["circuit_power"].default)  # type: ignore[assignment]
-    download_rate: FloatArray = dataclasses.field(default=FIELD["download_rate"].default)  # type: ignore[assignment]
-    receive_power: FloatArray = dataclasses.field(default=FIELD["receive_power"].default)  # type: ignore[assignment]
-    overhead: FloatArray = dataclasses.field(default=FIELD["overhead"].default)  # type: ignore[assignment]
+    capacitance: FloatArray = _DEFAULT["capacitance"]
+    flops_per_cycle: FloatArray = _DEFAULT["flops_per_cycle"]
+    static_power: FloatArray = _DEFAULT["static_power"]
+    local_epochs: FloatArray = _DEFAULT["local_epochs"]
+    noise_density: FloatArray = _DEFAULT["noise_density"]
+    power_max: FloatArray = _DEFAULT["power_max"]
+    power_min: FloatArray = _DEFAULT["power_min"]
+    circuit_power: FloatArray = _DEFAULT["circuit_power"]
+    download_rate: FloatArray = _DEFAULT["download_rate"]
+    receive_power: FloatArray = _DEFAULT["receive_power"]
+    overhead: FloatArray = _DEFAULT["overhead"]
     name: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -122,7 +131,7 @@ class Clients:
             raise InputError(f"Clients.{low}", expected, f"{least[first]:g}", first)
 
     def __len__(self) -> int:
-        return int(self.frequency_max.shape[0])
+        return self.frequency_max.size
 
     def __repr__(self) -> str:
         return f"Clients({len(self)} clients; {', '.join(f'{f.name}={_span(getattr(self, f.name))}' for f in FIELDS)})"

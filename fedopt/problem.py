@@ -153,7 +153,7 @@ class Problem:
 
 def check_budget(name: str, budget: Any) -> None:
     """Raise InputError unless ``budget`` is one of the four budgets."""
-    kind(name, budget, Budget.__args__, "an EnergyBudget, PowerBudget, Deadline or TimePrice")  # type: ignore[attr-defined]
+    kind(name, budget, Budget.__args__, "an EnergyBudget, PowerBudget, Deadline or TimePrice")
 
 
 def _utility(utility: Any) -> UtilityFunction:

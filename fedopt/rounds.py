@@ -194,7 +194,8 @@ def schedule_of(
 def _infeasible(clients: Clients, rows: Rows, budget: Budget, timing: Timing, stats: dict[str, float]) -> Schedule:
     """Say which clients stand in the way, what each needs, and by how much the budget misses."""
     status = Status.LIMIT
-    reason, who, shortfall = f"{Status.LIMIT.sentence} No answer is in hand.", (), math.nan
+    reason, shortfall = f"{Status.LIMIT.sentence} No answer is in hand.", math.nan
+    who: tuple[int, ...] = ()
     if timing.stop is not Stop.LIMIT:
         status = Status.INFEASIBLE
         reason, who, shortfall = why_infeasible(clients, limits(rows), budget, timing.stop)
@@ -214,9 +215,7 @@ def _infeasible(clients: Clients, rows: Rows, budget: Budget, timing: Timing, st
 _NAMED = 5  # clients named in a reason; all of them are in Schedule.clients
 
 
-def why_infeasible(
-    clients: Clients, least: Limits, budget: Budget, stop: Stop
-) -> tuple[str, tuple[int, ...], float]:
+def why_infeasible(clients: Clients, least: Limits, budget: Budget, stop: Stop) -> tuple[str, tuple[int, ...], float]:
     """The sentence, the clients it is about (worst first) and by how much the budget misses."""
     if stop is Stop.UNREACHABLE:
         who = np.flatnonzero(~np.isfinite(least.least_time))

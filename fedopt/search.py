@@ -1,7 +1,203 @@
-"""Placeholder until the search lands in this session."""
-from fedopt.problem import Problem
-from fedopt.solution import Solution
+"""The three-level search: which sub-model each client trains, how long the round lasts, each client's resources.
+
+S1, structure: for every candidate partition match sub-models to clients, call S2 and keep the best utility.
+S2, duration: the duration at which the energy meets the budget, every step calling S3 (fedopt/rounds.py).
+S3, resources: for a duration and a matching, each client's frequency and rate of least energy.
+
+Source: Yu & Li, "Toward Resource-Efficient Federated Learning in Mobile Edge Computing", IEEE Network 35(1), 2021.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from fedopt.checks import FloatArray, InputError, choice, kind, whole
+from fedopt.problem import Problem, ReplicaRate, ShortestRound, TimePrice
+from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
+from fedopt.solution import Schedule, Solution, Status, judge_solution
+from fedopt.submodels import IntArray, Partition, replicas
+from solvers import allocation as level3
+from solvers import duration as level2
+from solvers import matching as level1
+from solvers.limits import limits
+from solvers.matching.task import Searched, Task
+from solvers.menu import Menu
+from solvers.rows import Goal, Stop
+
+Progress = Callable[[int, int, float], None]
+
+_EXACT = ("assignment", "milp")  # methods that prove their matching
 
 
-def solve(problem: Problem, *, matching: str = "marginal", timing: str = "newton", allocation: str = "kernel", seed: int = 0) -> Solution:
-    raise NotImplementedError
+def solve(
+    problem: Problem,
+    *,
+    matching: str = "marginal",
+    timing: str = "newton",
+    allocation: str = "kernel",
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> Solution:
+    """Decide partition, matching, duration, frequencies and rates: all three levels.
+
+    Parameters
+    ----------
+    problem : Problem.
+    matching : level 1. "marginal" (by marginal energy, default), "sorted" (the paper's rule), "assignment" (the best
+        matching of every partition, by scipy's linear_sum_assignment), "milp" (partition and matching together, by
+        PuLP with HiGHS or CBC), "random" (seeded baseline).
+    timing : level 2, see schedule(). allocation : level 3, see allocate().
+    seed : of the random matching.
+    progress : called as progress(partitions done, partitions, best utility so far) while the search runs.
+
+    Returns
+    -------
+    Solution. An infeasible problem is an answer: status INFEASIBLE and a reason that names clients and amounts.
+
+    Raises
+    ------
+    InputError for bad arguments; MissingExtra where a method's package is not installed.
+    """
+    kind("problem", problem, Problem, "a Problem")
+    search = level1.METHODS.get(choice("matching", matching, level1.METHODS.names))
+    find_duration = level2.METHODS.get(choice("timing", timing, level2.METHODS.names))
+    price_rows = level3.METHODS.get(choice("allocation", allocation, level3.METHODS.names))
+    if matching in _EXACT and isinstance(problem.budget, TimePrice):
+        expected = "an EnergyBudget, PowerBudget or Deadline (a price of time has local minima over exact matchings)"
+        raise InputError(f"Problem.budget with matching={matching!r}", expected, "a TimePrice")
+    if matching == "milp" and _gains(problem, problem.candidates()[:1]) is None:
+        raise InputError("Problem.utility with matching='milp'", "replica_rate or shortest_round", "another")
+
+    started = time.perf_counter()
+    counts = problem.candidates()
+    menu = _menu(problem)
+    goal, value = goal_of(problem.budget)
+    found = search(
+        Task(
+            menu=menu,
+            counts=counts,
+            goal=goal,
+            value=value,
+            gains=_gains(problem, counts),
+            listed=problem.partitions is not None,
+            seed=whole("seed", seed),
+            find_duration=find_duration,
+            allocate=price_rows,
+            progress=progress or (lambda done, total, best: None),
+        )
+    )
+    stats = {"partitions": float(len(counts)), "passes": float(found.passes)}
+    best = _best(problem, counts, found.results)
+    if best is None:
+        stats["seconds"] = time.perf_counter() - started
+        return _infeasible(problem, counts, found, stats)
+    assignment = found.assign(best)
+    work = problem.clients.workload(problem.submodels, assignment)
+    rows = rows_of(problem.clients, work)
+    answer = find_duration(rows, goal, value, price_rows)
+    round_ = schedule_of(problem.clients, work, problem.budget, rows, answer, 0.0)
+    stats["seconds"] = time.perf_counter() - started
+    return _solution(
+        problem, Partition(counts[best].tolist(), problem.submodels), assignment, round_, stats, found.proved
+    )
+
+
+def _menu(problem: Problem) -> Menu:
+    """The fleet's rows under every type; types are ordered by FLOPs, then by bits; clients by channel gain."""
+    types, clients = problem.submodels, problem.clients
+    by_size = sorted(range(len(types)), key=lambda k: (types[k].flops, types[k].upload_bits))
+    size = np.empty(len(types))
+    size[by_size] = np.arange(len(types), dtype=np.float64)
+    return Menu(
+        rows=tuple(rows_of(clients, clients.workload(types, np.int64(k))) for k in range(len(types))),
+        size=size,
+        quality=np.asarray(clients.channel_gain),
+        weights=np.array([0.0 if s.is_idle else 1.0 / s.cover for s in types]),
+        covers=np.array([s.cover for s in types], dtype=np.int64),
+    )
+
+
+def _gains(problem: Problem, counts: IntArray) -> FloatArray | None:
+    """g of every partition where the utility is g / T or orders like it, None for any other."""
+    if isinstance(problem.utility, ReplicaRate):
+        gains: FloatArray = replicas(counts, problem.submodels) ** problem.utility.beta
+        return gains
+    return np.ones(counts.shape[0]) if isinstance(problem.utility, ShortestRound) else None
+
+
+def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None:
+    """The partition of greatest utility; of equals the one of least energy, then the first. None if none is solved."""
+    best, found = None, (-math.inf, math.inf)
+    for p in np.flatnonzero(np.isfinite(results[:, 0])):
+        duration, energy = float(results[p, 0]), float(results[p, 1])
+        partition = Partition(counts[p].tolist(), problem.submodels)
+        utility = float(problem.utility(partition, duration, energy))
+        if math.isnan(utility):
+            raise InputError("Problem.utility", "a number", f"NaN for {tuple(partition)}, {duration} s, {energy} J")
+        if best is None or (utility, -energy) > (found[0], -found[1]):
+            best, found = int(p), (utility, energy)
+    return best
+
+
+def _solution(
+    problem: Problem,
+    partition: Partition,
+    assignment: IntArray,
+    round_: Schedule,
+    stats: dict[str, float],
+    proved: bool,
+) -> Solution:
+    """Put the levels' answers together and have the whole judged."""
+    utility = float(problem.utility(partition, round_.duration, round_.energy))
+    assignment.flags.writeable = False
+    solution = Solution(
+        status=round_.status,
+        reason=round_.reason,
+        duration=round_.duration,
+        energy=round_.energy,
+        allocation=round_.allocation,
+        verdict=round_.verdict,
+        partition=partition,
+        assignment=assignment,
+        utility=utility,
+        bound=utility if proved and round_.duration > 0.0 else math.nan,
+        bracket=round_.bracket,
+        stats=stats,
+    )
+    verdict = judge_solution(problem, solution)
+    if not verdict.feasible and solution.status.solved:
+        reason = f"{Status.INACCURATE.sentence} {'; '.join(verdict.violations)}."
+        values = {name: getattr(solution, name) for name in solution.__slots__}
+        return Solution(**{**values, "status": Status.INACCURATE, "reason": reason, "verdict": verdict})
+    return solution
+
+
+def _infeasible(problem: Problem, counts: IntArray, found: Searched, stats: dict[str, float]) -> Solution:
+    """Explain with the partition that comes closest: least duration for a deadline, least energy for a budget."""
+    goal, _ = goal_of(problem.budget)
+    stops, least_time, least_energy = found.results[:, 2], found.results[:, 3], found.results[:, 4]
+    closest = int(np.nanargmin(least_time if goal is Goal.DEADLINE else least_energy))
+    assignment = found.assign(closest)
+    work = problem.clients.workload(problem.submodels, assignment)
+    least = limits(rows_of(problem.clients, work))
+    reason, who, missing = why_infeasible(problem.clients, least, problem.budget, Stop(int(stops[closest])))
+    if len(counts) > 1:
+        reason += f" That is the closest of {len(counts)} partitions, {tuple(counts[closest].tolist())}."
+    return Solution(
+        status=Status.INFEASIBLE,
+        reason=reason,
+        duration=math.nan,
+        energy=math.nan,
+        allocation=None,
+        verdict=None,
+        partition=None,
+        assignment=None,
+        utility=math.nan,
+        clients=who,
+        shortfall=missing,
+        stats=stats,
+    )

@@ -243,6 +243,7 @@ def _judge_block(
         low = np.where((s > 0.0) & (c.power_min[rows] > 0.0), 1.0 - p / c.power_min[rows], 0.0)
         found.add("sends below power_min", low, start)
         found.add("sends above power_max", np.where(s > 0.0, p / c.power_max[rows] - 1.0, 0.0), start)
+        found.add("sends at no positive rate", np.where((s > 0.0) & ~(r > 0.0), np.inf, 0.0), start)
         found.add("has no finite energy", np.where(np.isfinite(energies), 0.0, np.inf), start)
     return float(energies.sum())
 
@@ -269,15 +270,15 @@ def _excess(value: float, limit: float) -> float:
 
 def judge_solution(problem: Problem, solution: Solution) -> Verdict:
     """Judge a Solution: the schedule of its assignment, and the partition's counts and whole replicas."""
-    assert solution.assignment is not None and solution.allocation is not None and solution.partition is not None
+    assert solution.assignment is not None
+    assert solution.allocation is not None
+    assert solution.partition is not None
     work = problem.clients.workload(problem.submodels, solution.assignment)
     allocation = solution.allocation
-    verdict = judge(
-        problem.clients, work, solution.duration, allocation.frequency, allocation.rate, problem.budget
-    )
+    verdict = judge(problem.clients, work, solution.duration, allocation.frequency, allocation.rate, problem.budget)
     counts = np.bincount(solution.assignment, minlength=len(problem.submodels))
     wrong = [
-        f"{counts[k]} clients train {s.name!r}, the partition says {solution.partition[k]} (whole replicas of {s.cover})"
+        f"{counts[k]} clients train {s.name!r}, the partition says {solution.partition[k]} (multiples of {s.cover})"
         for k, s in enumerate(problem.submodels)
         if counts[k] != solution.partition[k] or counts[k] % s.cover
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -103,11 +102,12 @@ class Workload:
     def idle(self) -> NDArray[np.bool_]:
         """Which clients have nothing to do."""
         assert self.download_bits is not None
-        return (self.cycles == 0.0) & (self.upload_bits == 0.0) & (self.download_bits == 0.0)
+        idle: NDArray[np.bool_] = (self.cycles == 0.0) & (self.upload_bits == 0.0) & (self.download_bits == 0.0)
+        return idle
 
 
 class Partition(tuple[int, ...]):
-    """How many clients get each type: K whole numbers, and ``replicas``, R = sum of n_k / q_k over the working types."""
+    """How many clients get each type: K whole numbers; and ``replicas``, R = sum of n_k / q_k over working types."""
 
     replicas: float
 
@@ -198,8 +198,9 @@ def make_workload(clients: Clients, submodels: Sequence[SubModel], assignment: A
     flops = np.array([s.flops for s in submodels])[types]
     upload = np.array([s.upload_bits for s in submodels])[types]
     download = np.array([s.download_bits for s in submodels], dtype=np.float64)[types]
-    cycles = clients.local_epochs * clients.samples * flops / clients.flops_per_cycle
-    if not math.isfinite(float(cycles.sum())):
+    with np.errstate(all="ignore"):
+        cycles = clients.local_epochs * clients.samples * flops / clients.flops_per_cycle
+    if not np.isfinite(cycles).all():
         first = int(np.argmin(np.isfinite(cycles)))
         raise InputError("Clients.samples", "a workload within the range of a double", f"{cycles[first]} cycles", first)
     return Workload(cycles=cycles, upload_bits=upload, download_bits=download).sized(len(clients))

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import llvmlite
 import numba
@@ -21,7 +21,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 # contract: a*b + c may be fused. Nothing else: full fastmath would delete the tests for NaN.
-_OPTIONS = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:

@@ -24,7 +24,7 @@ EXP_MAX = 700.0  # clamp arguments of exp() to +-EXP_MAX
 
 @inlined
 def exp(x: float) -> float:
-    """e^x for |x| <= 700, below 1.1 ulp: x = n ln 2 + r, Taylor's sum of e^r to r^13, exponent n by integer addition."""
+    """e^x for |x| <= 700, below 1.1 ulp: x = n ln 2 + r, Taylor's sum of e^r to r^13, n added to the exponent."""
     z = x * _LOG2_E + _MAGIC
     n = z - _MAGIC
     r = (x - n * _LN2_HIGH) - n * _LN2_LOW

@@ -1,4 +1,4 @@
-"""The limits of every row: least duration, duration of least energy, least energy. Readable numpy, used once a solve."""
+"""The limits of every row: least duration, duration of least energy, least energy; readable numpy."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def inverse_marginal(m: FloatArray) -> FloatArray:
     ``m`` may be inf (x is inf). Relative error below 4e-16 away from 0, where x = sqrt(2m).
     """
     with np.errstate(all="ignore"):
-        large = 1.0 + lambertw((np.minimum(m, 1e300) - 1.0) / np.e).real
+        large = 1.0 + lambertw((np.minimum(m, 1e300) - 1.0) / np.e, 0).real
         root = np.sqrt(2.0 * m)
         x = np.where(m < 1e-3, root - 2.0 * m / 3.0, large)
         for _ in range(3):  # ln F is nearly linear in ln x: slope 2 for small x

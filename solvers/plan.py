@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.compile import inlined, kernel
 from solvers.elementary import inverse_marginal, log1p
-from solvers.rows import BoolArray, FloatArray, Rows
+from solvers.rows import ROUNDING, BoolArray, FloatArray, Rows
 
 BLOCK = 256  # rows priced together: their scratch fits the first-level cache
 
@@ -26,7 +26,7 @@ FIXED, K, A, GAMMA, T_LOW, T_HIGH, TAU_LOW, TAU_HIGH, T_FREE, TAU_FREE, P_S, P_C
 COLUMNS = 14
 
 Columns = tuple[FloatArray, ...]
-Column = TypeVar("Column", bound=NDArray[Any])
+T = TypeVar("T", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,9 +84,9 @@ def make_plan(rows: Rows) -> Plan:
         fill_free_uploads(a, rows.snr, rows.circuit_power, tau_low, tau_high, tau_free)
     if priced:
         fill_anchors(k, a, rows.snr, rows.static_power, rows.circuit_power, anchor)
-    columns = (rows.fixed_time, k, a, rows.snr, t_low, t_high, tau_low, tau_high, t_free, tau_free)
-    columns = (*columns, rows.static_power, rows.circuit_power, rows.fixed_energy, anchor)
-    columns = tuple(frozen(column) for column in columns)
+    by_name = (rows.fixed_time, k, a, rows.snr, t_low, t_high, tau_low, tau_high, t_free, tau_free)
+    powers = (rows.static_power, rows.circuit_power, rows.fixed_energy, anchor)
+    columns = tuple(frozen(column) for column in (*by_name, *powers))
     t_min, t_flat, e_inf = limits_of(kind, columns, size)
     return Plan(size=size, kind=kind, columns=columns, priced=priced, t_min=t_min, t_flat=t_flat, e_inf=e_inf)
 
@@ -100,7 +100,7 @@ def _kinds(rows: Rows) -> NDArray[np.uint8]:
     return frozen(np.where(idle, np.uint8(IDLE), kind).astype(np.uint8))
 
 
-def frozen(column: Column) -> Column:
+def frozen(column: NDArray[T]) -> NDArray[T]:
     """A column as the kernels take it: contiguous, read-only, one entry where it is a broadcast number.
 
     numba compiles anew for every mixture of layouts and flags; this leaves one.
@@ -115,7 +115,8 @@ def frozen(column: Column) -> Column:
 @inlined
 def at(column: FloatArray, i: int) -> float:
     """Entry i of a column, or its only one."""
-    return column[i] if column.shape[0] > 1 else column[0]
+    entry: float = column[i] if column.shape[0] > 1 else column[0]
+    return entry
 
 
 @kernel
@@ -154,7 +155,7 @@ def fill_free_times(
     """W / f(0), f(0) = clip((P_s / 2 kappa)^(1/3)) [s]."""
     for i in range(free.shape[0]):
         p = at(p_s, i)
-        t = at(work, i) / (p / (2.0 * at(capacitance, i))) ** (1.0 / 3.0) if p > 0.0 else math.inf
+        t = at(work, i) / np.cbrt(p / (2.0 * at(capacitance, i))) if p > 0.0 else math.inf
         free[i] = min(max(t, at(low, i)), at(high, i))
 
 
@@ -179,7 +180,7 @@ def fill_anchors(
         if d > 0.0:
             anchor[i] = at(a, i) / inverse_marginal(at(snr, i) * d)
         elif d < 0.0:
-            anchor[i] = (2.0 * at(k, i) / -d) ** (1.0 / 3.0)
+            anchor[i] = np.cbrt(2.0 * at(k, i) / -d)
         else:
             anchor[i] = math.inf
 
@@ -213,9 +214,7 @@ def limits_of(kind: NDArray[np.uint8], columns: Columns, size: int) -> tuple[flo
 
 
 @inlined
-def energy_of(
-    k: float, a: float, gamma: float, p_s: float, p_c: float, fixed: float, t: float, tau: float
-) -> float:
+def energy_of(k: float, a: float, gamma: float, p_s: float, p_c: float, fixed: float, t: float, tau: float) -> float:
     """kappa W^3/t^2 + P_s t + tau ((e^x - 1)/gamma + P_c) + download [J], also where t or tau is 0 or infinite."""
     compute = 0.0
     if k > 0.0 and t > 0.0:
@@ -235,5 +234,5 @@ def feasible_rows(plan: Plan, duration: float) -> BoolArray:
     """Which rows can meet a duration, (N,)."""
     c = plan.columns
     least = c[FIXED] + (c[T_LOW] + c[TAU_LOW])
-    result: BoolArray = np.broadcast_to((duration >= least) | (plan.kind == IDLE), (plan.size,))
+    result: BoolArray = np.broadcast_to((duration >= least * ROUNDING) | (plan.kind == IDLE), (plan.size,))
     return result

@@ -17,7 +17,14 @@ V_MAX = 690.0
 
 @stage
 def scale_block(
-    T: float, fixed: FloatArray, k: FloatArray, a: FloatArray, gamma: FloatArray, left: FloatArray, c: FloatArray, l: FloatArray
+    T: float,
+    fixed: FloatArray,
+    k: FloatArray,
+    a: FloatArray,
+    gamma: FloatArray,
+    left: FloatArray,
+    c: FloatArray,
+    l: FloatArray,
 ) -> None:
     """left = T' [s], l = a/T', c = 2 kappa W^3 gamma / T'^3."""
     for i in range(left.shape[0]):
@@ -180,7 +187,7 @@ def compute_block(
     price: FloatArray,
     curve_t: FloatArray,
 ) -> None:
-    """Energy of computing with the fixed part [J], the marginal 2 kappa f^3 - P_s [W] where t can grow, 6 kappa W^3/t^4."""
+    """Energy of computing and fixed part [J], marginal 2 kappa f^3 - P_s [W] where t can grow, 6 kappa W^3/t^4."""
     for i in range(t.shape[0]):
         per = 1.0 / t[i]
         energy[i] = e_fixed[i] + (k[i] * per * per + p_s[i] * t[i])

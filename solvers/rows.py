@@ -18,11 +18,12 @@ FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
 LN2 = math.log(2.0)
+ROUNDING = 1.0 - 1e-15  # a duration this close below a least duration meets it: both are rounded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
-    """N independent rows. Symbols: W, f_min, f_max, kappa, P_s; s, B, gamma, p_min, p_max, P_c; t_0 + t_d and its energy.
+    """N independent rows. Symbols: W, f_min, f_max, kappa, P_s; s, B, gamma, p_min, p_max, P_c; t_0 + t_d, its energy.
 
     Computing for t seconds costs kappa W^3 / t^2 + P_s t joules, t in [W/f_max, W/f_min]; sending for tau seconds
     costs tau ((e^x - 1)/gamma + P_c) joules with x = a/tau, a = s ln 2 / B, and power p = (e^x - 1)/gamma.
@@ -44,7 +45,7 @@ class Rows:
     idle: BoolArray  # nothing to do: no time, no energy, never limits the duration
 
     def __len__(self) -> int:
-        return max(getattr(self, name).shape[0] for name in self.__slots__)
+        return max(len(getattr(self, name)) for name in self.__slots__)
 
     @property
     def transfer(self) -> FloatArray:
@@ -78,7 +79,7 @@ class Rows:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Point:
-    """Level 3's answer at one duration; arrays (N,). A row that cannot meet it: feasible False, energy inf, rest NaN."""
+    """Level 3's answer at one duration, (N,). A row that cannot meet it: feasible False, energy inf, the rest NaN."""
 
     frequency: FloatArray  # f [Hz]
     efficiency: FloatArray  # x = ln(1 + SNR) [nat]

@@ -51,7 +51,7 @@ def _safe_root(left: float, k: float, a: float, gamma: float, d: float) -> float
     low, high = -2000.0, 2000.0
     for _ in range(200):
         v = 0.5 * (low + high)
-        if v == low or v == high:
+        if v in (low, high):
             break
         minus_log_u = v + math.log1p(math.exp(-v)) if v > 0.0 else math.log1p(math.exp(v))
         work = log_c + 3.0 * (minus_log_u - v)
@@ -66,8 +66,20 @@ def _safe_root(left: float, k: float, a: float, gamma: float, d: float) -> float
 
 @stage
 def safe_row(
-    what: int, left: float, k: float, a: float, gamma: float, t_low: float, t_high: float, tau_low: float,
-    tau_high: float, t_free: float, tau_free: float, p_s: float, p_c: float, fixed: float,
+    what: int,
+    left: float,
+    k: float,
+    a: float,
+    gamma: float,
+    t_low: float,
+    t_high: float,
+    tau_low: float,
+    tau_high: float,
+    t_free: float,
+    tau_free: float,
+    p_s: float,
+    p_c: float,
+    fixed: float,
 ) -> tuple[float, float, float, float, float, float]:
     """v, t, tau, energy, price and curvature of any feasible row, scalar and safe."""
     if what == IDLE:

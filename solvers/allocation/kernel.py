@@ -20,14 +20,43 @@ from numpy.typing import NDArray
 from solvers.compile import inlined, kernel
 from solvers.limits import inverse_marginal
 from solvers.plan import (
-    ANCHOR, BLOCK, COLUMNS, E_FIXED, FIXED, GAMMA, IDLE, ORDINARY, P_C, P_S, T_FREE, T_HIGH, T_LOW, TAU_FREE, TAU_HIGH,
-    TAU_LOW, A, Columns, K, Plan, at, feasible_rows, make_plan,
+    ANCHOR,
+    BLOCK,
+    COLUMNS,
+    E_FIXED,
+    FIXED,
+    GAMMA,
+    IDLE,
+    ORDINARY,
+    P_C,
+    P_S,
+    T_FREE,
+    T_HIGH,
+    T_LOW,
+    TAU_FREE,
+    TAU_HIGH,
+    TAU_LOW,
+    A,
+    Columns,
+    K,
+    Plan,
+    at,
+    feasible_rows,
+    make_plan,
 )
 from solvers.pricing import (
-    anchored, compute_block, curve_block, free_block, halley_block, halley_priced_block, scale_block, start_block,
-    times_block, upload_block,
+    anchored,
+    compute_block,
+    curve_block,
+    free_block,
+    halley_block,
+    halley_priced_block,
+    scale_block,
+    start_block,
+    times_block,
+    upload_block,
 )
-from solvers.rows import FloatArray, Point, Rows
+from solvers.rows import ROUNDING, FloatArray, Point, Rows
 from solvers.saferow import safe_row
 
 EXACT = 3e-6  # a Halley step below this leaves an error of its cube: the last digit
@@ -46,7 +75,7 @@ def point(rows: Rows, plan: Plan, duration: float, v: FloatArray, *, warm: bool)
     """The point of every row of a plan; ``v`` (N,) holds the log-odds of a near duration where ``warm``."""
     out = np.empty((4, plan.size))
     sums = np.empty((plan.blocks, 3))
-    price_blocks(plan.kind, plan.columns, plan.priced, duration, v, warm, EXACT, 0, plan.blocks, sums, out)
+    price_blocks(plan.kind, plan.columns, plan.priced, duration, v, warm, EXACT, sums, out, 0, plan.blocks)
     return complete(rows, plan, duration, out)
 
 
@@ -60,7 +89,7 @@ def complete(rows: Rows, plan: Plan, duration: float, out: FloatArray) -> Point:
     if plan.kind.shape[0] > 1 or plan.kind[0] != ORDINARY:
         _complete_others(rows, plan, price, f, x)
     feasible = np.ones(plan.size, dtype=np.bool_)
-    if duration < plan.t_min:
+    if duration < plan.t_min * ROUNDING:
         feasible = feasible_rows(plan, duration)
         for column in (f, x, t, tau, price):
             column[~feasible] = np.nan
@@ -93,10 +122,10 @@ def price_blocks(
     v: FloatArray,
     warm: bool,
     tolerance: float,
-    first: int,
-    last: int,
     sums: FloatArray,
     out: FloatArray,
+    first: int,
+    last: int,
 ) -> None:
     """Price the rows of blocks first..last-1 at duration T [s].
 
@@ -115,7 +144,10 @@ def price_blocks(
         n = stop - start
         fixed, k = _view(columns[FIXED], constant[FIXED], start, n), _view(columns[K], constant[K], start, n)
         a, gamma = _view(columns[A], constant[A], start, n), _view(columns[GAMMA], constant[GAMMA], start, n)
-        t_low, t_high = _view(columns[T_LOW], constant[T_LOW], start, n), _view(columns[T_HIGH], constant[T_HIGH], start, n)
+        t_low, t_high = (
+            _view(columns[T_LOW], constant[T_LOW], start, n),
+            _view(columns[T_HIGH], constant[T_HIGH], start, n),
+        )
         tau_low = _view(columns[TAU_LOW], constant[TAU_LOW], start, n)
         tau_high = _view(columns[TAU_HIGH], constant[TAU_HIGH], start, n)
         t_free = _view(columns[T_FREE], constant[T_FREE], start, n)
@@ -164,6 +196,8 @@ def price_blocks(
             energies += energy[i]
             prices += price[i]
             curves += c[i]
+        for i in range(n):
+            bad += 0 if (fixed[i] + (t_low[i] + tau_low[i])) * ROUNDING <= T else 1
         if bad > 0 or not (energies < math.inf) or kind.shape[0] > 1 or kind[0] != ORDINARY:
             energies, prices, curves = 0.0, 0.0, 0.0
             for i in range(n):
@@ -171,10 +205,22 @@ def price_blocks(
                 odd = slack[i] == 0.0 and not error[i] <= tolerance
                 if what != ORDINARY or odd or not energy[i] < math.inf:
                     w[i], t[i], tau[i], energy[i], price[i], c[i] = safe_row(
-                        what, left[i], k[i], a[i], gamma[i], t_low[i], t_high[i], tau_low[i], tau_high[i],
-                        t_free[i], tau_free[i], p_s[i], p_c[i], e_fixed[i],
+                        what,
+                        left[i],
+                        k[i],
+                        a[i],
+                        gamma[i],
+                        t_low[i],
+                        t_high[i],
+                        tau_low[i],
+                        tau_high[i],
+                        t_free[i],
+                        tau_free[i],
+                        p_s[i],
+                        p_c[i],
+                        e_fixed[i],
                     )
-                if what != IDLE and not T >= fixed[i] + (t_low[i] + tau_low[i]):
+                if what != IDLE and not (fixed[i] + (t_low[i] + tau_low[i])) * ROUNDING <= T:
                     energy[i] = math.inf
                 energies += energy[i]
                 prices += price[i]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from solvers.limits import inverse_marginal, limits, marginal
-from solvers.rows import FloatArray, Point, Rows
+from solvers.rows import ROUNDING, BoolArray, FloatArray, Point, Rows
 
 _STEPS = 1100  # halvings of the bracket in ln(lambda) stop earlier, when the bracket is two neighbours
 
@@ -21,7 +21,7 @@ def allocate(rows: Rows, duration: float) -> Point:
     a = r.transfer
     available = duration - r.fixed_time  # T' [s]
     least = limits(r)
-    feasible = r.idle | (duration >= least.least_time)
+    feasible = r.idle | (duration >= least.least_time * ROUNDING)
     slack = r.idle | (duration >= least.free_time)
     with np.errstate(all="ignore"):
         price = np.where(slack, 0.0, _price(r, a, available))
@@ -69,20 +69,20 @@ def _price(r: Rows, a: FloatArray, available: FloatArray) -> FloatArray:
     top_upload = np.where(r.bits > 0.0, marginal(x_max) / r.snr - r.circuit_power, 0.0)
     high = np.maximum(np.maximum(top_compute, top_upload), 0.0)  # the least price of T_min
     high = np.where(np.isfinite(high) & (high > 0.0), high, 1e300)
-    low = high * 1e-60
+    low = np.minimum(high * 1e-60, 1e-300)
     for _ in range(_STEPS):
         middle = np.where(high > 2.0 * low, np.sqrt(low) * np.sqrt(high), 0.5 * (low + high))
         t, tau = _times(r, a, *_at_price(r, middle))
         fits = t + tau <= available
         low, high = np.where(fits, low, middle), np.where(fits, middle, high)
-        if np.all(high - low <= 2e-16 * high):
+        if np.all(high - low <= 4.5e-16 * high):
             break
     result: FloatArray = high
     return result
 
 
 def _fill(
-    r: Rows, a: FloatArray, available: FloatArray, slack: FloatArray, t: FloatArray, tau: FloatArray
+    r: Rows, a: FloatArray, available: FloatArray, slack: BoolArray, t: FloatArray, tau: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Use the time to its end: the larger of both times takes the rounding of the price."""
     tau_min = np.where(r.bits > 0.0, a / np.log1p(r.snr * r.power_max), 0.0)
@@ -103,5 +103,3 @@ def _energy(r: Rows, a: FloatArray, f: FloatArray, x: FloatArray, t: FloatArray,
     upload = np.where(r.bits > 0.0, a / r.snr * nats + r.circuit_power * tau, 0.0)
     result: FloatArray = r.fixed_energy + (compute + upload)
     return result
-
-

@@ -86,7 +86,7 @@ def _balance(v: FloatArray, *logs: FloatArray) -> FloatArray:
     with np.errstate(all="ignore"):
         ln_x = upload + np.logaddexp(0.0, v)
         x = np.exp(np.minimum(ln_x, 690.0))
-        near = np.where(x < 1e-8, 2.0 * ln_x - np.log(2.0), np.log(marginal(np.minimum(x, 50.0))))
+        near = np.where(x < 1e-8, 2.0 * ln_x - np.log(2.0) + 2.0 / 3.0 * x, np.log(marginal(np.minimum(x, 50.0))))
         ln_marginal = np.where(x > 50.0, x + np.log(x - 1.0), near)
         result: FloatArray = np.logaddexp(compute + 3.0 * np.logaddexp(0.0, -v), more) - np.logaddexp(ln_marginal, less)
     return result

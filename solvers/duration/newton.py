@@ -9,6 +9,7 @@ sample of their rows.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from solvers.allocation import kernel as level3
 from solvers.allocation.kernel import CLOSE, EXACT, complete, price_blocks
 from solvers.compile import inlined, kernel
 from solvers.plan import Columns, Plan, frozen, limits_of, make_plan
-from solvers.rows import Allocate, FloatArray, Goal, Point, Rows, Stop, Timing
+from solvers.rows import ROUNDING, Allocate, FloatArray, Goal, Point, Rows, Stop, Timing
 from solvers.threads import each_chunk
 
 # The state of a search, one array so that compiled and interpreted loops share advance().
@@ -34,6 +35,7 @@ _OPTIMAL, _SLACK, _LIMIT = float(Stop.OPTIMAL), float(Stop.SLACK), float(Stop.LI
 
 _MARGIN = 2e-15  # aim this far inside the budget: the rounding of the sum must not exceed it
 _CERTAIN = 3e-6  # a step below this leaves an error of its cube
+_ULPS = 1e-15  # a bracket this narrow, relative, is closed
 _PATIENCE = 10  # passes of Halley's step before the tangent decides alone
 _PASSES = 200
 _COMPILED = 1 << 14  # up to this many rows the whole search runs in one compiled call
@@ -62,7 +64,7 @@ def _closed_form(plan: Plan, goal: Goal, value: float) -> Stop | None:
     if plan.t_min == math.inf:
         return Stop.UNREACHABLE
     if goal is Goal.DEADLINE:
-        return Stop.TOO_SHORT if value < plan.t_min else Stop.OPTIMAL
+        return Stop.TOO_SHORT if value < plan.t_min * ROUNDING else Stop.OPTIMAL
     if goal is Goal.ENERGY and value <= plan.e_inf:
         if plan.t_min == 0.0 and value == plan.e_inf:
             return Stop.SLACK
@@ -112,12 +114,7 @@ def _search_large(plan: Plan, state: FloatArray, v: FloatArray, out: FloatArray)
         last = state[STOP] != 0.0 or state[LAST] != 0.0
         target, tolerance = (out, EXACT) if last else (nothing, CLOSE)
         duration = state[T_NOW]
-
-        def price(first: int, end: int) -> None:
-            price_blocks(
-                plan.kind, plan.columns, plan.priced, duration, v, warm, tolerance, first, end, sums, target
-            )
-
+        price = partial(price_blocks, plan.kind, plan.columns, plan.priced, duration, v, warm, tolerance, sums, target)
         each_chunk(price, plan.blocks)
         warm = True
         if state[STOP] != 0.0:
@@ -165,7 +162,7 @@ def _interpreted(rows: Rows, state: FloatArray, allocate: Allocate) -> Timing:
 
 
 def _curvature(rows: Rows, point: Point) -> float:
-    """d2E/dT2 of all rows: 1/(1/phi_t + 1/phi_tau) inside, the free one's at a bound, 0 for a row with time to spare."""
+    """d2E/dT2 of all rows: 1/(1/phi_t + 1/phi_tau) inside, the free one's at a bound, 0 with time to spare."""
     r = rows.full()
     t, tau, x = point.compute_time, point.upload_time, point.efficiency
     with np.errstate(all="ignore"):
@@ -210,9 +207,9 @@ def search(
         last = state[STOP] != 0.0 or state[LAST] != 0.0
         T = state[T_NOW]
         if last:
-            price_blocks(kind, columns, priced, T, v, warm, EXACT, 0, blocks, sums, out)
+            price_blocks(kind, columns, priced, T, v, warm, EXACT, sums, out, 0, blocks)
         else:
-            price_blocks(kind, columns, priced, T, v, warm, CLOSE, 0, blocks, sums, nothing)
+            price_blocks(kind, columns, priced, T, v, warm, CLOSE, sums, nothing, 0, blocks)
         warm = True
         if state[STOP] != 0.0:
             return
@@ -249,9 +246,9 @@ def _advance_budget(state: FloatArray, e: float, price: float, curve: float) -> 
     limit = value * T if power else value
     slope = price + (value if power else 0.0)  # -g'
     g = e - limit
-    margin = _MARGIN * limit
+    margin = _MARGIN * limit * 2.0 ** max(state[PASSES] - _PATIENCE, 0.0)  # should the sum's rounding be greater
     if g <= 0.0:
-        if T <= state[T_MIN]:
+        if state[T_MIN] >= T:
             state[STOP], state[LOWER], state[UPPER] = _SLACK, T, T
             return
         if state[B_T] > T:
@@ -263,17 +260,17 @@ def _advance_budget(state: FloatArray, e: float, price: float, curve: float) -> 
     tangent = T + g / slope if slope > 0.0 else (-math.inf if g <= 0.0 else math.inf)
     if tangent < math.inf:
         state[LOWER] = max(state[LOWER], tangent)
-    if g <= 0.0 and (g >= -4.0 * margin or T - state[LOWER] <= 4e-16 * T):
+    if g <= 0.0 and (g >= -4.0 * margin or T - state[LOWER] <= _ULPS * T):
         state[STOP] = _OPTIMAL
+        return
+    if state[B_T] < math.inf and state[B_T] - max(state[LOWER], state[A_T]) <= _ULPS * state[B_T]:
+        state[STOP], state[T_NOW] = _OPTIMAL, state[B_T]
         return
     low, high = max(state[LOWER], state[T_MIN]), state[UPPER]
     if state[A_T] > 0.0 and state[B_T] < math.inf:
         chord = state[A_T] + (state[B_T] - state[A_T]) * (state[A_G] / (state[A_G] - state[B_G]))
         high = min(high, max(chord, low))
         state[UPPER] = min(state[UPPER], max(chord * (1.0 + 1e-15), low))
-        if state[B_T] - state[A_T] <= 4e-16 * state[B_T]:
-            state[STOP], state[T_NOW] = _OPTIMAL, state[B_T]
-            return
     floor = 0.0 if power else state[E_INF]
     if g <= 0.0 and e - floor < 0.3 * (limit - floor):
         state[DEEP] = 1.0  # a row reached its floor on the way: E_inf says little about E before that
@@ -296,9 +293,7 @@ def _advance_budget(state: FloatArray, e: float, price: float, curve: float) -> 
 
 
 @inlined
-def _halley_guess(
-    T: float, e: float, price: float, curve: float, floor: float, limit: float, tilt: float
-) -> float:
+def _halley_guess(T: float, e: float, price: float, curve: float, floor: float, limit: float, tilt: float) -> float:
     """Halley's step on h(y) = ln((E - floor)/(limit - floor)) - tilt-scaled ln T, y = ln T; NaN where it has none."""
     above, wanted = e - floor, limit - floor
     if not (above > 0.0 and wanted > 0.0 and price > 0.0) and tilt == 0.0:
@@ -319,12 +314,12 @@ def _advance_price(state: FloatArray, e: float, price: float, curve: float) -> N
     """
     T, value = state[T_NOW], state[VALUE]
     if price <= value:
-        if T <= state[T_MIN]:
+        if state[T_MIN] >= T:
             state[STOP], state[LOWER], state[UPPER] = _OPTIMAL, T, T
             return
-        if T < state[B_T]:
+        if state[B_T] > T:
             state[B_T], state[B_G], state[B_PRICE], state[UPPER] = T, e, price, T
-    elif T > state[A_T]:
+    elif state[A_T] < T:
         state[A_T], state[A_G], state[A_PRICE], state[LOWER] = T, e, price, T
     low, high = state[A_T], state[B_T]
     if low > 0.0 and high < math.inf and high - low <= 4e-16 * high:
@@ -334,13 +329,13 @@ def _advance_price(state: FloatArray, e: float, price: float, curve: float) -> N
     if price > 0.0 and curve > 0.0:
         step = math.log(price / value) * price / (T * curve)
         if abs(step) <= 4e-16:
-            state[STOP] = _OPTIMAL
+            state[STOP], state[LOWER], state[UPPER] = _OPTIMAL, T, T
             return
         guess = T * math.exp(min(max(step, -2.0), 2.0))
         state[LAST] = 1.0 if abs(step) < 1e-8 else 0.0
     if high == math.inf:
         guess = max(guess, 1.001 * T) if guess > T else 2.0 * T
-        state[T_NOW] = min(guess, state[T_FLAT]) if T < state[T_FLAT] else guess
+        state[T_NOW] = min(guess, state[T_FLAT]) if state[T_FLAT] > T else guess
         return
     if not low < guess < high:
         fall = state[A_PRICE] - state[B_PRICE]

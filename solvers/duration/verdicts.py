@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from solvers.rows import Goal, Limits, Point, Rows, Stop, Timing
+from solvers.rows import ROUNDING, Goal, Limits, Point, Rows, Stop, Timing
 
 
 def closed_form(rows: Rows, known: Limits, goal: Goal, value: float) -> Timing | None:
@@ -22,7 +22,7 @@ def closed_form(rows: Rows, known: Limits, goal: Goal, value: float) -> Timing |
         return _all_idle(len(rows), goal, value)
     if not math.isfinite(known.t_min):
         return infeasible(Stop.UNREACHABLE)
-    if goal is Goal.DEADLINE and value < known.t_min:
+    if goal is Goal.DEADLINE and value < known.t_min * ROUNDING:
         return infeasible(Stop.TOO_SHORT)
     budgeted = goal is Goal.ENERGY or (goal is Goal.POWER and value == 0.0)
     endless = value == known.e_inf and math.isinf(known.t_flat)

@@ -9,7 +9,11 @@ import numpy as np
 import pulp
 from numpy.typing import NDArray
 
-from solvers.rows import FloatArray
+from solvers.matching import marginal
+from solvers.matching.assignment import duration_of
+from solvers.matching.least import Match, least_duration
+from solvers.matching.task import DURATION, ENERGY, STOPPED, Searched, Task
+from solvers.rows import FloatArray, Goal, Stop
 
 IntArray = NDArray[np.int64]
 
@@ -24,6 +28,58 @@ class SolverError(ArithmeticError):
 def solver_name() -> str:
     """Which solver is used: HiGHS where highspy is installed, else the CBC that PuLP brings along."""
     return "HiGHS" if importlib.util.find_spec("highspy") else "CBC"
+
+
+def search(task: Task) -> Searched:
+    """The best partition and matching, proved: an outer search on T for every gain a partition can have.
+
+    Needs ``task.gains`` (a utility of the form gain / T that never falls with the replicas). Not for Goal.PRICE.
+    """
+    assert task.gains is not None
+    menu, goal, value = task.menu, task.goal, task.value
+    start = marginal.search(task)
+    results, chosen, solved = start.results.copy(), dict[int, IntArray](), 0
+    best = float(np.nanmax(task.gains / results[:, DURATION], initial=0.0))
+    replicas = task.counts @ menu.weights
+    steps = np.unique(task.gains)[::-1]
+    for done, gain in enumerate(steps):
+        match = _at_least(task, float(replicas[task.gains == gain].min()))
+        if goal is Goal.DEADLINE:
+            found = match(value) if gain / value > best or not results[:, DURATION].any() else None
+            assignment = None if found is None else found[0]
+        else:
+            least = float(menu.least_times().min(axis=1).max())
+            high = gain / best if best > 0.0 else 1e4 * least
+            shorter = least_duration(match, lambda a: duration_of(task, a), goal, value, least, high)
+            assignment = None if shorter is None else shorter.assignment
+        if assignment is not None:
+            duration, energy = duration_of(task, assignment)
+            p = _row_of(task, assignment)
+            if not results[p, DURATION] <= duration:
+                chosen[p] = assignment
+                results[p, DURATION], results[p, ENERGY], results[p, STOPPED] = duration, energy, Stop.OPTIMAL
+                best = max(best, float(task.gains[p]) / duration)
+        solved += 1
+        task.progress(done + 1, len(steps), best)
+    return Searched(
+        results=results,
+        passes=start.passes + solved,
+        assign=lambda p: chosen[p] if p in chosen else start.assign(p),
+        proved=True,
+    )
+
+
+def _at_least(task: Task, replicas: float) -> Match:
+    """The cheapest partition and matching at a duration that train at least so many replicas."""
+    listed = task.counts if task.listed else None
+    menu = task.menu
+    return lambda T: cheapest(menu.energies(T), menu.covers, menu.weights, replicas, listed)
+
+
+def _row_of(task: Task, assignment: IntArray) -> int:
+    """The row of ``task.counts`` an assignment realises."""
+    counts = np.bincount(assignment, minlength=task.counts.shape[1])
+    return int(np.argmax((task.counts == counts).all(axis=1)))
 
 
 def cheapest(

@@ -1,0 +1,296 @@
+"""Level 1 over many partitions, compiled: match in an order, find the duration, keep what can still win.
+
+Two orders: a given one (the paper's: clients from good to bad channel, types from large to small), or by marginal
+energy, e(large) - e(small) at the duration, repeated while the duration falls.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.allocation.kernel import CLOSE, price_blocks
+from solvers.compile import kernel, stage
+from solvers.duration.newton import (
+    A_T,
+    B_T,
+    E_INF,
+    GOAL,
+    LOWER,
+    PASSES,
+    STATE,
+    STOP,
+    T_FLAT,
+    T_MIN,
+    T_NOW,
+    UPPER,
+    VALUE,
+    search,
+)
+from solvers.matching.task import (
+    DURATION,
+    ENERGY,
+    LEAST_ENERGY,
+    LEAST_TIME,
+    SCREENED,
+    STOPPED,
+    Searched,
+    Task,
+    empty_results,
+)
+from solvers.menu import IntArray
+from solvers.plan import BLOCK, COLUMNS, Columns, frozen, limits_of
+from solvers.rows import ROUNDING, FloatArray, Goal, Stop
+
+_CHUNK = 256  # partitions between two reports of progress
+_ROUNDS = 8  # of the marginal order at most
+
+_ENERGY, _POWER, _DEADLINE, _PRICE = int(Goal.ENERGY), int(Goal.POWER), int(Goal.DEADLINE), int(Goal.PRICE)
+_OPTIMAL = int(Stop.OPTIMAL)
+_LOSES = -1  # not infeasible, but not better than what is in hand
+_TOO_SHORT, _TOO_LITTLE, _UNREACHABLE = int(Stop.TOO_SHORT), int(Stop.TOO_LITTLE), int(Stop.UNREACHABLE)
+
+
+def search_ordered(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
+    """Solve every partition with the order of its row in ``orders`` (P, N) or (1, N)."""
+    menu, counts, goal = task.menu, task.counts, int(task.goal)
+    total = counts.shape[0]
+    results = empty_results(total)
+    room = _Room.of(len(menu))
+    best, passes = 0.0, 0
+    gains = np.zeros(0) if task.gains is None else task.gains
+    for first in range(0, total, _CHUNK):
+        last = min(first + _CHUNK, total)
+        best, more = solve_partitions(
+            menu.table, menu.kinds, menu.priced, counts, menu.types, orders, marginal, goal, task.value, gains, best,
+            first, last, results, *room.arrays,
+        )  # fmt: skip
+        passes += more
+        task.progress(last, total, best)
+
+    def assign(p: int) -> IntArray:
+        own = orders[p : p + 1] if orders.shape[0] > 1 else orders
+        solve_partitions(
+            menu.table, menu.kinds, menu.priced, counts[p : p + 1], menu.types, own, marginal, goal, task.value,
+            np.zeros(0), 0.0, 0, 1, empty_results(1), *room.arrays,
+        )  # fmt: skip
+        return room.chosen.copy()
+
+    return Searched(results=results, passes=passes, assign=assign)
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """Working arrays of solve_partitions: written through ``work`` and ``kind``, read through read-only views."""
+
+    arrays: tuple[Any, ...]
+    chosen: IntArray
+
+    @classmethod
+    def of(cls, size: int) -> _Room:
+        work, kind, chosen = np.empty((COLUMNS, size)), np.empty(size, dtype=np.uint8), np.empty(size, dtype=np.int64)
+        columns = tuple(frozen(column) for column in work)
+        blocks = -(-size // BLOCK)
+        arrays = (work, columns, kind, frozen(kind), chosen, np.empty(size), np.empty((blocks, 3)), np.empty((4, size)))
+        return cls(arrays, chosen)
+
+
+@kernel
+def solve_partitions(
+    table: FloatArray,
+    kinds: NDArray[np.uint8],
+    priced: bool,
+    counts: IntArray,
+    types: IntArray,
+    orders: IntArray,
+    marginal: bool,
+    goal: int,
+    value: float,
+    gains: FloatArray,
+    best: float,
+    first: int,
+    last: int,
+    results: FloatArray,
+    work: FloatArray,
+    columns: Columns,
+    kind: NDArray[np.uint8],
+    kind_read: NDArray[np.uint8],
+    chosen: IntArray,
+    v: FloatArray,
+    sums: FloatArray,
+    out: FloatArray,
+) -> tuple[float, int]:
+    """Solve partitions first..last-1; returns the best gain / T so far and the passes made.
+
+    table (COLUMNS, K, N), kinds (K, N): of the menu. work and kind are written, columns and kind_read are the same
+    memory. results (P, 5): rows first..last-1 written. chosen (N,): the assignment of the last partition solved.
+    """
+    n = v.shape[0]
+    passes = 0
+    taken = np.empty(n, dtype=np.int64)
+    nothing = np.empty((4, 0))
+    state = np.empty(STATE)
+    for p in range(first, last):
+        order = orders[p] if orders.shape[0] > 1 else orders[0]
+        _fill(counts[p], types, order, taken)
+        chosen[:] = taken
+        needed = gains[p] / best if gains.shape[0] > 0 and best > 0.0 else math.inf  # a winner is shorter than this
+        found, score = math.inf, math.inf  # duration and what is minimised: T, E, or E + price T
+        results[p, STOPPED] = SCREENED
+        for turn in range(_ROUNDS + 1 if marginal else 1):
+            if turn > 0:
+                T = value if goal == _DEADLINE else min(found, needed)
+                if math.inf == T:
+                    T = 2.0 * results[p, LEAST_TIME]
+                if not math.inf > T:
+                    break
+                _by_marginal(
+                    table,
+                    kinds,
+                    priced,
+                    counts[p],
+                    types,
+                    T,
+                    order,
+                    taken,
+                    work,
+                    columns,
+                    kind,
+                    kind_read,
+                    v,
+                    sums,
+                    out,
+                )
+                passes += 2
+            _gather(table, kinds, taken, work, kind)
+            t_min, t_flat, e_inf = limits_of(kind_read, columns, n)
+            if turn == 0 or t_min < results[p, LEAST_TIME]:
+                results[p, LEAST_TIME] = t_min
+            if turn == 0 or e_inf < results[p, LEAST_ENERGY]:
+                results[p, LEAST_ENERGY] = e_inf
+            stop = _verdict(goal, value, t_min, t_flat, e_inf)
+            _start(state, goal, value, t_min, t_flat, e_inf)
+            if stop == 0 and goal != _PRICE:
+                limit = value if goal == _DEADLINE else min(needed, found)
+                stop = (
+                    _LOSES if (t_min >= limit and goal != _DEADLINE) or (goal == _DEADLINE and value >= needed) else 0
+                )
+                if stop == 0 and limit < math.inf and goal != _DEADLINE:
+                    price_blocks(kind_read, columns, priced, limit, v, False, CLOSE, sums, nothing, 0, sums.shape[0])
+                    passes += 1
+                    stop = _LOSES if _total(sums) > (value * limit if goal == _POWER else value) else 0
+                    state[T_NOW] = limit
+            if stop == 0:
+                search(kind_read, columns, priced, state, v, sums, out)
+                passes += max(int(state[PASSES]), 1)
+                T, e = state[T_NOW], _total(sums)
+                reached = T if goal < _DEADLINE else (e if goal == _DEADLINE else e + value * T)
+                if reached < score * (1.0 - 1e-12) or score == math.inf:
+                    found, score = T, reached
+                    results[p, DURATION], results[p, ENERGY], results[p, STOPPED] = T, e, state[STOP]
+                    chosen[:] = taken
+                else:
+                    stop = _LOSES
+            elif stop != _LOSES and found == math.inf:
+                results[p, STOPPED] = stop
+            if stop != 0 and turn > 0:  # the marginal order brings nothing more
+                break
+        if gains.shape[0] > 0 and found < math.inf:
+            best = max(best, gains[p] / found)
+    return best, passes
+
+
+@stage
+def _fill(counts: IntArray, types: IntArray, order: IntArray, taken: IntArray) -> None:
+    """Types from large to small to the rows in order."""
+    at = 0
+    for k in types:
+        for _ in range(counts[k]):
+            taken[order[at]] = k
+            at += 1
+
+
+@stage
+def _gather(
+    table: FloatArray, kinds: NDArray[np.uint8], taken: IntArray, work: FloatArray, kind: NDArray[np.uint8]
+) -> None:
+    """The columns of every row under its type."""
+    for j in range(work.shape[0]):
+        for i in range(taken.shape[0]):
+            work[j, i] = table[j, taken[i], i]
+    for i in range(taken.shape[0]):
+        kind[i] = kinds[taken[i], i]
+
+
+@stage
+def _by_marginal(
+    table: FloatArray,
+    kinds: NDArray[np.uint8],
+    priced: bool,
+    counts: IntArray,
+    types: IntArray,
+    T: float,
+    order: IntArray,
+    taken: IntArray,
+    work: FloatArray,
+    columns: Columns,
+    kind: NDArray[np.uint8],
+    kind_read: NDArray[np.uint8],
+    v: FloatArray,
+    sums: FloatArray,
+    out: FloatArray,
+) -> None:
+    """Match by e(largest type used) - e(smallest type used) at T; rows that cannot take the largest come last."""
+    used = types[counts[types] > 0]
+    extra = np.empty(v.shape[0])
+    for turn in range(2):
+        taken[:] = used[0] if turn == 0 else used[-1]
+        _gather(table, kinds, taken, work, kind)
+        price_blocks(kind_read, columns, priced, T, v, False, CLOSE, sums, out, 0, sums.shape[0])
+        for i in range(v.shape[0]):
+            if turn == 0:
+                extra[i] = out[2, i]
+            elif extra[i] < math.inf:
+                extra[i] -= out[2, i]
+    ranked = np.argsort(extra[order], kind="mergesort")
+    _fill(counts, types, order[ranked], taken)
+
+
+@stage
+def _verdict(goal: int, value: float, t_min: float, t_flat: float, e_inf: float) -> int:
+    """What the limits alone decide against a matching; 0 where it has a duration."""
+    if t_min == math.inf:
+        return _UNREACHABLE
+    if goal == _DEADLINE:
+        return _TOO_SHORT if value < t_min * ROUNDING else 0
+    if goal == _ENERGY and (value < e_inf or (value == e_inf and t_flat == math.inf)):
+        return _TOO_LITTLE
+    return _TOO_LITTLE if goal == _POWER and value == 0.0 else 0
+
+
+@stage
+def _start(state: FloatArray, goal: int, value: float, t_min: float, t_flat: float, e_inf: float) -> None:
+    """A fresh state of level 2."""
+    state[:] = 0.0
+    state[GOAL], state[VALUE], state[T_MIN], state[T_FLAT], state[E_INF] = goal, value, t_min, t_flat, e_inf
+    state[LOWER], state[UPPER], state[A_T], state[B_T] = t_min, math.inf, -math.inf, math.inf
+    state[T_NOW] = t_min if value == math.inf or goal > _DEADLINE else min(2.0 * t_min, t_flat)
+    if goal == _DEADLINE:
+        state[T_NOW], state[STOP] = value, _OPTIMAL
+    elif goal == _ENERGY and value == e_inf:
+        state[T_NOW], state[STOP] = t_flat, _OPTIMAL
+    elif t_min == 0.0:  # everybody is idle
+        state[T_NOW], state[STOP] = 0.0, _OPTIMAL
+
+
+@stage
+def _total(sums: FloatArray) -> float:
+    """The energy of all blocks."""
+    e = 0.0
+    for b in range(sums.shape[0]):
+        e += sums[b, 0]
+    return e

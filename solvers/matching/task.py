@@ -1,0 +1,71 @@
+"""What level 1 is asked, and what it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from solvers.allocation import kernel
+from solvers.duration import FindDuration, newton
+from solvers.menu import IntArray, Menu
+from solvers.rows import Allocate, FloatArray, Goal
+
+RESULTS = 5
+DURATION, ENERGY, STOPPED, LEAST_TIME, LEAST_ENERGY = range(RESULTS)  # columns of a result
+SCREENED = 0.0  # in STOPPED: proved unable to win, not solved
+
+Progress = Callable[[int, int, float], None]
+
+_DENSE = 1 << 26  # entries of the menu's table (half a gigabyte) up to which the compiled loop may use it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Task:
+    """Partitions to search, counts (P, K), and how.
+
+    gains (P,) or None: where the utility of a partition is gain / T, so that those that cannot win need not be solved.
+    listed: the partitions are a list, not all there are. seed: for what is random.
+    find_duration, allocate: the methods of levels 2 and 3. progress(done, total, best): called now and then.
+    """
+
+    menu: Menu
+    counts: IntArray
+    goal: Goal
+    value: float
+    gains: FloatArray | None
+    listed: bool
+    seed: int
+    find_duration: FindDuration
+    allocate: Allocate
+    progress: Progress
+
+    @property
+    def compiled(self) -> bool:
+        """The loop over partitions can run compiled: default methods below, several partitions, a table that fits."""
+        default = self.find_duration is newton.schedule and self.allocate is kernel.allocate
+        entries = len(self.menu) * self.counts.shape[1] * 14
+        return default and self.counts.shape[0] > 1 and entries <= _DENSE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Searched:
+    """What a method of level 1 found for P partitions.
+
+    results (P, 5): duration [s], energy [J] (NaN where there is none), Stop (SCREENED: proved unable to win), least
+    duration [s] and least energy [J] of the matchings looked at. passes: level-3 passes over all rows.
+    assign(p) is the assignment (N,) behind row p. proved: no partition has a better matching than the best one here.
+    """
+
+    results: FloatArray
+    passes: int
+    assign: Callable[[int], IntArray]
+    proved: bool = False
+
+
+def empty_results(partitions: int) -> FloatArray:
+    """Results before anything is found."""
+    results = np.full((partitions, RESULTS), np.nan)
+    results[:, STOPPED] = SCREENED
+    return results
