@@ -32,14 +32,17 @@ def run(out: Path) -> None:
                     fedopt.solve(_all_large(problem), matching=matching)
         typer.secho(f"=== {len(problem.clients)} phones, {budget_text(problem.budget)} ===\n", bold=True)
         entries = compare(problem)
-        best = entries[-1].solution
-        show(headline(problem, best), groups(problem, best), holding(problem, best), comparison(entries))
-        written = write_all(problem, best, out, name)
+        show(comparison(entries))
+        chosen = max(entries[1:], key=lambda entry: entry.solution.utility)  # the first is among their partitions
+        best = chosen.solution
+        typer.echo(f"The best of them, {chosen.method!r}, in detail:\n")
+        show(headline(problem, best), groups(problem, best), holding(problem, best))
+        written = write_all(problem, best, out, name, matching=chosen.method)
         typer.echo(f"Written: {', '.join(str(path) for path in written)}\n")
 
 
 def compare(problem: Problem) -> list[Entry]:
-    """Every method's answer to the same problem; the default matching comes last."""
+    """The answers to the same problem of the all-large baseline and then of every matching, by the matching's name."""
     plain = _timed("all clients the largest", _all_large(problem), _DEFAULT)
     return [plain, *(_timed(name, problem, name) for name in (*_BASELINES, _DEFAULT))]
 
