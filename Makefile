@@ -31,9 +31,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.ready-demo: $(INPUTS) | $(BIN)/python
+	@echo "setting up $(VENV): a minute or two"
 	$(INSTALL) -e '.[cli,plots]'
 	@touch $@
 
 $(VENV)/.ready-dev: $(INPUTS) | $(BIN)/python
+	@echo "setting up $(VENV): a few minutes"
 	$(INSTALL) -e '.[baselines,plots,cli,dev]'
 	@touch $@ $(VENV)/.ready-demo
