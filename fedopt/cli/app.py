@@ -116,10 +116,8 @@ def bench(
     if name is not None and name not in found:
         fail(f"benchmark: expected one of {', '.join(found)}, found {name!r}")
     with guarded():
-        for each in found if everything else [name]:
-            code = subprocess.call([sys.executable, "-m", f"benchmarks.{each}", *context.args], cwd=folder.parent)
-            if code:
-                raise typer.Exit(code)
+        module = "benchmarks" if everything else f"benchmarks.{name}"
+        raise typer.Exit(subprocess.call([sys.executable, "-m", module, *context.args], cwd=folder.parent))
 
 
 def _benchmarks(folder: Path) -> list[str]:
