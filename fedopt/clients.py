@@ -108,7 +108,7 @@ class Clients:
 
     def _size(self, checked: dict[str, FloatArray]) -> int:
         """The one length all columns agree on."""
-        sizes = {field: values.shape[0] for field, values in checked.items() if values.ndim}
+        sizes: dict[str, int] = {field: values.shape[0] for field, values in checked.items() if values.ndim}
         if self.name is not None and not isinstance(self.name, str) and isinstance(self.name, Sequence | np.ndarray):
             sizes["name"] = len(self.name)
         if not sizes:
@@ -131,7 +131,7 @@ class Clients:
             raise InputError(f"Clients.{low}", expected, f"{least[first]:g}", first)
 
     def __len__(self) -> int:
-        return self.frequency_max.size
+        return len(self.frequency_max)
 
     def __repr__(self) -> str:
         return f"Clients({len(self)} clients; {', '.join(f'{f.name}={_span(getattr(self, f.name))}' for f in FIELDS)})"

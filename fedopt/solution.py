@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fedopt.problem import Budget, Problem
 
 _BLOCK = 8192
+_LN2 = float(np.log(2.0))
 TOLERANCE = 1e-9  # relative, of every constraint
 
 
@@ -183,13 +184,14 @@ def judge(
     found = _Findings(tolerance, clients)
     size = len(clients)
     work = work.sized(size)
-    frequency = np.broadcast_to(np.asarray(frequency, dtype=np.float64), (size,))
-    rate = np.broadcast_to(np.asarray(rate, dtype=np.float64), (size,))
+    f_all = np.broadcast_to(np.asarray(frequency, dtype=np.float64), (size,))
+    r_all = np.broadcast_to(np.asarray(rate, dtype=np.float64), (size,))
     energy = 0.0
-    for start in range(0, size, _BLOCK):
-        rows = slice(start, min(start + _BLOCK, size))
-        energy += _judge_block(found, clients, work, duration, frequency[rows], rate[rows], rows)
-    _judge_budget(found, budget, duration, energy)
+    with np.errstate(all="ignore"):
+        for start in range(0, size, _BLOCK):
+            rows = slice(start, min(start + _BLOCK, size))
+            energy += _judge_block(found, clients, work, duration, f_all[rows], r_all[rows], rows)
+        _judge_budget(found, budget, duration, energy)
     return Verdict(energy=energy, duration=duration, violation=found.worst, violations=tuple(found.sentences))
 
 
@@ -202,16 +204,24 @@ class _Findings:
         self.sentences: list[str] = []
         self._kinds: set[str] = set()
 
-    def add(self, what: str, excess: FloatArray, start: int = -1) -> None:
-        """``excess`` holds relative violations, <= 0 where fine; NaN counts as infinitely bad."""
+    def add(self, what: str, excess: FloatArray, concerned: NDArray[np.bool_] | None = None, start: int = -1) -> None:
+        """``excess`` holds relative violations, <= 0 where fine; NaN counts as infinitely bad.
+
+        concerned: which clients the constraint is about, None for all.
+        """
+        if concerned is not None:
+            excess = np.where(concerned, excess, 0.0)
+        worst = float(excess.max())
+        if worst <= self.tolerance:
+            self.worst = max(self.worst, worst)
+            return
         excess = np.where(np.isnan(excess), np.inf, excess)
         client = int(np.argmax(excess))
-        worst = float(excess[client])
-        self.worst = max(self.worst, worst)
-        if worst > self.tolerance and what not in self._kinds:
+        self.worst = max(self.worst, float(excess[client]))
+        if what not in self._kinds:
             self._kinds.add(what)
             who = "" if start < 0 else f"client {self.clients.label(start + client)}: "
-            self.sentences.append(f"{who}{what} by {worst:.3g} relative")
+            self.sentences.append(f"{who}{what} by {excess[client]:.3g} relative")
 
 
 def _judge_block(
@@ -224,28 +234,43 @@ def _judge_block(
     rows: slice,
 ) -> float:
     """Times, energies and constraints of some clients; returns their energy [J]."""
+    assert work.download_bits is not None
     c, start = clients, rows.start
-    W, s, s_d = work.cycles[rows], work.upload_bits[rows], work.download_bits[rows]  # type: ignore[index]
-    busy = (W > 0.0) | (s > 0.0) | (s_d > 0.0)
-    with np.errstate(all="ignore"):
-        t = np.where(W > 0.0, W / f, 0.0)
-        tau = np.where(s > 0.0, s / r, 0.0)
-        t_d = s_d / c.download_rate[rows]
-        gamma = c.channel_gain[rows] / (c.noise_density[rows] * c.bandwidth[rows])
-        p = np.where(s > 0.0, np.expm1(r * np.log(2.0) / c.bandwidth[rows]) / gamma, 0.0)
-        finish = np.where(busy, c.overhead[rows] + t_d + t + tau, 0.0)
-        energies = c.capacitance[rows] * W * np.where(W > 0.0, f, 0.0) ** 2 + c.static_power[rows] * t
-        energies = energies + tau * (p + c.circuit_power[rows]) + c.receive_power[rows] * t_d
-        energies = np.where(busy, energies, 0.0)
-        found.add("finishes after the round's end", np.where(busy, finish / duration - 1.0, 0.0), start)
-        found.add("computes below frequency_min", np.where(W > 0.0, 1.0 - f / c.frequency_min[rows], 0.0), start)
-        found.add("computes above frequency_max", np.where(W > 0.0, f / c.frequency_max[rows] - 1.0, 0.0), start)
-        low = np.where((s > 0.0) & (c.power_min[rows] > 0.0), 1.0 - p / c.power_min[rows], 0.0)
-        found.add("sends below power_min", low, start)
-        found.add("sends above power_max", np.where(s > 0.0, p / c.power_max[rows] - 1.0, 0.0), start)
-        found.add("sends at no positive rate", np.where((s > 0.0) & ~(r > 0.0), np.inf, 0.0), start)
-        found.add("has no finite energy", np.where(np.isfinite(energies), 0.0, np.inf), start)
-    return float(energies.sum())
+    W, s, s_d = work.cycles[rows], work.upload_bits[rows], work.download_bits[rows]
+    works, sends, busy = None, None, None  # everybody does both, unless
+    if not (W.min() > 0.0 and s.min() > 0.0):
+        works, sends = W > 0.0, s > 0.0
+        busy = works | sends | (s_d > 0.0)
+    t = W / f if works is None else np.where(works, W / f, 0.0)
+    tau = s / r if sends is None else np.where(sends, s / r, 0.0)
+    t_d = s_d / c.download_rate[rows]
+    bandwidth = c.bandwidth[rows]
+    gamma = c.channel_gain[rows] / (c.noise_density[rows] * bandwidth)
+    p = np.expm1(r * (_LN2 / bandwidth)) / gamma
+    finish = c.overhead[rows] + t_d + t + tau
+    compute = c.capacitance[rows] * W * f * f + c.static_power[rows] * t
+    send = tau * (p + c.circuit_power[rows])
+    if works is not None:
+        compute, send = np.where(W > 0.0, compute, 0.0), np.where(s > 0.0, send, 0.0)
+    energies = compute + send + c.receive_power[rows] * t_d
+    energies = energies if busy is None else np.where(busy, energies, 0.0)
+    found.add("finishes after the round's end", finish / duration - 1.0, busy, start)
+    found.add("computes below frequency_min", _below(f, c.frequency_min[rows]), works, start)
+    found.add("computes above frequency_max", f / c.frequency_max[rows] - 1.0, works, start)
+    found.add("sends below power_min", _below(p, c.power_min[rows]), sends, start)
+    found.add("sends above power_max", p / c.power_max[rows] - 1.0, sends, start)
+    found.add("computes at no positive frequency", np.where(f > 0.0, 0.0, np.inf), works, start)
+    found.add("sends at no positive rate", np.where(r > 0.0, 0.0, np.inf), sends, start)
+    total = float(energies.sum())
+    if not np.isfinite(total):
+        found.add("has no finite energy", np.where(np.isfinite(energies), 0.0, np.inf), None, start)
+    return total
+
+
+def _below(value: FloatArray, least: FloatArray) -> FloatArray:
+    """Relative shortfall of values under their least ones; none where the least is 0."""
+    result: FloatArray = 1.0 - value / least if least.min() > 0.0 else np.where(least > 0.0, 1.0 - value / least, 0.0)
+    return result
 
 
 def _judge_budget(found: _Findings, budget: Budget | None, duration: float, energy: float) -> None:

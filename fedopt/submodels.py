@@ -95,8 +95,10 @@ class Workload:
 
     def sized(self, size: int) -> Workload:
         """The workload with every column of shape (size,). Raises InputError where a length does not fit."""
-        columns = {f.name: column("Workload", f, getattr(self, f.name), size) for f in (_CYCLES, _UPLOAD, _DOWNLOAD)}
-        return Workload(**columns)
+        fields = (_CYCLES, _UPLOAD, _DOWNLOAD)
+        if all(getattr(self, field.name).shape == (size,) for field in fields):
+            return self
+        return Workload(**{field.name: column("Workload", field, getattr(self, field.name), size) for field in fields})
 
     @property
     def idle(self) -> NDArray[np.bool_]:

@@ -16,12 +16,14 @@ from typing import Any, ParamSpec, TypeVar, cast
 import llvmlite
 import numba
 import numpy as np
+from numba.extending import register_jitable
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 # contract: a*b + c may be fused. Nothing else: full fastmath would delete the tests for NaN.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+_PART: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # a quarter of the compile time
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -34,12 +36,17 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
 
 def inlined(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a scalar function into each of its callers, whatever its size: a call would stop vectorisation."""
-    return cast(Callable[P, R], numba.njit(forceinline=True, **_OPTIONS)(function))
+    return cast(Callable[P, R], numba.njit(forceinline=True, **_PART, **_OPTIONS)(function))
 
 
 def stage(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a part of a kernel: a loop over a block, called once per block."""
-    return cast(Callable[P, R], numba.njit(**_OPTIONS)(function))
+    """Compile a part of a kernel, called by kernels alone: a loop over a block, or a scalar function."""
+    return cast(Callable[P, R], numba.njit(**_PART, **_OPTIONS)(function))
+
+
+def shared(function: Callable[P, R]) -> Callable[P, R]:
+    """A function that kernels compile and Python runs as it is."""
+    return register_jitable(**_OPTIONS)(function)
 
 
 @cache

@@ -68,7 +68,11 @@ def make_plan(rows: Rows) -> Plan:
 
     a = frozen(rows.bits * (math.log(2.0) / rows.bandwidth))
     k = frozen(rows.capacitance * rows.work * rows.work * rows.work)
-    t_low, t_high = new(rows.work, rows.frequency_max), new(rows.work, rows.frequency_min)
+    t_low = rows.work / rows.frequency_max
+    with np.errstate(all="ignore"):
+        t_high = rows.work / rows.frequency_min  # inf for f_min = 0
+    if rows.work.min() == 0.0:
+        t_high = np.where(rows.work == 0.0, 0.0, t_high)
     tau_low = new(a, rows.snr, rows.power_max)
     tau_high = new(a, rows.snr, rows.power_min) if rows.power_min.any() else new(a)
     t_free = new(rows.work, rows.capacitance, rows.static_power, t_low, t_high) if flat_t else t_high
@@ -76,7 +80,6 @@ def make_plan(rows: Rows) -> Plan:
     anchor = np.zeros(1)
     if priced:
         anchor = new(a, rows.snr, k, rows.static_power, rows.circuit_power)
-    fill_times(rows.work, rows.frequency_min, rows.frequency_max, t_low, t_high)
     fill_uploads(a, rows.snr, rows.power_min, rows.power_max, tau_low, tau_high)
     if flat_t:
         fill_free_times(rows.work, rows.capacitance, rows.static_power, t_low, t_high, t_free)
@@ -117,16 +120,6 @@ def at(column: FloatArray, i: int) -> float:
     """Entry i of a column, or its only one."""
     entry: float = column[i] if column.shape[0] > 1 else column[0]
     return entry
-
-
-@kernel
-def fill_times(work: FloatArray, f_min: FloatArray, f_max: FloatArray, low: FloatArray, high: FloatArray) -> None:
-    """W / f_max and W / f_min [s]; 0 without work, inf for f_min = 0."""
-    for i in range(low.shape[0]):
-        low[i] = at(work, i) / at(f_max, i)
-    for i in range(high.shape[0]):
-        w = at(work, i)
-        high[i] = w / at(f_min, i) if w > 0.0 else 0.0
 
 
 @kernel

@@ -38,18 +38,23 @@ def scale_block(
 
 @stage
 def start_block(c: FloatArray, l: FloatArray, v: FloatArray) -> None:
-    """A first v for every row."""
+    """A first v for every row. Small x has F = x^2/2: 3v = ln k + ln(1 + e^v), k = 2c/l^2."""
     for i in range(v.shape[0]):
-        v[i] = _start(c[i], l[i])
+        log_k = rough_log(min(max(2.0 * c[i] / (l[i] * l[i]), 1e-290), 1e290))
+        y = log_k * (1.0 / 3.0) if log_k < 0.0 else 0.5 * log_k
+        v[i] = (log_k + rough_log(1.0 + rough_exp(y))) * (1.0 / 3.0)
+    large = 0
+    for i in range(v.shape[0]):
+        large += 1 if l[i] * (1.0 + rough_exp(v[i])) > 1.5 else 0
+    if large > 0:
+        for i in range(v.shape[0]):
+            v[i] = _bounded_start(v[i], c[i], l[i])
 
 
 @inlined
-def _start(c: float, l: float) -> float:
-    """A first v. Small x has F = x^2/2: 3v = ln k + ln(1 + e^v), k = 2c/l^2; large x has ln F = x + ln(x - 1)."""
+def _bounded_start(y: float, c: float, l: float) -> float:
+    """Large x grows much slower than its square: ln F = x + ln(x - 1) bounds v from above, twice."""
     log_c = rough_log(min(max(c, 1e-290), 1e290))
-    log_k = rough_log(min(max(2.0 * c / (l * l), 1e-290), 1e290))
-    y = log_k * (1.0 / 3.0) if log_k < 0.0 else 0.5 * log_k
-    y = (log_k + rough_log(1.0 + rough_exp(y))) * (1.0 / 3.0)
     large = l * (1.0 + rough_exp(y)) > 1.5
     narrow = l > 1.5  # then x > l cannot be small, and s may be
     by_work = (log_c - l - rough_log(max(l - 1.0, 0.37))) * (1.0 / 3.0)
@@ -73,46 +78,16 @@ def anchored(v: float, left: float, d: float, anchor: float) -> float:
 
 
 @stage
-def halley_block(c: FloatArray, l: FloatArray, v: FloatArray, error: FloatArray) -> None:
-    """One step for every row; error: its size, times 1 + x."""
-    for i in range(v.shape[0]):
-        step, x = _halley(v[i], c[i], l[i])
-        v[i] = min(max(v[i] + step, -V_MAX), V_MAX)
-        error[i] = abs(step) * (1.0 + x) if x < EXP_MAX else math.inf
-
-
-@stage
-def halley_priced_block(c: FloatArray, l: FloatArray, d: FloatArray, v: FloatArray, error: FloatArray) -> None:
+def halley_block(c: FloatArray, l: FloatArray, d: FloatArray, v: FloatArray, error: FloatArray) -> None:
     """One step for every row with d = gamma (P_c - P_s); error: its size, times 1 + x."""
     for i in range(v.shape[0]):
-        step, x = _halley_priced(v[i], c[i], l[i], max(d[i], 0.0), max(-d[i], 0.0))
+        step, x = _halley(v[i], c[i], l[i], max(d[i], 0.0), max(-d[i], 0.0))
         v[i] = min(max(v[i] + step, -V_MAX), V_MAX)
         error[i] = abs(step) * (1.0 + x) if x < EXP_MAX else math.inf
 
 
 @inlined
-def _halley(v: float, c: float, l: float) -> tuple[float, float]:
-    """Halley's step for H(v) = ln c - 3 ln s - ln F(l/(1-s)), and x = l/(1-s)."""
-    e_v = exp(v)
-    w = 1.0 + e_v
-    u = 1.0 / w  # 1 - s
-    s = e_v * u
-    x = l * w
-    near = min(x, EXP_MAX)
-    e_x = exp(near)
-    per_f = 1.0 / marginal_given(near, e_x)
-    r = 1.0 + 1.0 / e_v  # 1/s
-    h = log((c * r) * (r * r) * per_f)
-    g = near * near * e_x * per_f
-    h1 = -(3.0 * u + s * g)
-    h2 = s * (3.0 * u - u * g - s * g * (2.0 + near - g))
-    below = 2.0 * h1 * h1 - h * h2
-    step = -2.0 * h * h1 / below if below > 0.0 else -h / h1
-    return min(max(step, -30.0), 30.0), x
-
-
-@inlined
-def _halley_priced(v: float, c: float, l: float, up: float, down: float) -> tuple[float, float]:
+def _halley(v: float, c: float, l: float, up: float, down: float) -> tuple[float, float]:
     """Halley's step for H(v) = ln(c/s^3 + up) - ln(F(l/(1-s)) + down), and x = l/(1-s)."""
     e_v = exp(v)
     w = 1.0 + e_v

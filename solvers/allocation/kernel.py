@@ -40,7 +40,6 @@ from solvers.plan import (
     Columns,
     K,
     Plan,
-    at,
     feasible_rows,
     make_plan,
 )
@@ -50,7 +49,6 @@ from solvers.pricing import (
     curve_block,
     free_block,
     halley_block,
-    halley_priced_block,
     scale_block,
     start_block,
     times_block,
@@ -60,7 +58,7 @@ from solvers.rows import ROUNDING, FloatArray, Point, Rows
 from solvers.saferow import safe_row
 
 EXACT = 3e-6  # a Halley step below this leaves an error of its cube: the last digit
-CLOSE = 1e-3  # enough for the energy, whose error is the square of v's
+CLOSE = 5e-3  # enough for the energy, whose error is the square of v's
 
 _STEPS = 12  # Halley steps before a row is handed to the safe path
 
@@ -82,10 +80,10 @@ def point(rows: Rows, plan: Plan, duration: float, v: FloatArray, *, warm: bool)
 def complete(rows: Rows, plan: Plan, duration: float, out: FloatArray) -> Point:
     """Frequencies and efficiencies for the times, energies and prices in ``out`` (4, N)."""
     t, tau, energy, price = out
-    f, x = np.empty(plan.size), np.empty(plan.size)
-    fill_decision(
-        rows.work, rows.frequency_min, rows.frequency_max, plan.columns[2], rows.snr, rows.power_max, t, tau, f, x
-    )
+    with np.errstate(all="ignore"):
+        f = np.divide(rows.work, t)  # by rounding outside its range by an ulp
+        np.clip(f, rows.frequency_min, rows.frequency_max, out=f)
+        x = np.divide(plan.columns[A], tau)
     if plan.kind.shape[0] > 1 or plan.kind[0] != ORDINARY:
         _complete_others(rows, plan, price, f, x)
     feasible = np.ones(plan.size, dtype=np.bool_)
@@ -163,9 +161,8 @@ def price_blocks(
 
         scale_block(T, fixed, k, a, gamma, left, c, l)
         free_block(left, t_free, tau_free, slack, t, tau)
-        if priced:
-            for i in range(n):
-                d[i] = gamma[i] * (p_c[i] - p_s[i])
+        for i in range(n):
+            d[i] = gamma[i] * (p_c[i] - p_s[i])
         if not warm:
             start_block(c, l, w)
             if priced:
@@ -173,10 +170,7 @@ def price_blocks(
                     w[i] = anchored(w[i], left[i], d[i], anchor[i])
         bad = n
         for _ in range(_STEPS):
-            if priced:
-                halley_priced_block(c, l, d, w, error)
-            else:
-                halley_block(c, l, w, error)
+            halley_block(c, l, d, w, error)
             bad = 0
             for i in range(n):
                 bad += 1 if slack[i] == 0.0 and not error[i] <= tolerance else 0
@@ -240,23 +234,3 @@ def price_blocks(
 def _view(column: FloatArray, constant: FloatArray, start: int, n: int) -> FloatArray:
     """Rows start..start+n-1 of a column, as a slice: indexing with an offset would not vectorise."""
     return column[start : start + n] if column.shape[0] > 1 else constant[:n]
-
-
-@kernel
-def fill_decision(
-    work: FloatArray,
-    f_min: FloatArray,
-    f_max: FloatArray,
-    a: FloatArray,
-    snr: FloatArray,
-    p_max: FloatArray,
-    t: FloatArray,
-    tau: FloatArray,
-    f: FloatArray,
-    x: FloatArray,
-) -> None:
-    """f = W/t [Hz] and x = a/tau [nat] of every row, kept within their ranges against rounding."""
-    for i in range(f.shape[0]):
-        f[i] = min(max(at(work, i) / t[i], at(f_min, i)), at(f_max, i))
-    for i in range(x.shape[0]):
-        x[i] = at(a, i) / tau[i]

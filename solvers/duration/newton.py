@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from solvers.allocation import kernel as level3
 from solvers.allocation.kernel import CLOSE, EXACT, complete, price_blocks
-from solvers.compile import inlined, kernel
-from solvers.plan import Columns, Plan, frozen, limits_of, make_plan
+from solvers.compile import kernel, shared
+from solvers.plan import Columns, K, Plan, frozen, limits_of, make_plan
 from solvers.rows import ROUNDING, Allocate, FloatArray, Goal, Point, Rows, Stop, Timing
 from solvers.threads import each_chunk
 
@@ -30,6 +30,8 @@ DEEP = 15  # 1 after a step that went far too far
 A_PRICE, B_PRICE = 16, 17  # prices of time at A_T and B_T, for a goal of PRICE (A_G and B_G are then E)
 STATE = 18
 
+State = FloatArray | list[float]  # an array where compiled code runs it
+
 _ENERGY, _POWER, _PRICE = int(Goal.ENERGY), int(Goal.POWER), int(Goal.PRICE)
 _OPTIMAL, _SLACK, _LIMIT = float(Stop.OPTIMAL), float(Stop.SLACK), float(Stop.LIMIT)
 
@@ -38,25 +40,30 @@ _CERTAIN = 3e-6  # a step below this leaves an error of its cube
 _ULPS = 1e-15  # a bracket this narrow, relative, is closed
 _PATIENCE = 10  # passes of Halley's step before the tangent decides alone
 _PASSES = 200
-_COMPILED = 1 << 14  # up to this many rows the whole search runs in one compiled call
-_SAMPLE = 2048
+_LARGE = 1 << 15  # from this many rows on a sample makes the first guess
+_SAMPLE = 4096
 
 
 def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing:
     """The duration for a goal; relative error of T about 1e-15 times the condition of the problem.
 
-    With the compiled kernel of level 3 the search is compiled too; with any other method each pass calls it.
+    With the compiled kernel of level 3 the passes keep their last answer as the next start; any other method is
+    called anew at every pass.
     """
     plan = make_plan(rows)
     decided = _closed_form(plan, goal, value)
-    state = _state(plan, goal, value)
-    if decided is not None and decided is not Stop.OPTIMAL and decided is not Stop.SLACK:
+    if decided not in (None, Stop.OPTIMAL, Stop.SLACK):
         return Timing(stop=decided, duration=math.nan, lower=math.nan, upper=math.nan, passes=0, point=None)
+    state = _state(plan, goal, value)
     if decided is not None:
-        state[STOP], state[LOWER:A_T] = decided, state[T_NOW]
-    if allocate is level3.allocate:
-        return _compiled(rows, plan, state)
-    return _interpreted(rows, state, allocate)
+        state[STOP], state[LOWER], state[UPPER] = float(decided), state[T_NOW], state[T_NOW]
+    if allocate is not level3.allocate:
+        return _with_method(rows, state, allocate)
+    if plan.size >= _LARGE and decided is None:
+        _guess_from_sample(plan, state)
+    out = np.empty((4, plan.size))
+    _with_kernel(plan, state, out)
+    return _timing(state, complete(rows, plan, state[T_NOW], out))
 
 
 def _closed_form(plan: Plan, goal: Goal, value: float) -> Stop | None:
@@ -76,13 +83,12 @@ def _closed_form(plan: Plan, goal: Goal, value: float) -> Stop | None:
     return None
 
 
-def _state(plan: Plan, goal: Goal, value: float) -> FloatArray:
+def _state(plan: Plan, goal: Goal, value: float) -> list[float]:
     """A fresh state, its T_NOW a first guess (or the answer where the closed form knows it)."""
-    state = np.zeros(STATE)
-    state[GOAL], state[VALUE] = goal, value
+    state = [0.0] * STATE
+    state[GOAL], state[VALUE] = float(goal), value
     state[T_MIN], state[T_FLAT], state[E_INF] = plan.t_min, plan.t_flat, plan.e_inf
-    state[LOWER], state[UPPER], state[B_T] = plan.t_min, math.inf, math.inf
-    state[A_T] = -math.inf
+    state[LOWER], state[UPPER], state[A_T], state[B_T] = plan.t_min, math.inf, -math.inf, math.inf
     state[T_NOW] = min(2.0 * plan.t_min, plan.t_flat)
     if goal is Goal.DEADLINE:
         state[T_NOW] = value
@@ -93,54 +99,44 @@ def _state(plan: Plan, goal: Goal, value: float) -> FloatArray:
     return state
 
 
-def _compiled(rows: Rows, plan: Plan, state: FloatArray) -> Timing:
-    """Search with the compiled kernel: in one call, or pass by pass over threads for large fleets."""
-    v, out = np.empty(plan.size), np.empty((4, plan.size))
-    if plan.size <= _COMPILED:
-        search(plan.kind, plan.columns, plan.priced, state, v, np.empty((plan.blocks, 3)), out)
-    else:
-        _search_large(plan, state, v, out)
-    return _timing(state, complete(rows, plan, state[T_NOW], out))
-
-
-def _search_large(plan: Plan, state: FloatArray, v: FloatArray, out: FloatArray) -> None:
-    """As search(), each pass spread over threads; the sums are per block, so their bits do not depend on threads."""
-    sums = np.empty((plan.blocks, 3))
-    nothing = np.empty((4, 0))
-    if state[STOP] == 0.0:
-        _guess_from_sample(plan, state)
+def _with_kernel(plan: Plan, state: list[float], out: FloatArray) -> None:
+    """Search, each pass spread over threads; the sums are per block, so their bits do not depend on threads."""
+    v, sums, nothing = np.empty(plan.size), np.empty((plan.blocks, 3)), np.empty((4, 0))
     warm = False
     while True:
-        last = state[STOP] != 0.0 or state[LAST] != 0.0
-        target, tolerance = (out, EXACT) if last else (nothing, CLOSE)
-        duration = state[T_NOW]
-        price = partial(price_blocks, plan.kind, plan.columns, plan.priced, duration, v, warm, tolerance, sums, target)
+        stopped, last = state[STOP] != 0.0, state[LAST] != 0.0
+        target, tolerance = (out, EXACT) if stopped or last else (nothing, CLOSE)
+        T = state[T_NOW]
+        price = partial(price_blocks, plan.kind, plan.columns, plan.priced, T, v, warm, tolerance, sums, target)
         each_chunk(price, plan.blocks)
+        if stopped:
+            return
         warm = True
-        if state[STOP] != 0.0:
-            return
-        e, lam, curve = sums.sum(axis=0)
-        advance(state, e, lam, curve)
-        if state[STOP] != 0.0 and last and state[T_NOW] == duration:
+        advance(state, *sums.sum(axis=0).tolist())
+        if last and state[STOP] != 0.0 and state[T_NOW] == T:
             return
 
 
-def _guess_from_sample(plan: Plan, state: FloatArray) -> None:
-    """Solve every k-th row with its share of the budget; the full search starts from that duration."""
+def _guess_from_sample(plan: Plan, state: list[float]) -> None:
+    """Solve every k-th row with its share of the budget; the full search starts from that duration.
+
+    The share of what a budget leaves above E_inf is by kappa W^3, which is what more time saves on.
+    """
     stride = plan.size // _SAMPLE
     columns = tuple(c if c.shape[0] == 1 else frozen(c[::stride]) for c in plan.columns)
     kind = plan.kind if plan.kind.shape[0] == 1 else frozen(plan.kind[::stride])
-    size = len(range(0, plan.size, stride))
-    sample = sample_plan(kind, columns, plan.priced, size)
-    goal = Goal(int(state[GOAL]))
-    value = state[VALUE] * size / plan.size
-    if _closed_form(sample, goal, value) is not None:
+    sample = sample_plan(kind, columns, plan.priced, len(range(0, plan.size, stride)))
+    goal, value = Goal(int(state[GOAL])), state[VALUE]
+    share = sample.size / plan.size
+    if columns[K].shape[0] > 1:
+        share = float(columns[K].sum()) / float(plan.columns[K].sum())
+    value = sample.e_inf + (value - plan.e_inf) * share if goal is Goal.ENERGY else value * share
+    if not 0.0 < value < math.inf or _closed_form(sample, goal, value) is not None:
         return
     inner = _state(sample, goal, value)
-    inner[T_NOW] = min(max(inner[T_NOW], state[T_MIN]), max(sample.t_flat, sample.t_min))
-    search(kind, columns, plan.priced, inner, np.empty(size), np.empty((sample.blocks, 3)), np.empty((4, 0)))
+    _with_kernel(sample, inner, np.empty((4, sample.size)))
     if math.isfinite(inner[T_NOW]):
-        state[T_NOW] = max(inner[T_NOW], state[T_MIN])
+        state[T_NOW] = min(max(inner[T_NOW], state[T_MIN]), max(state[T_FLAT], state[T_MIN]))
 
 
 def sample_plan(kind: NDArray[np.uint8], columns: Columns, priced: bool, size: int) -> Plan:
@@ -149,15 +145,15 @@ def sample_plan(kind: NDArray[np.uint8], columns: Columns, priced: bool, size: i
     return Plan(size=size, kind=kind, columns=columns, priced=priced, t_min=t_min, t_flat=t_flat, e_inf=e_inf)
 
 
-def _interpreted(rows: Rows, state: FloatArray, allocate: Allocate) -> Timing:
+def _with_method(rows: Rows, state: list[float], allocate: Allocate) -> Timing:
     """Search with any method of level 3."""
     while True:
-        duration = state[T_NOW]
-        point = allocate(rows, duration)
+        T = state[T_NOW]
+        point = allocate(rows, T)
         if state[STOP] != 0.0:
             return _timing(state, point)
         advance(state, float(point.energy.sum()), float(point.price.sum()), _curvature(rows, point))
-        if state[STOP] != 0.0 and state[T_NOW] == duration:
+        if state[STOP] != 0.0 and state[T_NOW] == T:
             return _timing(state, point)
 
 
@@ -177,7 +173,7 @@ def _curvature(rows: Rows, point: Point) -> float:
     return float(np.where(busy, curve, 0.0).sum())
 
 
-def _timing(state: FloatArray, point: Point) -> Timing:
+def _timing(state: list[float], point: Point) -> Timing:
     stop = Stop(int(state[STOP]))
     return Timing(
         stop=stop,
@@ -200,17 +196,17 @@ def search(
     out: FloatArray,
 ) -> None:
     """Run a search to its end. v (N,), sums (blocks, 3), out (4, N) or (4, 0): as in price_blocks; all written."""
-    blocks = sums.shape[0]
-    warm = False
+    first, blocks = int(np.int64(0)), sums.shape[0]  # a literal would compile price_blocks once more
+    warm = bool(np.bool_(False))
     nothing = np.empty((4, 0))
     while True:
         last = state[STOP] != 0.0 or state[LAST] != 0.0
         T = state[T_NOW]
         if last:
-            price_blocks(kind, columns, priced, T, v, warm, EXACT, sums, out, 0, blocks)
+            price_blocks(kind, columns, priced, T, v, warm, EXACT, sums, out, first, blocks)
         else:
-            price_blocks(kind, columns, priced, T, v, warm, CLOSE, sums, nothing, 0, blocks)
-        warm = True
+            price_blocks(kind, columns, priced, T, v, warm, CLOSE, sums, nothing, first, blocks)
+        warm = bool(np.bool_(True))
         if state[STOP] != 0.0:
             return
         e, lam, curve = 0.0, 0.0, 0.0
@@ -223,8 +219,8 @@ def search(
             return
 
 
-@kernel
-def advance(state: FloatArray, e: float, price: float, curve: float) -> None:
+@shared
+def advance(state: State, e: float, price: float, curve: float) -> None:
     """From E [J], -E' [W] and E'' [W/s] at T_NOW: tighten the bounds, then stop or say where to look next."""
     state[PASSES] += 1.0
     state[LAST] = 0.0
@@ -238,8 +234,8 @@ def advance(state: FloatArray, e: float, price: float, curve: float) -> None:
             state[T_NOW] = state[B_T]
 
 
-@inlined
-def _advance_budget(state: FloatArray, e: float, price: float, curve: float) -> None:
+@shared
+def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     """The least T with g(T) = E(T) - budget(T) <= 0."""
     T, value = state[T_NOW], state[VALUE]
     power = state[GOAL] == _POWER
@@ -292,11 +288,11 @@ def _advance_budget(state: FloatArray, e: float, price: float, curve: float) -> 
     state[T_NOW] = max(guess, state[T_MIN])
 
 
-@inlined
+@shared
 def _halley_guess(T: float, e: float, price: float, curve: float, floor: float, limit: float, tilt: float) -> float:
     """Halley's step on h(y) = ln((E - floor)/(limit - floor)) - tilt-scaled ln T, y = ln T; NaN where it has none."""
     above, wanted = e - floor, limit - floor
-    if not (above > 0.0 and wanted > 0.0 and price > 0.0) and tilt == 0.0:
+    if not (above > 0.0 and wanted > 0.0) or (price <= 0.0 and tilt == 0.0):
         return math.nan
     h = math.log(above / wanted)
     p, q = T * price / above, T * T * curve / above
@@ -306,8 +302,8 @@ def _halley_guess(T: float, e: float, price: float, curve: float, floor: float, 
     return T * math.exp(min(max(step, -3.0), 3.0))
 
 
-@inlined
-def _advance_price(state: FloatArray, e: float, price: float, curve: float) -> None:
+@shared
+def _advance_price(state: State, e: float, price: float, curve: float) -> None:
     """The T with price(T+) <= value <= price(T-), the least of the convex E(T) + value T; the price may jump there.
 
     Newton where the price is smooth; where two tangents of E meet where it jumps; the middle where both fail.

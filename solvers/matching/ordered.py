@@ -45,6 +45,7 @@ from solvers.matching.task import (
 from solvers.menu import IntArray
 from solvers.plan import BLOCK, COLUMNS, Columns, frozen, limits_of
 from solvers.rows import ROUNDING, FloatArray, Goal, Stop
+from solvers.sorting import argsort
 
 _CHUNK = 256  # partitions between two reports of progress
 _ROUNDS = 8  # of the marginal order at most
@@ -61,22 +62,23 @@ def search_ordered(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
     total = counts.shape[0]
     results = empty_results(total)
     room = _Room.of(len(menu))
-    best, passes = 0.0, 0
+    best, passes = np.array([0.0, math.inf, -1.0]), 0
     gains = np.zeros(0) if task.gains is None else task.gains
     for first in range(0, total, _CHUNK):
         last = min(first + _CHUNK, total)
-        best, more = solve_partitions(
+        passes += solve_partitions(
             menu.table, menu.kinds, menu.priced, counts, menu.types, orders, marginal, goal, task.value, gains, best,
             first, last, results, *room.arrays,
         )  # fmt: skip
-        passes += more
-        task.progress(last, total, best)
+        task.progress(last, total, float(best[0]))
 
     def assign(p: int) -> IntArray:
+        if p == best[2]:
+            return room.winner.copy()
         own = orders[p : p + 1] if orders.shape[0] > 1 else orders
         solve_partitions(
             menu.table, menu.kinds, menu.priced, counts[p : p + 1], menu.types, own, marginal, goal, task.value,
-            np.zeros(0), 0.0, 0, 1, empty_results(1), *room.arrays,
+            np.zeros(0), np.zeros(3), 0, 1, empty_results(1), *room.arrays,
         )  # fmt: skip
         return room.chosen.copy()
 
@@ -89,14 +91,15 @@ class _Room:
 
     arrays: tuple[Any, ...]
     chosen: IntArray
+    winner: IntArray
 
     @classmethod
     def of(cls, size: int) -> _Room:
-        work, kind, chosen = np.empty((COLUMNS, size)), np.empty(size, dtype=np.uint8), np.empty(size, dtype=np.int64)
+        work, kind = np.empty((COLUMNS, size)), np.empty(size, dtype=np.uint8)
+        chosen, winner = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
         columns = tuple(frozen(column) for column in work)
-        blocks = -(-size // BLOCK)
-        arrays = (work, columns, kind, frozen(kind), chosen, np.empty(size), np.empty((blocks, 3)), np.empty((4, size)))
-        return cls(arrays, chosen)
+        room = (np.empty(size), np.empty((-(-size // BLOCK), 3)), np.empty((4, size)))
+        return cls((work, columns, kind, frozen(kind), chosen, winner, *room), chosen, winner)
 
 
 @kernel
@@ -111,7 +114,7 @@ def solve_partitions(
     goal: int,
     value: float,
     gains: FloatArray,
-    best: float,
+    best: FloatArray,
     first: int,
     last: int,
     results: FloatArray,
@@ -120,25 +123,31 @@ def solve_partitions(
     kind: NDArray[np.uint8],
     kind_read: NDArray[np.uint8],
     chosen: IntArray,
+    winner: IntArray,
     v: FloatArray,
     sums: FloatArray,
     out: FloatArray,
-) -> tuple[float, int]:
-    """Solve partitions first..last-1; returns the best gain / T so far and the passes made.
+) -> int:
+    """Solve partitions first..last-1; returns the passes made.
 
     table (COLUMNS, K, N), kinds (K, N): of the menu. work and kind are written, columns and kind_read are the same
-    memory. results (P, 5): rows first..last-1 written. chosen (N,): the assignment of the last partition solved.
+    memory. results (P, 5): rows first..last-1 written. chosen (N,), written: the assignment of the last partition.
+    best (3,), updated where there are gains: the greatest gain / T, its energy, its partition; winner (N,): its
+    assignment. Partitions that cannot beat the best are not solved.
     """
     n = v.shape[0]
     passes = 0
     taken = np.empty(n, dtype=np.int64)
     nothing = np.empty((4, 0))
     state = np.empty(STATE)
+    cold, zero, blocks = bool(np.bool_(False)), int(np.int64(0)), sums.shape[0]  # literals would compile anew
     for p in range(first, last):
         order = orders[p] if orders.shape[0] > 1 else orders[0]
         _fill(counts[p], types, order, taken)
         chosen[:] = taken
-        needed = gains[p] / best if gains.shape[0] > 0 and best > 0.0 else math.inf  # a winner is shorter than this
+        needed = (
+            gains[p] / best[0] if gains.shape[0] > 0 and best[0] > 0.0 else math.inf
+        )  # a winner is shorter than this
         found, score = math.inf, math.inf  # duration and what is minimised: T, E, or E + price T
         results[p, STOPPED] = SCREENED
         for turn in range(_ROUNDS + 1 if marginal else 1):
@@ -180,7 +189,7 @@ def solve_partitions(
                     _LOSES if (t_min >= limit and goal != _DEADLINE) or (goal == _DEADLINE and value >= needed) else 0
                 )
                 if stop == 0 and limit < math.inf and goal != _DEADLINE:
-                    price_blocks(kind_read, columns, priced, limit, v, False, CLOSE, sums, nothing, 0, sums.shape[0])
+                    price_blocks(kind_read, columns, priced, limit, v, cold, CLOSE, sums, nothing, zero, blocks)
                     passes += 1
                     stop = _LOSES if _total(sums) > (value * limit if goal == _POWER else value) else 0
                     state[T_NOW] = limit
@@ -200,8 +209,11 @@ def solve_partitions(
             if stop != 0 and turn > 0:  # the marginal order brings nothing more
                 break
         if gains.shape[0] > 0 and found < math.inf:
-            best = max(best, gains[p] / found)
-    return best, passes
+            reached, e = gains[p] / found, results[p, ENERGY]
+            if reached > best[0] or (reached == best[0] and e < best[1]):
+                best[0], best[1], best[2] = reached, e, p
+                winner[:] = chosen
+    return passes
 
 
 @stage
@@ -245,19 +257,27 @@ def _by_marginal(
     out: FloatArray,
 ) -> None:
     """Match by e(largest type used) - e(smallest type used) at T; rows that cannot take the largest come last."""
-    used = types[counts[types] > 0]
-    extra = np.empty(v.shape[0])
+    n = v.shape[0]
+    largest, smallest = -1, -1
+    for k in types:
+        if counts[k] > 0:
+            largest = k if largest < 0 else largest
+            smallest = k
+    cold, zero = bool(np.bool_(False)), int(np.int64(0))
+    extra = np.empty(n)
     for turn in range(2):
-        taken[:] = used[0] if turn == 0 else used[-1]
+        taken[:] = largest if turn == 0 else smallest
         _gather(table, kinds, taken, work, kind)
-        price_blocks(kind_read, columns, priced, T, v, False, CLOSE, sums, out, 0, sums.shape[0])
-        for i in range(v.shape[0]):
+        price_blocks(kind_read, columns, priced, T, v, cold, CLOSE, sums, out, zero, sums.shape[0])
+        for i in range(n):
+            energy = out[2, i]
             if turn == 0:
-                extra[i] = out[2, i]
+                extra[i] = energy
             elif extra[i] < math.inf:
-                extra[i] -= out[2, i]
-    ranked = np.argsort(extra[order], kind="mergesort")
-    _fill(counts, types, order[ranked], taken)
+                extra[i] -= energy
+    ranked = order.copy()
+    argsort(extra, ranked)
+    _fill(counts, types, ranked, taken)
 
 
 @stage
