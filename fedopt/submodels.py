@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from fedopt.clients import Clients
 
 IntArray = NDArray[np.int64]
+
+MAX_PARTITIONS = 5_000_000  # that may be searched: a gigabyte or so
 
 _CYCLES = Field(name="cycles", unit="cycle", meaning="CPU cycles of the round", zero=True)
 _UPLOAD = Field(name="upload_bits", unit="bit", meaning="update sent", zero=True)
@@ -131,36 +133,65 @@ def replicas(counts: NDArray[Any], submodels: Sequence[SubModel]) -> FloatArray:
 
 def partition_count(clients: int, submodels: Sequence[SubModel]) -> int:
     """How many partitions of whole replicas there are (the coefficient of x^N in the product of 1/(1 - x^q))."""
-    ways = [1] + [0] * clients
-    for types in submodels:
-        for total in range(types.cover, clients + 1):
-            ways[total] += ways[total - types.cover]
-    idle = any(types.is_idle for types in submodels)
-    return ways[clients] - (1 if idle else 0)  # everybody idle trains nothing
+    everything = [types.cover for types in submodels]
+    idle = [types.cover for types in submodels if types.is_idle]  # everybody idle trains nothing
+    exact = float(_ways(clients, everything)[0].max()) < 2.0**53
+    dtype = np.float64 if exact else object
+    return int(_ways(clients, everything, dtype)[0, clients]) - int(_ways(clients, idle, dtype)[0, clients])
 
 
 def all_partitions(clients: int, submodels: Sequence[SubModel]) -> IntArray:
     """Every partition of ``clients`` into whole replicas, shape (P, K), largest first type first.
 
-    Each n_k is a multiple of cover q_k and they sum to N; R > 0. Raises InputError where none exists.
+    Each n_k is a multiple of cover q_k and they sum to N; R > 0. Raises InputError where none exists, or more than
+    MAX_PARTITIONS do.
     """
     covers = [types.cover for types in submodels]
-
-    def fill(left: int, k: int) -> Iterator[tuple[int, ...]]:
-        if k == len(covers) - 1:
-            if left % covers[k] == 0:
-                yield (left,)
-            return
-        for count in range(left - left % covers[k], -1, -covers[k]):
-            for rest in fill(left - count, k + 1):
-                yield (count, *rest)
-
-    rows = np.array(list(fill(clients, 0)), dtype=np.int64).reshape(-1, len(covers))
+    ways = _ways(clients, covers)
+    if ways[0, clients] > MAX_PARTITIONS:
+        expected = f"at most {MAX_PARTITIONS:,} partitions to search: name some with partitions=[...], or raise covers"
+        found = f"{ways[0, clients]:,.0f}" if ways[0, clients] < 1e15 else f"{ways[0, clients]:.3g}"
+        raise InputError("Problem.submodels", expected, f"{found} for {clients} clients")
+    left = np.full(min(1, int(ways[0, clients])), clients)
+    rows = np.empty((left.size, 0), dtype=np.int64)
+    for k, cover in enumerate(covers):
+        rest, parent = _rests(left, min(cover, clients + 1), np.flatnonzero(ways[k + 1]))
+        rows = np.column_stack((rows[parent], left[parent] - rest))
+        left = rest
     rows = rows[replicas(rows, submodels) > 0.0]
     if rows.shape[0] == 0:
         expected = f"sub-models whose covers {covers} can fill {clients} clients with whole replicas"
         raise InputError("Problem.submodels", expected, "none that do")
     return rows
+
+
+def _ways(clients: int, covers: Sequence[int], dtype: Any = np.float64) -> NDArray[Any]:
+    """Entry [k, n], shape (K + 1, N + 1): in how many ways the types k, k + 1, ... fill n places."""
+    ways = np.zeros((len(covers) + 1, clients + 1), dtype=dtype)
+    ways[-1, 0] = 1
+    with np.errstate(over="ignore"):
+        for k in reversed(range(len(covers))):
+            ways[k] = ways[k + 1]
+            if covers[k] <= clients:  # ways[k, n] = ways[k + 1, n] + ways[k, n - q]: sums along a stride of q
+                padded = np.zeros(-(-(clients + 1) // covers[k]) * covers[k], dtype=dtype)
+                padded[: clients + 1] = ways[k]
+                ways[k] = padded.reshape(-1, covers[k]).cumsum(axis=0).ravel()[: clients + 1]
+    return ways
+
+
+def _rests(left: IntArray, cover: int, fillable: IntArray) -> tuple[IntArray, IntArray]:
+    """What can remain of each of ``left`` (P,) places once a type took a multiple of ``cover``, least first.
+
+    fillable: ascending, what the types after it can fill. Returns the remainders of all, and whose each is.
+    """
+    span = int(left.max(initial=0)) + 1
+    fillable = fillable[fillable < span]
+    keys = np.sort(fillable % cover * span + fillable)  # by residue, then by size
+    first = np.searchsorted(keys, left % cover * span)
+    each = np.searchsorted(keys, left % cover * span + left, side="right") - first
+    parent = np.repeat(np.arange(left.size), each)
+    place = np.arange(parent.size) - np.repeat(np.cumsum(each) - each, each)
+    return keys[first[parent] + place] % span, parent
 
 
 def given_partitions(clients: int, submodels: Sequence[SubModel], partitions: Any) -> IntArray:
