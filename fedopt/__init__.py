@@ -14,7 +14,7 @@ from fedopt.problem import (
 )
 from fedopt.rounds import allocate, schedule
 from fedopt.search import solve
-from fedopt.solution import Allocation, Schedule, Solution, Status, Verdict, judge
+from fedopt.solution import Allocation, Rule, Schedule, Solution, Status, Verdict, judge
 from fedopt.submodels import Partition, SubModel, Workload
 from solvers.lookup import MissingExtra
 
@@ -32,6 +32,7 @@ __all__ = [
     "PowerBudget",
     "Problem",
     "ReplicaRate",
+    "Rule",
     "Schedule",
     "ShortestRound",
     "Solution",

@@ -20,7 +20,7 @@ from fedopt.checks import InputError
 from fedopt.disk import read_limited, replace_file
 from fedopt.problem import Problem
 from fedopt.scenario import from_document, to_document
-from fedopt.solution import Allocation, Solution, Status, judge_solution
+from fedopt.solution import Allocation, Rule, Solution, Status, judge_solution
 from fedopt.submodels import Partition
 from fedopt.timeline import decision, timeline
 
@@ -92,6 +92,8 @@ def write_json(problem: Problem, solution: Solution, path: str | PathLike[str], 
         "assignment": None if solution.assignment is None else solution.assignment.tolist(),
         "allocation": arrays,
         "verdict": _verdict(solution),
+        "place_prices": None if solution.place_prices is None else solution.place_prices.tolist(),
+        "paper": None if solution.paper is None else _rule(solution.paper),
         "clients": list(solution.clients),
         "stats": {name: float(value) for name, value in solution.stats.items()},
     }
@@ -142,7 +144,13 @@ def _record(content: Mapping[str, Any]) -> Record:
         allocation = Allocation(**arrays)
         assignment.flags.writeable = False
         partition = Partition(content["partition"], problem.submodels)
-    facts = {name: float(content[name]) for name in _FACTS}
+    facts: dict[str, Any] = {name: float(content[name]) for name in _FACTS}
+    if content["place_prices"] is not None:
+        facts["place_prices"] = np.array(content["place_prices"], dtype=np.float64)
+    if content["paper"] is not None:
+        rule = content["paper"]
+        numbers = {name: float(rule[name]) for name in ("duration", "energy", "utility")}
+        facts["paper"] = Rule(partition=Partition(rule["partition"], problem.submodels), **numbers)
     low, high = content["bracket"]
     solution = Solution(
         status=Status[content["status"]],
@@ -176,6 +184,10 @@ def _verdict(solution: Solution) -> dict[str, Any] | None:
     if solution.verdict is None:
         return None
     return {name: getattr(solution.verdict, name) for name in solution.verdict.__slots__}
+
+
+def _rule(rule: Rule) -> dict[str, Any]:
+    return {"partition": list(rule.partition), **{n: getattr(rule, n) for n in ("duration", "energy", "utility")}}
 
 
 def _kind(name: str) -> type:

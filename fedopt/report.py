@@ -9,7 +9,7 @@ import numpy as np
 
 from fedopt.checks import FloatArray
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem, ReplicaRate, ShortestRound
-from fedopt.solution import Solution
+from fedopt.solution import Rule, Solution
 from fedopt.timeline import AT_LIMIT, decision, flat_out_clients, holders
 
 
@@ -53,9 +53,10 @@ def headline(problem: Problem, solution: Solution) -> Table:
         trained = f"{solution.partition.replicas:g} replicas of the global model"
         rows += [
             ("partition", ", ".join(f"{n} {s.name}" for n, s in counts) + f"  ({trained})"),
-            ("duration", f"{quantity(solution.duration, 's')}{_bracket(solution)}"),
+            ("duration", f"{quantity(solution.duration, 's')}{_bracket(problem, solution)}"),
             ("energy", f"{quantity(solution.energy, 'J')}, {quantity(mean_power(solution), 'W')} on average"),
             ("utility", _utility(problem, solution)),
+            *([("sorted", _paper(solution.paper, solution.utility))] if solution.paper is not None else []),
             ("judge", _judge(solution)),
         ]
         slack = unused(problem.budget, solution)
@@ -147,7 +148,7 @@ def comparison(entries: Sequence[Entry]) -> Table:
             rows.append((entry.method, s.status.name.lower(), "-", "-", "-", "-", f"{entry.seconds:.2f}"))
             continue
         counts = "/".join(str(n) for n in s.partition)
-        share = f"{min(s.utility / best, best / s.utility):.1%}" if s.utility and best else "-"
+        share = _share(s.utility, best) or "-"
         rows.append(
             (
                 entry.method,
@@ -233,11 +234,25 @@ def _utility(problem: Problem, solution: Solution) -> str:
     return f"{text} (none above {solution.bound:.6g} exists)"
 
 
-def _bracket(solution: Solution) -> str:
+def _paper(rule: Rule, utility: float) -> str:
+    """What the paper's rule would have given, beside the answer's utility."""
+    found = f"{quantity(rule.duration, 's')}, {quantity(rule.energy, 'J')}, utility {rule.utility:.6g}"
+    share = _share(rule.utility, utility)
+    return f"the paper's rule would give {found}" + (f" ({share} of this)" if share else "")
+
+
+def _share(utility: float, best: float) -> str:
+    """A utility, or what it measures, relative to the best one; empty where that says nothing."""
+    return f"{min(utility / best, best / utility):.1%}" if utility * best > 0.0 else ""
+
+
+def _bracket(problem: Problem, solution: Solution) -> str:
     low, high = solution.bracket
-    if not (np.isfinite(low) and np.isfinite(high)):
+    if isinstance(problem.budget, Deadline) or not (np.isfinite(low) and np.isfinite(high)):
         return ""
-    return f"  (for this matching proved to within {max(high - low, 0.0):.1g} s)"
+    scope = "this matching" if np.isnan(solution.bound) else "every matching of this partition"
+    width = f" to within {high - low:.1g} s" if high > low else ""
+    return f"  (the best for {scope}, proved{width})"
 
 
 def _judge(solution: Solution) -> str:

@@ -9,34 +9,38 @@ Source: Yu & Li, "Toward Resource-Efficient Federated Learning in Mobile Edge Co
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
 from fedopt.problem import Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
-from fedopt.solution import Schedule, Solution, Status, judge_solution
+from fedopt.solution import Rule, Schedule, Solution, Status, judge_solution
 from fedopt.submodels import IntArray, Partition, replicas
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers import matching as level1
 from solvers.limits import limits
 from solvers.matching.task import Searched, Task
-from solvers.menu import Menu
 from solvers.rows import Goal, Stop
+
+if TYPE_CHECKING:
+    from solvers.menu import Menu
 
 Progress = Callable[[int, int, float], None]
 
-_EXACT = ("assignment", "milp")  # methods that prove their matching
+_BUDGETS_ONLY = ("assignment", "milp")  # methods that know no price of time
 
 
 def solve(
     problem: Problem,
     *,
-    matching: str = "marginal",
+    matching: str = "exact",
     timing: str = "newton",
     allocation: str = "kernel",
     seed: int = 0,
@@ -47,9 +51,9 @@ def solve(
     Parameters
     ----------
     problem : Problem.
-    matching : level 1. "marginal" (by marginal energy, default), "sorted" (the paper's rule), "assignment" (the best
-        matching of every partition, by scipy's linear_sum_assignment), "milp" (partition and matching together, by
-        PuLP with HiGHS or CBC), "random" (seeded baseline).
+    matching : level 1. "exact" (the best matching of every partition, proved; default), "sorted" (the paper's rule),
+        "marginal" (by marginal energy, a quick heuristic), "assignment" (exact by scipy's linear_sum_assignment),
+        "milp" (partition and matching together, by PuLP with HiGHS or CBC), "random" (seeded baseline).
     timing : level 2, see schedule(). allocation : level 3, see allocate().
     seed : of the random matching.
     progress : called as progress(partitions done, partitions, best utility so far) while the search runs.
@@ -66,30 +70,29 @@ def solve(
     search = level1.METHODS.get(choice("matching", matching, level1.METHODS.names))
     find_duration = level2.METHODS.get(choice("timing", timing, level2.METHODS.names))
     price_rows = level3.METHODS.get(choice("allocation", allocation, level3.METHODS.names))
-    if matching in _EXACT and isinstance(problem.budget, TimePrice):
+    if matching in _BUDGETS_ONLY and isinstance(problem.budget, TimePrice):
         expected = "an EnergyBudget, PowerBudget or Deadline (a price of time has local minima over exact matchings)"
         raise InputError(f"Problem.budget with matching={matching!r}", expected, "a TimePrice")
     if matching == "milp" and _gains(problem, problem.candidates()[:1]) is None:
         raise InputError("Problem.utility with matching='milp'", "replica_rate or shortest_round", "another")
 
     started = time.perf_counter()
-    counts = problem.candidates()
-    menu = _menu(problem)
     goal, value = goal_of(problem.budget)
-    found = search(
-        Task(
-            menu=menu,
-            counts=counts,
-            goal=goal,
-            value=value,
-            gains=_gains(problem, counts),
-            listed=problem.partitions is not None,
-            seed=whole("seed", seed),
-            find_duration=find_duration,
-            allocate=price_rows,
-            progress=progress or (lambda done, total, best: None),
-        )
+    counts = problem.candidates()
+    task = Task(
+        menu=_menu(problem),
+        counts=counts,
+        goal=goal,
+        value=value,
+        gains=_gains(problem, counts),
+        listed=problem.partitions is not None,
+        seed=whole("seed", seed),
+        find_duration=find_duration,
+        allocate=price_rows,
+        default=timing == "newton" and allocation == "kernel",
+        progress=progress or (lambda done, total, best: None),
     )
+    found = search(task)
     stats = {"partitions": float(len(counts)), "passes": float(found.passes)}
     best = _best(problem, counts, found.results)
     if best is None:
@@ -98,16 +101,22 @@ def solve(
     assignment = found.assign(best)
     work = problem.clients.workload(problem.submodels, assignment)
     rows = rows_of(problem.clients, work)
-    answer = find_duration(rows, goal, value, price_rows)
-    round_ = schedule_of(problem.clients, work, problem.budget, rows, answer, 0.0)
+    round_ = schedule_of(problem.clients, work, problem.budget, rows, find_duration(rows, goal, value, price_rows), 0.0)
+    more: dict[str, Any] = {"bracket": round_.bracket}
+    if found.proved:
+        assert found.lower is not None
+        more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
+    if matching == "exact":
+        more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
+        more["paper"] = _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
-    return _solution(
-        problem, Partition(counts[best].tolist(), problem.submodels), assignment, round_, stats, found.proved
-    )
+    return _solution(problem, counts[best], assignment, round_, stats, found.proved, more)
 
 
 def _menu(problem: Problem) -> Menu:
     """The fleet's rows under every type; types are ordered by FLOPs, then by bits; clients by channel gain."""
+    from solvers.menu import Menu  # brings numba along: not before something is solved
+
     types, clients = problem.submodels, problem.clients
     by_size = sorted(range(len(types)), key=lambda k: (types[k].flops, types[k].upload_bits))
     size = np.empty(len(types))
@@ -143,20 +152,35 @@ def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None
     return best
 
 
+def _paper(problem: Problem, task: Task) -> Rule | None:
+    """What the paper's sorted rule finds in the same partitions."""
+    results = level1.METHODS.get("sorted")(task).results
+    best = _best(problem, task.counts, results)
+    if best is None:
+        return None
+    partition = Partition(task.counts[best].tolist(), problem.submodels)
+    duration, energy = float(results[best, 0]), float(results[best, 1])
+    utility = float(problem.utility(partition, duration, energy))
+    return Rule(partition=partition, duration=duration, energy=energy, utility=utility)
+
+
 def _solution(
     problem: Problem,
-    partition: Partition,
+    counts: IntArray,
     assignment: IntArray,
     round_: Schedule,
     stats: dict[str, float],
     proved: bool,
+    more: dict[str, Any],
 ) -> Solution:
     """Put the levels' answers together and have the whole judged."""
+    partition = Partition(counts.tolist(), problem.submodels)
     utility = float(problem.utility(partition, round_.duration, round_.energy))
     assignment.flags.writeable = False
+    scope = "No partition and no matching is better." if proved else "Other matchings may be better."
     solution = Solution(
         status=round_.status,
-        reason=round_.reason,
+        reason=f"{round_.reason} {scope}",
         duration=round_.duration,
         energy=round_.energy,
         allocation=round_.allocation,
@@ -164,15 +188,14 @@ def _solution(
         partition=partition,
         assignment=assignment,
         utility=utility,
-        bound=utility if proved and round_.duration > 0.0 else math.nan,
-        bracket=round_.bracket,
+        bound=utility if proved else math.nan,
         stats=stats,
+        **more,
     )
     verdict = judge_solution(problem, solution)
     if not verdict.feasible and solution.status.solved:
         reason = f"{Status.INACCURATE.sentence} {'; '.join(verdict.violations)}."
-        values = {name: getattr(solution, name) for name in solution.__slots__}
-        return Solution(**{**values, "status": Status.INACCURATE, "reason": reason, "verdict": verdict})
+        return dataclasses.replace(solution, status=Status.INACCURATE, reason=reason, verdict=verdict)
     return solution
 
 

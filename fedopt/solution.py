@@ -44,7 +44,7 @@ class Status(IntEnum):
 
 _SENTENCES = {
     Status.OPTIMAL: "Solved: the duration is the best the budget allows.",
-    Status.SLACK: "Solved: the shortest possible round is within the budget, which is not used up.",
+    Status.SLACK: "Solved: the least duration these clients can keep is within the budget, which is not used up.",
     Status.INFEASIBLE: "Infeasible: no round meets the budget; see the reason.",
     Status.LIMIT: "Stopped at a limit: the best answer so far is in hand, not proved to be the best.",
     Status.INACCURATE: "The method's answer does not pass the judge; see the verdict.",
@@ -132,6 +132,16 @@ class Schedule:
     stats: Mapping[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What a rule of thumb would have given: partition, duration [s], energy [J] and utility."""
+
+    partition: Partition
+    duration: float
+    energy: float
+    utility: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Solution:
     """All three levels: who trains what, for how long, at which frequency and rate.
@@ -141,7 +151,11 @@ class Solution:
     partition : the K counts, with ``partition.replicas``; None where infeasible.
     assignment : (N,) type index of each client; None where infeasible.
     utility : of (partition, duration, energy), NaN where infeasible.
-    bound : proved upper limit of the utility, NaN where the method proves none.
+    bound : proved upper limit of the utility over all partitions and matchings, NaN where the method proves none.
+    bracket : [s] as in Schedule; where ``bound`` is proved, over all matchings of the partition.
+    place_prices : (K,) [J] what one more place of each type would change the energy by, up to a common constant; from
+        the exact matching, else None.
+    paper : what the paper's sorted rule would have given; from the exact matching, else None.
     """
 
     status: Status
@@ -155,6 +169,8 @@ class Solution:
     utility: float
     bound: float = float("nan")
     bracket: tuple[float, float] = (float("nan"), float("nan"))
+    place_prices: FloatArray | None = None
+    paper: Rule | None = None
     clients: tuple[int, ...] = ()
     shortfall: float = 0.0
     stats: Mapping[str, float] = field(default_factory=dict)

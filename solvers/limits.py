@@ -30,6 +30,8 @@ def inverse_marginal(m: FloatArray) -> FloatArray:
 
     ``m`` may be inf (x is inf). Relative error below 4e-16 away from 0, where x = sqrt(2m).
     """
+    if not m.any():
+        return np.zeros_like(m)
     with np.errstate(all="ignore"):
         large = 1.0 + lambertw((np.minimum(m, 1e300) - 1.0) / np.e, 0).real
         root = np.sqrt(2.0 * m)

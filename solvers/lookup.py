@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from typing import Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -25,9 +25,13 @@ class Methods(Generic[T]):
 
     def get(self, name: str) -> T:
         """The method's function. Raises MissingExtra where its package is not installed, KeyError for no such name."""
+        return cast(T, getattr(self.module(name), self.function))
+
+    def module(self, name: str) -> Any:
+        """The method's module. Raises as get()."""
         module, extra = self.table[name]
         try:
-            return cast(T, getattr(importlib.import_module(module), self.function))
+            return importlib.import_module(module)
         except ModuleNotFoundError as error:
             if not extra or (error.name or "").partition(".")[0] in ("solvers", "fedopt"):
                 raise

@@ -6,15 +6,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.allocation.kernel import EXACT, price_blocks
-from solvers.plan import COLUMNS, Plan, frozen, make_plan
-from solvers.rows import FloatArray, Rows
+from solvers.plan import COLUMNS, FIXED, IDLE, T_LOW, TAU_LOW, Plan, frozen, make_plan
+from solvers.rows import ROUNDING, FloatArray, Rows
+from solvers.threads import each_chunk
 
 IntArray = NDArray[np.int64]
 
@@ -71,23 +72,35 @@ class Menu:
         rows = Rows(**{name: pick(name) for name in Rows.__slots__})
         return rows if len(rows) == len(self) else rows.widen(len(self))
 
-    def energies(self, duration: float) -> FloatArray:
-        """The least energy of every row under every type, (N, K); inf where it cannot meet the duration."""
-        costs = np.empty((len(self), len(self.rows)))
+    def costs(self, duration: float) -> FloatArray:
+        """The least energy of every row under every type, (K, N); inf where it cannot meet the duration."""
+        costs = np.empty((len(self.rows), len(self)))
         for k, plan in enumerate(self.plans):
             out, sums = np.empty((4, plan.size)), np.empty((plan.blocks, 3))
             v = np.empty(plan.size)
-            price_blocks(plan.kind, plan.columns, plan.priced, duration, v, False, EXACT, sums, out, 0, plan.blocks)
-            costs[:, k] = out[2]
+            price = partial(price_blocks, plan.kind, plan.columns, plan.priced, duration, v, False, EXACT, sums, out)
+            each_chunk(price, plan.blocks)
+            costs[k] = out[2]
         return costs
 
+    @cached_property
     def least_times(self) -> FloatArray:
-        """The least duration of every row under every type, (N, K) [s]."""
-        least = np.empty((len(self), len(self.rows)))
+        """The least duration of every row under every type, (K, N) [s]."""
+        least = np.empty((len(self.rows), len(self)))
         for k, plan in enumerate(self.plans):
             c = plan.columns
-            least[:, k] = np.where(plan.kind == 4, 0.0, c[0] + (c[4] + c[6]))
+            least[k] = np.where(plan.kind == IDLE, 0.0, c[FIXED] + (c[T_LOW] + c[TAU_LOW]))
         return least
+
+    @cached_property
+    def shortest(self) -> float:
+        """Below this duration [s] some row can do no type: no matching is feasible."""
+        return float(self.least_times.min(axis=0).max()) * ROUNDING
+
+    @cached_property
+    def longest(self) -> float:
+        """From this duration [s] on every row can do every type that it can do at all."""
+        return float(self.least_times[np.isfinite(self.least_times)].max(initial=0.0))
 
     @cached_property
     def table(self) -> FloatArray:

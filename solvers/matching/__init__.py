@@ -17,6 +17,7 @@ class Search(Protocol):
 METHODS: Methods[Search] = Methods(
     "matching",
     {
+        "exact": ("solvers.matching.exact", ""),
         "marginal": ("solvers.matching.marginal", ""),
         "sorted": ("solvers.matching.sorted", ""),
         "assignment": ("solvers.matching.assignment", ""),

@@ -40,24 +40,42 @@ def least_duration(match: Match, root: Root, goal: Goal, value: float, least: fl
     duration and energy of a matching, inf where it has none. least [s]: no matching is feasible below.
     """
 
-    def allowed(duration: float) -> float:
-        return value * duration if goal is Goal.POWER else value
+    def surplus(found: tuple[IntArray, float] | None, duration: float) -> float:
+        """ln of E over the budget: positive where the matching is too dear, inf where there is none."""
+        allowed = value * duration if goal is Goal.POWER else value
+        if found is None or allowed <= 0.0:
+            return math.inf
+        return math.log(found[1] / allowed) if found[1] > 0.0 else -math.inf
 
     best: IntArray | None = None
-    low, halve = least, False
+    low, too_dear, within = least, math.inf, -math.inf
+    probe, between = high, False
     for solved in range(1, _STEPS + 1):
-        below = high if best is None else high * (1.0 - GAP)
-        probe = max(math.sqrt(low) * math.sqrt(high), low) if halve and low > 0.0 else below
         found = match(probe) if probe >= least else None
-        if found is not None and found[1] <= allowed(probe):
+        over = surplus(found, probe)
+        if over <= 0.0:
+            assert found is not None
             duration, energy = root(found[0])
-            best, high = found[0], min(duration, probe)
-            halve = not halve and energy < allowed(duration) * (1.0 - 1e-9)
+            slack = surplus((found[0], energy), duration) < -1e-9
+            best, high, within = found[0], min(duration, probe), over
+            too_dear = 0.5 * too_dear if between else too_dear  # the same end twice: lean to the other (Illinois)
         elif best is None:
             return None
         else:
-            low, halve = max(low, probe), False
-        if best is not None and low >= high * (1.0 - 2.0 * GAP):
+            slack = slack and probe < high * (1.0 - 2.0 * GAP)
+            low, too_dear = max(low, probe), over
+            within = 0.5 * within if between else within
+        if low >= high * (1.0 - 2.0 * GAP):
             return Least(assignment=best, duration=high, lower=low, matchings=solved)
+        between = slack and low > 0.0
+        probe = _between(low, high, too_dear, within) if between else high * (1.0 - GAP)
     assert best is not None
     return Least(assignment=best, duration=high, lower=low, matchings=_STEPS)
+
+
+def _between(low: float, high: float, too_dear: float, within: float) -> float:
+    """Where a line through the surpluses at both ends crosses zero, off the ends; the middle if one is infinite."""
+    share = 0.5
+    if math.isfinite(too_dear) and math.isfinite(within):
+        share = min(max(too_dear / (too_dear - within), 0.02), 0.98)
+    return low + share * (high - low)

@@ -10,7 +10,7 @@ import pulp
 from numpy.typing import NDArray
 
 from solvers.matching import marginal
-from solvers.matching.assignment import duration_of
+from solvers.matching.best import duration_of
 from solvers.matching.least import Match, least_duration
 from solvers.matching.task import DURATION, ENERGY, STOPPED, Searched, Task
 from solvers.rows import FloatArray, Goal, Stop
@@ -48,9 +48,8 @@ def search(task: Task) -> Searched:
             found = match(value) if gain / value > best or not results[:, DURATION].any() else None
             assignment = None if found is None else found[0]
         else:
-            least = float(menu.least_times().min(axis=1).max())
-            high = gain / best if best > 0.0 else 1e4 * least
-            shorter = least_duration(match, lambda a: duration_of(task, a), goal, value, least, high)
+            high = gain / best if best > 0.0 else 1e4 * menu.longest
+            shorter = least_duration(match, lambda a: duration_of(task, a), goal, value, menu.shortest, high)
             assignment = None if shorter is None else shorter.assignment
         if assignment is not None:
             duration, energy = duration_of(task, assignment)
@@ -73,7 +72,7 @@ def _at_least(task: Task, replicas: float) -> Match:
     """The cheapest partition and matching at a duration that train at least so many replicas."""
     listed = task.counts if task.listed else None
     menu = task.menu
-    return lambda T: cheapest(menu.energies(T), menu.covers, menu.weights, replicas, listed)
+    return lambda T: cheapest(menu.costs(T).T, menu.covers, menu.weights, replicas, listed)
 
 
 def _row_of(task: Task, assignment: IntArray) -> int:

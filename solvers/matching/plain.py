@@ -6,7 +6,6 @@ import math
 
 import numpy as np
 
-from solvers.limits import limits
 from solvers.matching.task import (
     DURATION,
     ENERGY,
@@ -18,6 +17,7 @@ from solvers.matching.task import (
     empty_results,
 )
 from solvers.menu import IntArray, Menu, fill
+from solvers.plan import make_plan
 from solvers.rows import Goal, Timing
 
 _ROUNDS = 8  # of the marginal order at most
@@ -47,7 +47,7 @@ def search_plain(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
             passes += timing.passes
             reached = _score(goal, value, timing)
             if turn == 0 or reached < score * (1.0 - 1e-12):
-                known = limits(rows)
+                known = make_plan(rows)
                 results[p, LEAST_TIME], results[p, LEAST_ENERGY] = known.t_min, known.e_inf
                 results[p, STOPPED] = timing.stop
                 chosen[p] = assignment
@@ -67,10 +67,10 @@ def search_plain(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
 def by_marginal(menu: Menu, counts: IntArray, order: IntArray, duration: float) -> IntArray:
     """Match in the order of e(largest type used) - e(smallest type used); rows that cannot take the largest last."""
     used = menu.types[counts[menu.types] > 0]
-    energies = menu.energies(duration)
+    costs = menu.costs(duration)
     with np.errstate(invalid="ignore"):
-        extra = energies[:, used[0]] - energies[:, used[-1]]
-    extra = np.where(np.isinf(energies[:, used[0]]), np.inf, extra)
+        extra = costs[used[0]] - costs[used[-1]]
+    extra = np.where(np.isinf(costs[used[0]]), np.inf, extra)
     ranked = order[np.argsort(extra[order], kind="stable")]
     return fill(counts, menu.types, ranked)
 

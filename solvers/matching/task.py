@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from solvers.allocation import kernel
-from solvers.duration import FindDuration, newton
-from solvers.menu import IntArray, Menu
+from solvers.duration import FindDuration
 from solvers.rows import Allocate, FloatArray, Goal
+
+if TYPE_CHECKING:
+    from solvers.menu import Menu
+
+IntArray = NDArray[np.int64]
 
 RESULTS = 5
 DURATION, ENERGY, STOPPED, LEAST_TIME, LEAST_ENERGY = range(RESULTS)  # columns of a result
@@ -27,7 +32,8 @@ class Task:
 
     gains (P,) or None: where the utility of a partition is gain / T, so that those that cannot win need not be solved.
     listed: the partitions are a list, not all there are. seed: for what is random.
-    find_duration, allocate: the methods of levels 2 and 3. progress(done, total, best): called now and then.
+    find_duration, allocate: the methods of levels 2 and 3; default: they are the compiled ones.
+    progress(done, total, best): called now and then.
     """
 
     menu: Menu
@@ -39,14 +45,14 @@ class Task:
     seed: int
     find_duration: FindDuration
     allocate: Allocate
+    default: bool
     progress: Progress
 
     @property
     def compiled(self) -> bool:
         """The loop over partitions can run compiled: default methods below, several partitions, a table that fits."""
-        default = self.find_duration is newton.schedule and self.allocate is kernel.allocate
         entries = len(self.menu) * self.counts.shape[1] * 14
-        return default and self.counts.shape[0] > 1 and entries <= _DENSE
+        return self.default and self.counts.shape[0] > 1 and entries <= _DENSE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,13 +61,15 @@ class Searched:
 
     results (P, 5): duration [s], energy [J] (NaN where there is none), Stop (SCREENED: proved unable to win), least
     duration [s] and least energy [J] of the matchings looked at. passes: level-3 passes over all rows.
-    assign(p) is the assignment (N,) behind row p. proved: no partition has a better matching than the best one here.
+    assign(p) is the assignment (N,) behind row p. proved: no partition has a better matching than the best one here;
+    lower (P,) [s] then bounds the duration of every matching of a partition from below.
     """
 
     results: FloatArray
     passes: int
     assign: Callable[[int], IntArray]
     proved: bool = False
+    lower: FloatArray | None = None
 
 
 def empty_results(partitions: int) -> FloatArray:

@@ -1,0 +1,383 @@
+"""The best matching at fixed costs: a transportation problem of N rows, one place each, and K types of given counts.
+
+With prices u on the types every row takes its cheapest c[n, k] - u[k]; that is the best matching for the counts it
+happens to make. Shortest augmenting paths over the K types then move one row at a time from types with too many rows
+to types with too few, always along the cheapest chain of moves, and the matching stays the best for its counts until
+they are the wanted ones. A heap for each pair of types knows the cheapest row to move between them. O(N K log N), no
+N x N matrix. Large N starts from the prices of a strided sample, or of the last call, and has few rows left to move.
+
+The potentials of the last graph are prices u that prove the result: for any prices
+
+    sum over n of min_k (c[n, k] - u[k]) + sum over k of count[k] u[k]
+
+is at most the cost of any matching, and here it equals the cost of this one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.compile import kernel, stage
+from solvers.menu import IntArray
+from solvers.rows import FloatArray
+
+HeapArray = NDArray[np.int32]
+
+_SAMPLE = 4096  # rows of a sample that makes the first prices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Transport:
+    """A best matching and its proof.
+
+    assignment (N,): type of each row. cost: its total. prices (K,): what one more place of each type would change the
+    total by, at most. dual: the lower bound the prices prove; cost - dual is rounding. moved: rows moved on the way.
+    """
+
+    assignment: IntArray
+    cost: float
+    prices: FloatArray
+    dual: float
+    moved: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Impossible:
+    """No matching is finite: ``rows`` rows fit only into the types of ``within`` (K,) bool, which have fewer places."""
+
+    rows: int
+    places: int
+    within: NDArray[np.bool_]
+
+
+def transport(costs: FloatArray, counts: IntArray, prices: FloatArray | None = None) -> Transport | Impossible:
+    """The matching of least total cost, proved.
+
+    costs : (K, N) cost of row n in a place of type k; +inf where it cannot take one.
+    counts : (K,) places of each type; they sum to N.
+    prices : (K,) first prices, such as those of a similar problem; any are right, good ones are quicker.
+    """
+    types, size = costs.shape
+    if prices is None:
+        prices = _prices_of_sample(costs, counts) if size >= 4 * _SAMPLE else np.zeros(types)
+    prices = np.where(np.isfinite(prices), prices, 0.0)
+    assignment = np.empty(size, dtype=np.int64)
+    moved, short = solve(costs, counts, prices, assignment, np.empty((types * types, size), dtype=np.int32))
+    if short == -2:
+        lone = np.isinf(costs).all(axis=0)
+        return Impossible(rows=int(lone.sum()), places=0, within=np.zeros(types, dtype=np.bool_))
+    if short >= 0:
+        within = reachable(costs, assignment, short)
+        lone = np.isin(assignment, np.flatnonzero(within))
+        return Impossible(rows=int(lone.sum()), places=int(counts[within].sum()), within=within)
+    cost, dual = value_and_bound(costs, counts, prices, assignment)
+    return Transport(assignment=assignment, cost=cost, prices=prices, dual=dual, moved=moved)
+
+
+def _prices_of_sample(costs: FloatArray, counts: IntArray) -> FloatArray:
+    """The prices of every k-th row, with counts in proportion (largest remainders)."""
+    sample = np.ascontiguousarray(costs[:, :: costs.shape[1] // _SAMPLE])
+    size = sample.shape[1]
+    exact = counts * (size / costs.shape[1])
+    share = np.floor(exact).astype(np.int64)
+    share[np.argsort(share - exact, kind="stable")[: size - int(share.sum())]] += 1
+    found = transport(sample, share, np.zeros(costs.shape[0]))
+    return found.prices if isinstance(found, Transport) else np.zeros(costs.shape[0])
+
+
+@kernel
+def solve(
+    costs: FloatArray, counts: IntArray, prices: FloatArray, assignment: IntArray, heaps: HeapArray
+) -> tuple[int, int]:
+    """Match; returns rows moved and -1, or a type that has too many rows and no way to lose one, or -2 where some row
+    fits no type.
+
+    costs (K, N), counts (K,); prices (K,): read, then overwritten by those that prove the result. assignment (N,),
+    written. heaps (K*K, N): room for the heaps.
+    """
+    types, size = costs.shape
+    have = np.zeros(types, dtype=np.int64)
+    for n in range(size):
+        best, least = 0, math.inf
+        for k in range(types):
+            reduced = costs[k, n] - prices[k]
+            if reduced < least:
+                best, least = k, reduced
+        if least == math.inf:
+            return 0, -2
+        assignment[n] = best
+        have[best] += 1
+    sizes = np.zeros(types * types, dtype=np.int64)
+    limit = _limits(costs, assignment)
+    _build_all(costs, assignment, limit, heaps, sizes)
+    step = np.full((types, types), math.inf)  # cheapest move from k to l
+    distance, before = np.empty(types), np.empty(types, dtype=np.int64)
+    moved = 0
+    while True:
+        excess = 0
+        for k in range(types):
+            excess += max(have[k] - counts[k], 0)
+            _refresh(costs, assignment, limit, heaps, sizes, step, k)
+        if excess == 0:
+            break
+        end = _cheapest_chain(step, have, counts, distance, before)
+        if end < 0:
+            for k in range(types):
+                if have[k] > counts[k]:
+                    return moved, k
+        while before[end] >= 0:  # back along the chain, one row a link
+            start = before[end]
+            n = heaps[start * types + end, 0]
+            assignment[n] = end
+            have[start] -= 1
+            have[end] += 1
+            moved += 1
+            for other in range(types):
+                if other != end and costs[other, n] < math.inf:
+                    _push(costs, assignment, heaps, sizes, end, other, n)
+            end = start
+    _potentials(step, prices)
+    return moved, -1
+
+
+@stage
+def _limits(costs: FloatArray, assignment: IntArray) -> FloatArray:
+    """How dear a move may be to enter its heap: with good first prices only the cheapest are ever wanted.
+
+    By a sample of the moves; no limit for small N.
+    """
+    types, size = costs.shape
+    limit = np.full(types * types, math.inf)
+    stride = size // _SAMPLE
+    if stride < 4:
+        return limit
+    for k in range(types):
+        for l in range(types):
+            least, seen = math.inf, 0
+            total = 0.0
+            for n in range(0, size, stride):
+                if assignment[n] == k and l != k and costs[l, n] < math.inf:
+                    key = costs[l, n] - costs[k, n]
+                    least = min(least, key)
+                    total += key
+                    seen += 1
+            if seen > 100:
+                limit[k * types + l] = least + 0.05 * (total / seen - least)
+    return limit
+
+
+@stage
+def _cheapest_chain(step: FloatArray, have: IntArray, counts: IntArray, distance: FloatArray, before: IntArray) -> int:
+    """Bellman-Ford from all types with too many rows; the nearest type with too few, -1 if there is no way."""
+    types = have.shape[0]
+    for k in range(types):
+        distance[k] = 0.0 if have[k] > counts[k] else math.inf
+        before[k] = -1
+    for _ in range(types):
+        changed = False
+        for k in range(types):
+            for l in range(types):
+                # A gain below rounding is no gain: it could close a circle.
+                far = distance[k] + step[k, l]
+                if far < distance[l] - 1e-14 * (abs(distance[l]) + abs(far)) or (
+                    far < math.inf and distance[l] == math.inf
+                ):
+                    if _leads_to(before, k, l):
+                        continue
+                    distance[l] = far
+                    before[l] = k
+                    changed = True
+        if not changed:
+            break
+    end, nearest = -1, math.inf
+    for k in range(types):
+        if have[k] < counts[k] and distance[k] < nearest:
+            end, nearest = k, distance[k]
+    return end
+
+
+@stage
+def _leads_to(before: IntArray, k: int, l: int) -> bool:
+    """Whether the chain that ends in k passes l."""
+    while k >= 0:
+        if k == l:
+            return True
+        k = before[k]
+    return False
+
+
+@stage
+def _potentials(step: FloatArray, prices: FloatArray) -> None:
+    """Prices under which every row is where it is cheapest: u_l - u_k at most the cheapest move from k to l."""
+    types = prices.shape[0]
+    for k in range(types):
+        prices[k] = 0.0
+    for _ in range(types + 1):
+        for k in range(types):
+            for l in range(types):
+                if prices[k] + step[k, l] < prices[l]:
+                    prices[l] = prices[k] + step[k, l]
+
+
+@stage
+def _build_all(costs: FloatArray, assignment: IntArray, limit: FloatArray, heaps: HeapArray, sizes: IntArray) -> None:
+    """The heaps of all moves k to l that cost at most their limit."""
+    types, size = costs.shape
+    for n in range(size):
+        k = assignment[n]
+        for l in range(types):
+            h = k * types + l
+            key = costs[l, n] - costs[k, n]
+            if l != k and key < math.inf and key <= limit[h]:
+                heaps[h, sizes[h]] = n
+                sizes[h] += 1
+    for k in range(types):
+        for l in range(types):
+            _heapify(costs, heaps[k * types + l], sizes[k * types + l], k, l)
+
+
+@stage
+def _build(costs: FloatArray, assignment: IntArray, heaps: HeapArray, sizes: IntArray, k: int, l: int) -> None:
+    """The heap of all moves from k to l."""
+    h = k * costs.shape[0] + l
+    sizes[h] = 0
+    for n in range(assignment.shape[0]):
+        if assignment[n] == k and costs[l, n] < math.inf:
+            heaps[h, sizes[h]] = n
+            sizes[h] += 1
+    _heapify(costs, heaps[h], sizes[h], k, l)
+
+
+@stage
+def _heapify(costs: FloatArray, heap: HeapArray, size: int, k: int, l: int) -> None:
+    """Put the cheapest move first and order the rest as a heap."""
+    for at in range(size // 2 - 1, -1, -1):
+        _sift_down(costs, heap, size, k, l, at)
+
+
+@stage
+def _refresh(
+    costs: FloatArray,
+    assignment: IntArray,
+    limit: FloatArray,
+    heaps: HeapArray,
+    sizes: IntArray,
+    step: FloatArray,
+    k: int,
+) -> None:
+    """Drop rows that have left type k from the tops of its heaps; the cheapest moves from k."""
+    types = costs.shape[0]
+    for l in range(types):
+        h = k * types + l
+        while True:
+            while sizes[h] > 0 and assignment[heaps[h, 0]] != k:
+                sizes[h] -= 1
+                heaps[h, 0] = heaps[h, sizes[h]]
+                _sift_down(costs, heaps[h], sizes[h], k, l, 0)
+            if l == k or limit[h] == math.inf or (sizes[h] > 0 and _key(costs, heaps[h, 0], k, l) <= limit[h]):
+                break
+            limit[h] = math.inf  # nothing within the limit is left, but what lies beyond it is not all here
+            _build(costs, assignment, heaps, sizes, k, l)
+        step[k, l] = math.inf
+        if sizes[h] > 0:
+            step[k, l] = _key(costs, heaps[h, 0], k, l)
+
+
+@stage
+def _push(costs: FloatArray, assignment: IntArray, heaps: HeapArray, sizes: IntArray, k: int, l: int, n: int) -> None:
+    """Add row n to the heap of moves from k to l; a heap full of rows that have left is built anew."""
+    h = k * costs.shape[0] + l
+    if sizes[h] == heaps.shape[1]:
+        _build(costs, assignment, heaps, sizes, k, l)
+        return
+    heap = heaps[h]
+    at = sizes[h]
+    heap[at] = n
+    sizes[h] += 1
+    while at > 0:
+        above = (at - 1) // 2
+        if not _before(costs, heap[at], heap[above], k, l):
+            break
+        heap[at], heap[above] = heap[above], heap[at]
+        at = above
+
+
+@stage
+def _sift_down(costs: FloatArray, heap: HeapArray, size: int, k: int, l: int, at: int) -> None:
+    """Let the entry at ``at`` sink to its place."""
+    while True:
+        child = 2 * at + 1
+        if child >= size:
+            return
+        if child + 1 < size and _before(costs, heap[child + 1], heap[child], k, l):
+            child += 1
+        if not _before(costs, heap[child], heap[at], k, l):
+            return
+        heap[at], heap[child] = heap[child], heap[at]
+        at = child
+
+
+@stage
+def _key(costs: FloatArray, n: int, k: int, l: int) -> float:
+    """What moving row n from k to l costs."""
+    key: float = costs[l, n] - costs[k, n]
+    return key
+
+
+@stage
+def _before(costs: FloatArray, n: int, m: int, k: int, l: int) -> bool:
+    """Whether row n moves from k to l more cheaply than row m; equals by index, so that ties are settled alike."""
+    first, second = _key(costs, n, k, l), _key(costs, m, k, l)
+    return first < second or (first == second and n < m)
+
+
+@kernel
+def value_and_bound(
+    costs: FloatArray, counts: IntArray, prices: FloatArray, assignment: IntArray
+) -> tuple[float, float]:
+    """The cost of a matching and the lower bound that prices prove, both by sums that carry their rounding along."""
+    types, size = costs.shape
+    cost, cost_rest, dual, dual_rest = 0.0, 0.0, 0.0, 0.0
+    for n in range(size):
+        least = math.inf
+        for k in range(types):
+            least = min(least, costs[k, n] - prices[k])
+        cost, cost_rest = _add(cost, cost_rest, costs[assignment[n], n])
+        dual, dual_rest = _add(dual, dual_rest, least)
+    for k in range(types):
+        if counts[k] > 0:
+            dual, dual_rest = _add(dual, dual_rest, counts[k] * prices[k])
+    return cost + cost_rest, dual + dual_rest
+
+
+@stage
+def _add(total: float, rest: float, more: float) -> tuple[float, float]:
+    """Neumaier's sum: the rounding of total + more goes to rest."""
+    new = total + more
+    if abs(total) >= abs(more):
+        rest += (total - new) + more
+    else:
+        rest += (more - new) + total
+    return new, rest
+
+
+@kernel
+def reachable(costs: FloatArray, assignment: IntArray, start: int) -> NDArray[np.bool_]:
+    """The types that rows of type ``start`` can reach, directly or by chains of moves; (K,)."""
+    types, size = costs.shape
+    within = np.zeros(types, dtype=np.bool_)
+    within[start] = True
+    changed = True
+    while changed:
+        changed = False
+        for n in range(size):
+            if within[assignment[n]]:
+                for k in range(types):
+                    if not within[k] and costs[k, n] < math.inf:
+                        within[k] = True
+                        changed = True
+    return within

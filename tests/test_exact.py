@@ -1,0 +1,137 @@
+"""The exact matching: against scipy's assignment, its own dual bound, and every matching there is."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+import fedopt
+from fedopt import devices
+from solvers.matching.assignment import match
+from solvers.matching.transport import Impossible, Transport, transport
+
+
+def _costs(kind: str, generator: np.random.Generator, types: int, size: int) -> np.ndarray:
+    """Random costs with and without structure, ties and impossible pairs."""
+    if kind == "product":
+        return np.outer(np.sort(generator.random(types)), generator.lognormal(size=size))
+    if kind == "ties":
+        return generator.integers(0, 3, (types, size)).astype(float)
+    costs = generator.random((types, size)) * 10.0 ** generator.integers(-30, 30)
+    if kind == "impossible":
+        costs[generator.random((types, size)) < 0.4] = np.inf
+    return costs
+
+
+@pytest.mark.parametrize("kind", ["product", "ties", "random", "impossible"])
+def test_transport_equals_linear_sum_assignment(kind: str) -> None:
+    """Equal totals, the wanted counts, and prices whose bound is the total itself."""
+    generator = np.random.default_rng(7)
+    for _ in range(150):
+        types, size = int(generator.integers(1, 6)), int(generator.integers(1, 60))
+        costs = _costs(kind, generator, types, size)
+        counts = np.bincount(generator.integers(0, types, size), minlength=types).astype(np.int64)
+        found, truth = transport(costs, counts), match(costs.T, counts)
+        if truth is None:
+            assert isinstance(found, Impossible)
+            assert found.rows > found.places
+            continue
+        assert isinstance(found, Transport)
+        assert np.array_equal(np.bincount(found.assignment, minlength=types), counts)
+        assert found.cost == pytest.approx(truth[1], rel=1e-12)
+        bound = (costs - found.prices[:, None]).min(axis=0).sum() + counts @ found.prices  # proved anew
+        assert bound == pytest.approx(found.cost, rel=1e-11, abs=1e-12 * np.abs(found.prices).max() * size)
+
+
+def test_first_prices_change_the_way_but_not_the_answer() -> None:
+    """Any first prices lead to the same total, also the sample's that large N start from."""
+    generator = np.random.default_rng(3)
+    size, types = 50_000, 4
+    costs = np.outer([1.0, 0.5, 0.25, 0.125], generator.lognormal(size=size)) + 0.1 * generator.random((types, size))
+    counts = np.array([size // 2, size // 4, size // 8, size // 8])
+    cold = transport(costs, counts, np.zeros(types))
+    sampled = transport(costs, counts)
+    assert isinstance(cold, Transport)
+    assert isinstance(sampled, Transport)
+    assert sampled.moved < 0.2 * cold.moved
+    assert sampled.cost == pytest.approx(cold.cost, rel=1e-13)
+    assert sampled.dual == pytest.approx(sampled.cost, rel=1e-13)
+
+
+def test_identical_rows_and_repeats_give_the_same_matching() -> None:
+    """Ties are settled alike every time."""
+    costs = np.ones((3, 900))
+    counts = np.array([300, 300, 300])
+    first, second = transport(costs, counts), transport(costs, counts)
+    assert isinstance(first, Transport)
+    assert isinstance(second, Transport)
+    assert np.array_equal(first.assignment, second.assignment)
+    assert first.cost == 900.0
+
+
+def _fleet(seed: int, size: int) -> fedopt.Clients:
+    return devices.random_fleet(size, seed=seed)
+
+
+def _types(covers: tuple[int, ...]) -> tuple[fedopt.SubModel, ...]:
+    sizes = zip("LMST", (1.0, 0.5, 0.25, 0.125), covers, strict=False)
+    return tuple(fedopt.SubModel(n, flops=3.4e7 * f, upload_bits=5.4e5 * f, cover=q) for n, f, q in sizes)
+
+
+def _every_answer(problem: fedopt.Problem) -> float:
+    """The best utility over all partitions and all matchings, one schedule each."""
+    best = -np.inf
+    types, clients = problem.submodels, problem.clients
+    allowed = {tuple(row) for row in problem.candidates().tolist()}
+    for assignment in itertools.product(range(len(types)), repeat=len(clients)):
+        counts = tuple(np.bincount(assignment, minlength=len(types)).tolist())
+        if counts not in allowed:
+            continue
+        found = fedopt.schedule(clients, clients.workload(types, np.array(assignment)), problem.budget)
+        if found.allocation is not None:
+            partition = fedopt.Partition(counts, types)
+            best = max(best, problem.utility(partition, found.duration, found.energy))
+    return best
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("tight", [0.3, 3.0])
+def test_exact_equals_exhaustive_search(seed: int, tight: float) -> None:
+    """Five clients, three types: every partition and every matching, for energy and power budgets and a deadline."""
+    clients, types = _fleet(seed, 5), _types((1, 1, 2))
+    whole = fedopt.schedule(clients, clients.workload(types, np.zeros(5, dtype=np.int64)), fedopt.PowerBudget(tight))
+    budgets = (fedopt.EnergyBudget(whole.energy), fedopt.PowerBudget(tight), fedopt.Deadline(0.8 * whole.duration))
+    for budget in budgets:
+        problem = fedopt.Problem(clients, types, budget=budget)
+        found = fedopt.solve(problem, matching="exact")
+        truth = _every_answer(problem)
+        assert found.status.solved == np.isfinite(truth)
+        if found.status.solved:
+            assert found.utility == pytest.approx(truth, rel=1e-10)
+            assert found.bound == pytest.approx(truth, rel=1e-10)
+            assert found.bracket[0] <= found.bracket[1] == found.duration
+
+
+def test_exact_equals_assignment_and_beats_the_rules() -> None:
+    """On the bundled phones, every partition: the same optimum by two methods; rules of thumb are no better."""
+    clients = devices.phones64()
+    types = _types((1, 2, 4, 8))
+    for watts in (5.0, 20.0, 100.0):
+        problem = fedopt.Problem(clients, types, budget=fedopt.PowerBudget(watts))
+        exact, twin = fedopt.solve(problem), fedopt.solve(problem, matching="assignment")
+        assert exact.utility == pytest.approx(twin.utility, rel=1e-10)
+        assert exact.paper is not None
+        assert exact.paper.utility == pytest.approx(fedopt.solve(problem, matching="sorted").utility, rel=1e-10)
+        for rule in ("sorted", "marginal", "random"):
+            assert fedopt.solve(problem, matching=rule).utility <= exact.utility * (1.0 + 1e-10)
+
+
+def test_a_price_of_time_is_improved_but_not_called_proved() -> None:
+    """At a price of time the exact matching has local minima: better than the rules, and no bound is claimed."""
+    problem = fedopt.Problem(_fleet(2, 24), _types((1, 2, 4)), budget=fedopt.TimePrice(5.0), partitions=[(8, 8, 8)])
+    exact, marginal = fedopt.solve(problem), fedopt.solve(problem, matching="marginal")
+    assert exact.energy + 5.0 * exact.duration <= (marginal.energy + 5.0 * marginal.duration) * (1.0 + 1e-12)
+    assert np.isnan(exact.bound)
+    assert "may be better" in exact.reason
