@@ -50,7 +50,8 @@ def headline(problem: Problem, solution: Solution) -> Table:
     rows += [("budget", budget_text(problem.budget))]
     if solution.partition is not None and solution.verdict is not None:
         counts = zip(solution.partition, problem.submodels, strict=True)
-        trained = f"{solution.partition.replicas:g} replicas of the global model"
+        count = solution.partition.replicas
+        trained = f"{count:g} {'replica' if count == 1 else 'replicas'} of the global model"
         rows += [
             ("partition", ", ".join(f"{n} {s.name}" for n, s in counts) + f"  ({trained})"),
             ("duration", f"{quantity(solution.duration, 's')}{_bracket(problem, solution)}"),
@@ -250,9 +251,9 @@ def _bracket(problem: Problem, solution: Solution) -> str:
     low, high = solution.bracket
     if isinstance(problem.budget, Deadline) or not (np.isfinite(low) and np.isfinite(high)):
         return ""
-    scope = "this matching" if np.isnan(solution.bound) else "every matching of this partition"
+    scope = "for this matching" if np.isnan(solution.bound) else "of all matchings of this partition"
     width = f" to within {high - low:.1g} s" if high > low else ""
-    return f"  (the best for {scope}, proved{width})"
+    return f"  (the best {scope}, proved{width})"
 
 
 def _judge(solution: Solution) -> str:

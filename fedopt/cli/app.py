@@ -72,6 +72,8 @@ def solve(
         if out is not None:
             written = write_all(given.problem, solution, out, scenario.stem, **settings)
             typer.echo(f"Written: {', '.join(map(str, written))}")
+        if not solution.status.solved and sys.stdout.isatty():  # who reads the table need not read it twice
+            raise typer.Exit(INFEASIBLE)
         if not solution.status.solved:
             fail(solution.reason, INFEASIBLE)
 
