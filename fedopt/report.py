@@ -82,7 +82,7 @@ def groups(problem: Problem, solution: Solution) -> Table:
                 submodel.name,
                 f"{who.size}",
                 span(gain, ".0f"),
-                span(problem.clients.samples[who], ".0f"),
+                span(problem.clients.samples[who], ".6g"),
                 span(allocation.frequency[who] / 1e9, ".2f"),
                 span(np.round(allocation.power[who] * 1e3, 3), ".3g"),
                 span(allocation.compute_time[who], ".3g"),
@@ -249,7 +249,8 @@ def _share(utility: float, best: float) -> str:
 
 def _bracket(problem: Problem, solution: Solution) -> str:
     low, high = solution.bracket
-    if isinstance(problem.budget, Deadline) or not (np.isfinite(low) and np.isfinite(high)):
+    known = solution.status.solved and np.isfinite(low) and np.isfinite(high)
+    if isinstance(problem.budget, Deadline) or not known:
         return ""
     scope = "for this matching" if np.isnan(solution.bound) else "of all matchings of this partition"
     width = f" to within {high - low:.1g} s" if high > low else ""
