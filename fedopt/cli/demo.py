@@ -36,8 +36,8 @@ def run(out: Path) -> None:
         show(comparison(entries))
         best = entries[-1].solution
         typer.echo(f"The answer of {_METHODS[-1]!r} in detail:\n")
-        show(headline(problem, best), groups(problem, best), holding(problem, best))
         written = write_all(problem, best, out, name, matching=_METHODS[-1])
+        show(headline(problem, best), groups(problem, best), holding(problem, best))
         typer.echo(f"Written: {', '.join(str(path) for path in written)}\n")
 
 
