@@ -110,6 +110,9 @@ def frozen(column: NDArray[T]) -> NDArray[T]:
     """
     if column.shape[0] > 1 and column.strides[0] == 0:
         column = column[:1]
+    flags = column.flags
+    if flags.c_contiguous and not flags.writeable:
+        return column
     column = np.ascontiguousarray(column).view()
     column.flags.writeable = False
     return column
