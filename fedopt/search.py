@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
-from fedopt.problem import Problem, ReplicaRate, ShortestRound, TimePrice
+from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
 from fedopt.solution import Rule, Schedule, Solution, Status, judge_solution
 from fedopt.submodels import IntArray, Partition, replicas
@@ -103,14 +103,14 @@ def solve(
     rows = rows_of(problem.clients, work)
     round_ = schedule_of(problem.clients, work, problem.budget, rows, find_duration(rows, goal, value, price_rows), 0.0)
     more: dict[str, Any] = {"bracket": round_.bracket}
-    if found.proved:
-        assert found.lower is not None
+    proved = found.proved and _ordered_by_duration(problem)
+    if proved and found.lower is not None:
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
-    return _solution(problem, counts[best], assignment, round_, stats, found.proved, more)
+    return _solution(problem, counts[best], assignment, round_, stats, proved, more)
 
 
 def _menu(problem: Problem) -> Menu:
@@ -138,6 +138,13 @@ def _gains(problem: Problem, counts: IntArray) -> FloatArray | None:
     return np.ones(counts.shape[0]) if isinstance(problem.utility, ShortestRound) else None
 
 
+def _ordered_by_duration(problem: Problem) -> bool:
+    """Whether the best matching of a partition is the one of least duration, or of least energy at a deadline."""
+    if isinstance(problem.utility, ReplicaRate | ShortestRound):
+        return True
+    return isinstance(problem.utility, LeastEnergy) and isinstance(problem.budget, Deadline)
+
+
 def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None:
     """The partition of greatest utility; of equals the one of least energy, then the first. None if none is solved."""
     best, found = None, (-math.inf, math.inf)
@@ -154,7 +161,7 @@ def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None
 
 def _paper(problem: Problem, task: Task) -> Rule | None:
     """What the paper's sorted rule finds in the same partitions."""
-    results = level1.METHODS.get("sorted")(task).results
+    results = level1.METHODS.get("sorted")(task.quiet()).results
     best = _best(problem, task.counts, results)
     if best is None:
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -47,6 +48,10 @@ class Task:
     allocate: Allocate
     default: bool
     progress: Progress
+
+    def quiet(self) -> Task:
+        """The same task without reports of progress, for a search before the search."""
+        return dataclasses.replace(self, progress=lambda done, total, best: None)
 
     @property
     def compiled(self) -> bool:
