@@ -22,6 +22,8 @@ from numba.extending import intrinsic, register_jitable
 P = ParamSpec("P")
 R = TypeVar("R")
 
+_INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"  # the same code as plain Python: debugger, coverage
+
 # contract: a*b + c may be fused. Nothing else: full fastmath would delete the tests for NaN.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
 _PART: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # a quarter of the compile time
@@ -29,9 +31,10 @@ _PART: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function on its first call and keep the machine code on disk."""
+    if _INTERPRETED:
+        return np.errstate(all="ignore")(function)  # as compiled code: no warnings of inf and NaN
     compiled = numba.njit(cache=True, **_OPTIONS)(function)
-    if hasattr(compiled, "_cache"):  # not with NUMBA_DISABLE_JIT=1
-        compiled._cache._cache_file._source_stamp = sources_stamp()
+    compiled._cache._cache_file._source_stamp = sources_stamp()
     return cast(Callable[P, R], compiled)
 
 
@@ -65,7 +68,7 @@ def _wide_in_llvm(_context: Any) -> Any:
     return numba.types.void(), generate
 
 
-wide: Callable[[], None] = _wide if os.environ.get("NUMBA_DISABLE_JIT") == "1" else cast(Any, intrinsic(_wide_in_llvm))
+wide: Callable[[], None] = _wide if _INTERPRETED else cast(Any, intrinsic(_wide_in_llvm))
 
 
 @cache
