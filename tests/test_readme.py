@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
+import fedopt
 from fedopt.clients import FIELDS
+from fedopt.scenario import read_scenario
 from fedopt.solution import Status
 from solvers import allocation, duration, matching
 
@@ -114,6 +116,20 @@ def test_the_rule_of_agreement_tells_texts_apart() -> None:
     assert not agree("nan", "1.0")
     assert agree("6.74..6.8", "6.74..6.9")
     assert not agree("6.74..6.8", "6.74..7.8")
+
+
+def test_the_table_of_the_demo_is_what_the_demo_finds() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:`(\w+)`|everybody)[^|]* \| ([^|]*\(.* s\)) \| (.* s\)) \|$", text, re.MULTILINE)
+    assert [method for method, *_ in rows] == ["", "sorted", "exact"]
+    for column, name in enumerate(("demo-10W", "demo-100W")):
+        problem = read_scenario(ROOT / "fedopt" / "data" / f"{name}.toml").problem
+        full = fedopt.Problem(
+            problem.clients, problem.submodels, budget=problem.budget, partitions=[(len(problem.clients), 0, 0, 0)]
+        )
+        for method, *shown in rows:
+            found = fedopt.solve(problem, matching=method) if method else fedopt.solve(full)
+            assert agree(shown[column], f"{found.utility} ({found.duration} s)"), (method, shown[column])
 
 
 @pytest.mark.parametrize(
