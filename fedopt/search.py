@@ -103,7 +103,7 @@ def solve(
     rows = rows_of(problem.clients, work)
     round_ = schedule_of(problem.clients, work, problem.budget, rows, find_duration(rows, goal, value, price_rows), 0.0)
     more: dict[str, Any] = {"bracket": round_.bracket}
-    proved = found.proved and _ordered_by_duration(problem)
+    proved = found.proved and round_.status.solved and _ordered_by_duration(problem)
     if proved and found.lower is not None:
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
     if matching == "exact":
@@ -187,7 +187,7 @@ def _solution(
     scope = "No partition and no matching is better." if proved else "Other matchings may be better."
     solution = Solution(
         status=round_.status,
-        reason=f"{round_.reason} {scope}",
+        reason=f"{round_.reason} {scope}" if round_.status.solved else round_.reason,
         duration=round_.duration,
         energy=round_.energy,
         allocation=round_.allocation,
