@@ -2,6 +2,7 @@
 
 from fedopt.checks import InputError
 from fedopt.clients import Clients
+from fedopt.effects import Sensitivity, bottlenecks, sensitivity
 from fedopt.problem import (
     Deadline,
     EnergyBudget,
@@ -34,6 +35,7 @@ __all__ = [
     "ReplicaRate",
     "Rule",
     "Schedule",
+    "Sensitivity",
     "ShortestRound",
     "Solution",
     "Status",
@@ -42,7 +44,9 @@ __all__ = [
     "Verdict",
     "Workload",
     "allocate",
+    "bottlenecks",
     "judge",
     "schedule",
+    "sensitivity",
     "solve",
 ]
