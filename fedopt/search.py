@@ -45,6 +45,7 @@ def solve(
     allocation: str = "kernel",
     seed: int = 0,
     progress: Progress | None = None,
+    warm: Solution | None = None,
 ) -> Solution:
     """Decide partition, matching, duration, frequencies and rates: all three levels.
 
@@ -56,6 +57,9 @@ def solve(
         "milp" (partition and matching together, by PuLP with HiGHS or CBC), "random" (seeded baseline).
     timing : level 2, see schedule(). allocation : level 3, see allocate().
     seed : of the random matching.
+    warm : the last solution of a similar problem, such as the round before: same clients and types in the same order.
+        What it decided is where the exact matching starts under an energy or power budget; the answer is as good as
+        without it and proved as well, only sooner.
     progress : called as progress(partitions done, partitions, best utility so far) while the search runs.
 
     Returns
@@ -91,6 +95,7 @@ def solve(
         allocate=price_rows,
         default=timing == "newton" and allocation == "kernel",
         progress=progress or (lambda done, total, best: None),
+        incumbent=_incumbent(problem, warm, matching),
     )
     found = search(task)
     stats = {"partitions": float(len(counts)), "passes": float(found.passes)}
@@ -111,6 +116,23 @@ def solve(
         more["paper"] = _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
     return _solution(problem, counts[best], assignment, round_, stats, found.proved, more)
+
+
+def _incumbent(problem: Problem, warm: Solution | None, matching: str) -> IntArray | None:
+    """The assignment to start from, checked; None where there is none."""
+    if warm is None:
+        return None
+    kind("warm", warm, Solution, "a Solution")
+    if matching != "exact":
+        raise InputError("warm", "matching='exact', which can start from a solution", f"matching={matching!r}")
+    if warm.assignment is None:
+        return None
+    size, types = len(problem.clients), len(problem.submodels)
+    assert warm.partition is not None
+    if len(warm.assignment) != size or len(warm.partition) != types:
+        found = f"one of {len(warm.assignment)} clients and {len(warm.partition)} types"
+        raise InputError("warm", f"a solution of {size} clients and {types} types", found)
+    return warm.assignment
 
 
 def _menu(problem: Problem) -> Menu:

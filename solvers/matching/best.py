@@ -27,11 +27,11 @@ def search_best(task: Task, match: MatchAt) -> Searched:
     results = start.results.copy()
     chosen: dict[int, IntArray] = {}
     gains = task.gains
-    best, lowest = _leader(task, results)
+    best, lowest = leader(task, results)
     passes = start.passes
     lower = results[:, DURATION].copy()  # of the partitions improved, proved
     for p in range(task.counts.shape[0]):
-        found = _improve(task, match, p, results[p], best, lowest)
+        found = improve(task, match, p, results[p], best, lowest)
         passes += task.counts.shape[1]
         if found is not None:
             chosen[p], duration, energy, lower[p] = found
@@ -49,7 +49,7 @@ def search_best(task: Task, match: MatchAt) -> Searched:
     )
 
 
-def _leader(task: Task, results: FloatArray) -> tuple[float, float]:
+def leader(task: Task, results: FloatArray) -> tuple[float, float]:
     """The best gain / T of the results so far and its energy; 0 and inf where there is none or no gains."""
     if task.gains is None or not np.isfinite(results[:, DURATION]).any():
         return 0.0, math.inf
@@ -58,7 +58,7 @@ def _leader(task: Task, results: FloatArray) -> tuple[float, float]:
     return best, float(np.nanmin(results[rates == best, ENERGY]))
 
 
-def _improve(
+def improve(
     task: Task, match: MatchAt, p: int, known: FloatArray, best: float, lowest: float
 ) -> tuple[IntArray, float, float, float] | None:
     """Assignment, duration, energy, proved least duration of partition p where they beat what is known and ``best``."""

@@ -13,8 +13,9 @@ import numpy as np
 
 from solvers.matching import marginal
 from solvers.matching.best import duration_of, search_best
+from solvers.matching.screened import search_screened
 from solvers.matching.task import DURATION, ENERGY, STOPPED, Searched, Task
-from solvers.matching.transport import Transport, transport
+from solvers.matching.transport import Impossible, Transport, transport
 from solvers.menu import IntArray
 from solvers.rows import FloatArray, Goal, Stop
 
@@ -25,6 +26,8 @@ _ROUNDS = 30
 def search(task: Task) -> Searched:
     """The best matching of every partition that can win; proved except at a price of time."""
     matcher = _Matcher(task)
+    if task.gains is not None and task.goal in (Goal.ENERGY, Goal.POWER):
+        return search_screened(task, matcher.match, matcher.solve)
     if task.goal is not Goal.PRICE:
         return search_best(task, matcher.match)
     start = marginal.search(task)
@@ -65,8 +68,12 @@ class _Matcher:
 
     def match(self, duration: float, counts: IntArray) -> tuple[IntArray, float] | None:
         """The matching of least energy at a duration and that energy, None where none is feasible."""
-        found = transport(self._task.menu.costs(duration), counts, self._prices)
-        if not isinstance(found, Transport):
-            return None
-        self._prices = found.prices
-        return found.assignment, found.cost
+        found = self.solve(self._task.menu.costs(duration), counts)
+        return (found.assignment, found.cost) if isinstance(found, Transport) else None
+
+    def solve(self, costs: FloatArray, counts: IntArray) -> Transport | Impossible:
+        """The transportation problem of some costs, from the prices of the last one."""
+        found = transport(costs, counts, self._prices)
+        if isinstance(found, Transport):
+            self._prices = found.prices
+        return found
