@@ -3,6 +3,7 @@
 from fedopt.checks import InputError
 from fedopt.clients import Clients
 from fedopt.effects import Sensitivity, bottlenecks, sensitivity
+from fedopt.front import Curve, Front, pareto
 from fedopt.problem import (
     Deadline,
     EnergyBudget,
@@ -24,8 +25,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Allocation",
     "Clients",
+    "Curve",
     "Deadline",
     "EnergyBudget",
+    "Front",
     "InputError",
     "LeastEnergy",
     "MissingExtra",
@@ -46,6 +49,7 @@ __all__ = [
     "allocate",
     "bottlenecks",
     "judge",
+    "pareto",
     "schedule",
     "sensitivity",
     "solve",

@@ -84,7 +84,7 @@ def solve(
     goal, value = goal_of(problem.budget)
     counts = problem.candidates()
     task = Task(
-        menu=_menu(problem),
+        menu=menu_of(problem),
         counts=counts,
         goal=goal,
         value=value,
@@ -115,7 +115,7 @@ def solve(
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
-    return _solution(problem, counts[best], assignment, round_, stats, found.proved, more)
+    return solution_of(problem, counts[best], assignment, round_, stats, found.proved, more)
 
 
 def _incumbent(problem: Problem, warm: Solution | None, matching: str) -> IntArray | None:
@@ -135,7 +135,7 @@ def _incumbent(problem: Problem, warm: Solution | None, matching: str) -> IntArr
     return warm.assignment
 
 
-def _menu(problem: Problem) -> Menu:
+def menu_of(problem: Problem) -> Menu:
     """The fleet's rows under every type; types are ordered by FLOPs, then by bits; clients by channel gain."""
     from solvers.menu import Menu  # brings numba along: not before something is solved
 
@@ -186,7 +186,7 @@ def _paper(problem: Problem, task: Task) -> Rule | None:
     return Rule(partition=partition, duration=duration, energy=energy, utility=utility)
 
 
-def _solution(
+def solution_of(
     problem: Problem,
     counts: IntArray,
     assignment: IntArray,
