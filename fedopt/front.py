@@ -23,9 +23,10 @@ from fedopt.solution import Solution
 from fedopt.submodels import IntArray, Partition
 from solvers import allocation as level3
 from solvers import duration as level2
-from solvers.rows import Goal, Timing
+from solvers.rows import Goal
 
 if TYPE_CHECKING:
+    from solvers.matching.fixed import Fixed
     from solvers.menu import Menu
 
 
@@ -62,6 +63,7 @@ class Front:
     matching: str
     curves: tuple[Curve, ...]
     menu: Menu = field(repr=False)
+    fixed: Fixed = field(repr=False)
 
     def at(self, budget: Budget) -> Solution:
         """The answer of solve() under another budget, from the curves and a short search within one box of each.
@@ -75,22 +77,21 @@ class Front:
         clients, types, utility = self.problem.clients, self.problem.submodels, self.problem.utility
         counts = [list(curve.partition) for curve in self.curves]
         problem = Problem(clients, types, budget=budget, partitions=counts, utility=utility)
-        answers = [self._within(curve, budget) for curve in self.curves]
-        best: tuple[tuple[float, float], _Answer] | None = None
-        for curve, answer in zip(self.curves, answers, strict=True):
+        found: list[_Answer] = []
+        for curve in self.curves:
+            answer = self._within(curve, budget)
             if answer is None:  # off the curve: the long way
                 return solve(problem, matching=self.matching)
-            rank = (float(utility(curve.partition, answer.timing.duration, answer.energy)), -answer.energy)
-            if best is None or rank > best[0]:
-                best = rank, answer
-        assert best is not None
-        answer = best[1]
-        work = clients.workload(types, answer.assignment)
-        round_ = schedule_of(clients, work, budget, rows_of(clients, work), answer.timing, 0.0)
-        proved = self.matching == "exact"
-        more: dict[str, Any] = {"bracket": (min(answer.lower, round_.duration), round_.duration)}
-        stats = {"partitions": float(len(counts)), "passes": float(answer.timing.passes)}
-        return solution_of(problem, np.array(answer.counts), answer.assignment, round_, stats, proved, more)
+            found.append(answer)
+        best = max(found, key=lambda a: (float(utility(a.partition, a.duration, a.energy)), -a.energy))
+        work = clients.workload(types, best.assignment)
+        rows = rows_of(clients, work)
+        timing = level2.METHODS.get("newton")(rows, *goal_of(budget), level3.METHODS.get("kernel"))
+        round_ = schedule_of(clients, work, budget, rows, timing, 0.0)
+        exact = self.matching == "exact"
+        more: dict[str, Any] = {"bracket": (min(best.lower, round_.duration), round_.duration)} if exact else {}
+        stats = {"partitions": float(len(counts)), "passes": float(timing.passes)}
+        return solution_of(problem, np.array(best.partition), best.assignment, round_, stats, exact, more)
 
     def _within(self, curve: Curve, budget: Budget) -> _Answer | None:
         """The best answer of a curve's partition, from one of its boxes or behind; None where nothing is known."""
@@ -103,8 +104,10 @@ class Front:
             first = int(enough[0]) if enough.size else len(T) if T.size else -1
         if first < 0:
             return None
-        search = _Box(menu=self.menu, curve=curve, point=first, goal=goal, value=value)
-        return search.least() if goal is not Goal.DEADLINE and self.matching == "exact" else search.given()
+        box = _Box(menu=self.menu, curve=curve, point=first, goal=goal, value=value, fixed=self.fixed)
+        if self.matching != "exact":
+            return box.kept()
+        return box.given() if goal is Goal.DEADLINE else box.least()
 
     def to_csv(self, path: str | PathLike[str]) -> None:
         """A row per point: partition, duration, energy, mean power, clients changed. Raises OSError."""
@@ -124,10 +127,10 @@ class Front:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Answer:
-    counts: Partition
+    partition: Partition
     assignment: IntArray
-    lower: float
-    timing: Timing
+    lower: float  # [s] proved
+    duration: float
     energy: float
 
 
@@ -140,32 +143,31 @@ class _Box:
     point: int
     goal: Goal
     value: float
-    timings: dict[bytes, Timing] = field(default_factory=dict)
+    fixed: Fixed
+
+    def kept(self) -> _Answer | None:
+        """The matching of the point."""
+        return self._answer(self._start(), math.nan)
 
     def given(self) -> _Answer | None:
-        """At a given duration the matching found there; the sorted matching at any."""
-        assignment = self._start()
-        if self.goal is Goal.DEADLINE and self.curve.prices.any():
-            found = self._match(self.value)
-            assert found is not None
-            assignment = found[0]
-        return self._answer(assignment, math.nan)
+        """The best matching at a given duration."""
+        found = self._match(self.value)
+        assert found is not None
+        return self._answer(found[0], self.value)
 
     def least(self) -> _Answer | None:
         """The least duration of all matchings, proved."""
         from solvers.matching.least import least_duration
 
-        def root(assignment: IntArray) -> tuple[float, float]:
-            timing = self._timing(assignment)
-            return timing.duration, math.inf if timing.point is None else float(timing.point.energy.sum())
-
-        before = float(self.curve.duration[self.point - 1]) if self.point > 0 else self.menu.shortest
-        high = root(self._start())[0]
+        if self.point == 0:  # no round is shorter, whatever the budget
+            return self._answer(self._start(), float(self.curve.duration[0]))
+        before = float(self.curve.duration[self.point - 1])
+        high = self._root(self._start())[0]
         if self.point < len(self.curve.duration):
             high = min(high, float(self.curve.duration[self.point]))
         if not math.isfinite(high):
             return None
-        found = least_duration(self._match, root, self.goal, self.value, before, high)
+        found = least_duration(self._match, self._root, self.goal, self.value, before, high)
         if found is None:  # nothing up to the start's own duration, rounding aside: the start is the best
             return self._answer(self._start(), high)
         return self._answer(found.assignment, found.lower)
@@ -182,21 +184,18 @@ class _Box:
         found = best_of(self.menu, counts)(duration, self.curve.prices[min(self.point, len(self.curve.prices) - 1)])
         return None if found is None else (found.assignment, found.energy)
 
-    def _timing(self, assignment: IntArray) -> Timing:
-        key = assignment.tobytes()
-        if key not in self.timings:
-            find_duration, price_rows = level2.METHODS.get("newton"), level3.METHODS.get("kernel")
-            rows = self.menu.rows_of(assignment)
-            self.timings[key] = find_duration(rows, self.goal, self.value, price_rows)
-        return self.timings[key]
+    def _root(self, assignment: IntArray) -> tuple[float, float]:
+        if self.fixed.pays:
+            return self.fixed.duration(assignment, self.goal, self.value)
+        rows = self.menu.rows_of(assignment)
+        timing = level2.METHODS.get("newton")(rows, self.goal, self.value, level3.METHODS.get("kernel"))
+        return timing.duration, math.inf if timing.point is None else float(timing.point.energy.sum())
 
     def _answer(self, assignment: IntArray, lower: float) -> _Answer | None:
-        timing = self._timing(assignment)
-        if timing.point is None:
+        T, E = self._root(assignment)
+        if not math.isfinite(E):
             return None
-        lower = timing.lower if math.isnan(lower) else lower
-        energy = float(timing.point.energy.sum())
-        return _Answer(counts=self.curve.partition, assignment=assignment, lower=lower, timing=timing, energy=energy)
+        return _Answer(partition=self.curve.partition, assignment=assignment, lower=lower, duration=T, energy=E)
 
 
 def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Front:
@@ -212,6 +211,8 @@ def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Fr
     Raises InputError, also where no partition is listed and no round meets the budget.
     Source: section 5 of the model; the curves over all matchings: section 6.
     """
+    from solvers.matching.fixed import Fixed
+
     kind("problem", problem, Problem, "a Problem")
     count = whole("points", points, least=2)
     choice("matching", matching, ("exact", "sorted"))
@@ -223,7 +224,7 @@ def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Fr
         counts = np.array([best.partition], dtype=np.int64)
     menu = menu_of(problem)
     curves = tuple(_curve(problem, menu, row, count, matching) for row in counts)
-    return Front(problem=problem, matching=matching, curves=curves, menu=menu)
+    return Front(problem=problem, matching=matching, curves=curves, menu=menu, fixed=Fixed(menu))
 
 
 def _curve(problem: Problem, menu: Menu, counts: IntArray, points: int, matching: str) -> Curve:

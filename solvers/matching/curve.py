@@ -33,16 +33,17 @@ class At:
     prices: FloatArray
 
 
-Match = Callable[
-    [float, FloatArray | None], At | None
-]  # (duration, prices to start from); None: no matching is feasible
+Match = Callable[[float, FloatArray | None], At | None]  # (duration, inf too; first prices); None: none is feasible
 
 
 def best_of(menu: Menu, counts: IntArray) -> Match:
     """The best matching at a duration."""
 
     def match(duration: float, prices: FloatArray | None) -> At | None:
-        return _at(duration, menu.costs(duration), counts, prices)
+        found = transport(_costs(menu, duration), counts, prices)
+        if not isinstance(found, Transport):
+            return None
+        return At(duration=duration, energy=found.cost, assignment=found.assignment, prices=found.prices)
 
     return match
 
@@ -52,7 +53,7 @@ def sorted_of(menu: Menu, counts: IntArray) -> Match:
     assignment, rows = fill(counts, menu.types, menu.order), np.arange(len(menu))
 
     def match(duration: float, prices: FloatArray | None) -> At | None:
-        energy = float(menu.costs(duration)[assignment, rows].sum())
+        energy = float(_costs(menu, duration)[assignment, rows].sum())
         if not math.isfinite(energy):
             return None
         return At(duration=duration, energy=energy, assignment=assignment, prices=np.zeros(len(counts)))
@@ -67,7 +68,7 @@ def trace(menu: Menu, match: Match, points: int) -> list[At]:
         return []
     if first.duration == 0.0:
         return [first]
-    curve = [first, _last(menu, match, first)]
+    curve = [first, _last(match, first)]
     while len(curve) < points:
         T = np.log([at.duration for at in curve])
         E = np.log([max(at.energy, 1e-300) for at in curve])
@@ -80,11 +81,11 @@ def trace(menu: Menu, match: Match, points: int) -> list[At]:
     return curve
 
 
-def _at(duration: float, costs: FloatArray, counts: IntArray, prices: FloatArray | None) -> At | None:
-    found = transport(costs, counts, prices)
-    if not isinstance(found, Transport):
-        return None
-    return At(duration=duration, energy=found.cost, assignment=found.assignment, prices=found.prices)
+def _costs(menu: Menu, duration: float) -> FloatArray:
+    """The least energies (K, N); the limits where the duration is endless."""
+    if math.isfinite(duration):
+        return menu.costs(duration)
+    return np.stack([limits(rows).least_energy for rows in menu.rows])
 
 
 def _shortest(menu: Menu, match: Match) -> At | None:
@@ -97,14 +98,12 @@ def _shortest(menu: Menu, match: Match) -> At | None:
     return match(float(times[index]), None)
 
 
-def _last(menu: Menu, match: Match, first: At) -> At:
+def _last(match: Match, first: At) -> At:
     """About the least duration at which the energy is within 0.1 % of the least possible one."""
-    endless = np.stack([limits(rows).least_energy for rows in menu.rows])
-    counts = np.bincount(first.assignment, minlength=len(menu.rows))
-    free = match(_LONGEST * first.duration, first.prices)
+    free, endless = match(_LONGEST * first.duration, first.prices), match(math.inf, first.prices)
     assert free is not None
-    least = _at(math.inf, endless, counts, free.prices) if free.prices.any() else None
-    enough = _FLAT * (least.energy if least is not None else float(endless[first.assignment, range(len(menu))].sum()))
+    assert endless is not None
+    enough = _FLAT * endless.energy
     if free.energy > enough:
         return free
     low, high = first.duration, free
