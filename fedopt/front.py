@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
 from fedopt.problem import Budget, Problem, TimePrice, check_budget
 from fedopt.rounds import goal_of, rows_of, schedule_of
-from fedopt.search import menu_of, solution_of, solve
+from fedopt.search import menu_of, ordered_by_duration, solution_of, solve
 from fedopt.solution import Solution
 from fedopt.submodels import IntArray, Partition
 from solvers import allocation as level3
@@ -88,7 +88,7 @@ class Front:
         rows = rows_of(clients, work)
         timing = level2.METHODS.get("newton")(rows, *goal_of(budget), level3.METHODS.get("kernel"))
         round_ = schedule_of(clients, work, budget, rows, timing, 0.0)
-        exact = self.matching == "exact"
+        exact = self.matching == "exact" and ordered_by_duration(problem)
         more: dict[str, Any] = {"bracket": (min(best.lower, round_.duration), round_.duration)} if exact else {}
         stats = {"partitions": float(len(counts)), "passes": float(timing.passes)}
         return solution_of(problem, np.array(best.partition), best.assignment, round_, stats, exact, more)

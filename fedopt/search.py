@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
-from fedopt.problem import Problem, ReplicaRate, ShortestRound, TimePrice
+from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
 from fedopt.solution import Rule, Schedule, Solution, Status, judge_solution
 from fedopt.submodels import IntArray, Partition, replicas
@@ -57,9 +57,8 @@ def solve(
         "milp" (partition and matching together, by PuLP with HiGHS or CBC), "random" (seeded baseline).
     timing : level 2, see schedule(). allocation : level 3, see allocate().
     seed : of the random matching.
-    warm : the last solution of a similar problem, such as the round before: same clients and types in the same order.
-        What it decided is where the exact matching starts under an energy or power budget; the answer is as good as
-        without it and proved as well, only sooner.
+    warm : solution of a similar problem, such as the last round's, with as many clients and types: where the exact
+        matching starts under an energy or power budget. The answer is the same and as proved, only sooner.
     progress : called as progress(partitions done, partitions, best utility so far) while the search runs.
 
     Returns
@@ -108,14 +107,14 @@ def solve(
     rows = rows_of(problem.clients, work)
     round_ = schedule_of(problem.clients, work, problem.budget, rows, find_duration(rows, goal, value, price_rows), 0.0)
     more: dict[str, Any] = {"bracket": round_.bracket}
-    if found.proved:
-        assert found.lower is not None
+    proved = found.proved and ordered_by_duration(problem)
+    if proved and found.lower is not None:
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
-    return solution_of(problem, counts[best], assignment, round_, stats, found.proved, more)
+    return solution_of(problem, counts[best], assignment, round_, stats, proved, more)
 
 
 def _incumbent(problem: Problem, warm: Solution | None, matching: str) -> IntArray | None:
@@ -125,13 +124,13 @@ def _incumbent(problem: Problem, warm: Solution | None, matching: str) -> IntArr
     kind("warm", warm, Solution, "a Solution")
     if matching != "exact":
         raise InputError("warm", "matching='exact', which can start from a solution", f"matching={matching!r}")
-    if warm.assignment is None:
+    if warm.assignment is None or warm.partition is None:
         return None
-    size, types = len(problem.clients), len(problem.submodels)
-    assert warm.partition is not None
-    if len(warm.assignment) != size or len(warm.partition) != types:
-        found = f"one of {len(warm.assignment)} clients and {len(warm.partition)} types"
-        raise InputError("warm", f"a solution of {size} clients and {types} types", found)
+    wanted, given = (len(problem.clients), len(problem.submodels)), (len(warm.assignment), len(warm.partition))
+    if wanted != given:
+        raise InputError(
+            "warm", "a solution of {} clients and {} types".format(*wanted), "one of {} and {}".format(*given)
+        )
     return warm.assignment
 
 
@@ -160,6 +159,13 @@ def _gains(problem: Problem, counts: IntArray) -> FloatArray | None:
     return np.ones(counts.shape[0]) if isinstance(problem.utility, ShortestRound) else None
 
 
+def ordered_by_duration(problem: Problem) -> bool:
+    """Whether the best matching of a partition is the one of least duration, or of least energy at a deadline."""
+    if isinstance(problem.utility, ReplicaRate | ShortestRound):
+        return True
+    return isinstance(problem.utility, LeastEnergy) and isinstance(problem.budget, Deadline)
+
+
 def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None:
     """The partition of greatest utility; of equals the one of least energy, then the first. None if none is solved."""
     best, found = None, (-math.inf, math.inf)
@@ -176,7 +182,7 @@ def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None
 
 def _paper(problem: Problem, task: Task) -> Rule | None:
     """What the paper's sorted rule finds in the same partitions."""
-    results = level1.METHODS.get("sorted")(task).results
+    results = level1.METHODS.get("sorted")(task.quiet()).results
     best = _best(problem, task.counts, results)
     if best is None:
         return None

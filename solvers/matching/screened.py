@@ -48,7 +48,7 @@ def search_screened(task: Task, match: MatchAt, solve: Solve) -> Searched:
     """
     assert task.gains is not None
     start = None if task.incumbent is None else _from_incumbent(task, match, task.incumbent)
-    first = marginal.search(task) if start is None else None
+    first = marginal.search(task.quiet()) if start is None else None
     if first is not None:
         best, lowest = leader(task, first.results)
         if best == 0.0:  # it met the budget nowhere: every partition has to be looked at
