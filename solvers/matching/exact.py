@@ -8,6 +8,7 @@ durations, and nothing is proved.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,8 +27,10 @@ _ROUNDS = 30
 def search(task: Task) -> Searched:
     """The best matching of every partition that can win; proved except at a price of time."""
     matcher = _Matcher(task)
-    if task.gains is not None and task.goal in (Goal.ENERGY, Goal.POWER):
-        return search_screened(task, matcher.match, matcher.solve)
+    if task.goal in (Goal.ENERGY, Goal.POWER):
+        rates = task.gains is not None
+        best = search_screened(task, matcher.match, matcher.solve) if rates else search_best(task, matcher.match)
+        return replace(best, assign=lambda p: _cheapest(task, matcher, best, p))
     if task.goal is not Goal.PRICE:
         return search_best(task, matcher.match)
     start = marginal.search(task.quiet())
@@ -51,6 +54,14 @@ def search(task: Task) -> Searched:
         passes=start.passes,
         assign=lambda p: chosen[p] if p in chosen else start.assign(p),
     )
+
+
+def _cheapest(task: Task, matcher: _Matcher, found: Searched, p: int) -> IntArray:
+    """The cheapest of the matchings as short as partition p's: a slack budget leaves a choice."""
+    T, energy = found.results[p, DURATION], found.results[p, ENERGY]
+    limit = task.value * T if task.goal is Goal.POWER else task.value
+    cheaper = matcher.match(T, task.counts[p]) if energy < limit * (1.0 - 1e-9) else None
+    return found.assign(p) if cheaper is None or cheaper[1] > energy * (1.0 - 1e-12) else cheaper[0]
 
 
 def place_prices(task: Task, duration: float, counts: IntArray) -> FloatArray | None:
