@@ -134,6 +134,8 @@ def draw(rows: list[Row], ratios: list[Ratio]) -> Any:
             share = np.arange(1, len(seconds) + 1) / len(seconds)
             axes.step(1e3 * seconds, share, where="post", color=COLOURS[index], label=method)
         axes.set(xscale="log", xlabel="time of an answer [ms]", ylabel="share of the answers", title=instance)
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
         axes.legend(frameon=False, fontsize=9)
     return made
 
