@@ -2,6 +2,8 @@
 
 from fedopt.checks import InputError
 from fedopt.clients import Clients
+from fedopt.effects import Sensitivity, bottlenecks, sensitivity
+from fedopt.front import Curve, Front, pareto
 from fedopt.problem import (
     Deadline,
     EnergyBudget,
@@ -23,8 +25,10 @@ __version__ = "0.1.0"
 __all__ = [
     "Allocation",
     "Clients",
+    "Curve",
     "Deadline",
     "EnergyBudget",
+    "Front",
     "InputError",
     "LeastEnergy",
     "MissingExtra",
@@ -34,6 +38,7 @@ __all__ = [
     "ReplicaRate",
     "Rule",
     "Schedule",
+    "Sensitivity",
     "ShortestRound",
     "Solution",
     "Status",
@@ -42,7 +47,10 @@ __all__ = [
     "Verdict",
     "Workload",
     "allocate",
+    "bottlenecks",
     "judge",
+    "pareto",
     "schedule",
+    "sensitivity",
     "solve",
 ]

@@ -93,7 +93,7 @@ def draw_round(problem: Problem, solution: Solution) -> Figure:
 
     Raises ValueError for an infeasible solution, MissingExtra without matplotlib.
     """
-    figure_class = _matplotlib()
+    figure_class = figure_type()
     content = bars(problem, solution)
     count = len(content.labels)
     figure: Figure = figure_class(
@@ -133,10 +133,10 @@ def _starts(members: NDArray[np.intp], each: int) -> list[int]:
 
 def _label(problem: Problem, client: int) -> str:
     name = problem.clients.name
-    return _shortened(str(client) if name is None else name[client])
+    return shortened(str(client) if name is None else name[client])
 
 
-def _shortened(text: str) -> str:
+def shortened(text: str) -> str:
     """A name short enough for a picture; matplotlib would read a dollar sign as mathematics."""
     return (text if len(text) <= 38 else f"{text[:37]}…").replace("$", r"\$")
 
@@ -175,7 +175,7 @@ def _frame(left: Axes, right: Axes, problem: Problem, content: Bars, duration: f
     for k in np.unique(content.types):
         rows = np.flatnonzero(content.types == k)
         right.annotate(
-            _shortened(problem.submodels[int(k)].name),
+            shortened(problem.submodels[int(k)].name),
             (1.02, float(rows.mean())),
             xycoords=("axes fraction", "data"),
             va="center",
@@ -187,7 +187,8 @@ def _frame(left: Axes, right: Axes, problem: Problem, content: Bars, duration: f
                 axes.axhline(rows[0] - 0.5, color="black", linewidth=0.8)
 
 
-def _matplotlib() -> type[Figure]:
+def figure_type() -> type[Figure]:
+    """matplotlib's Figure. Raises MissingExtra where it is not installed."""
     try:
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:

@@ -45,6 +45,7 @@ def solve(
     allocation: str = "kernel",
     seed: int = 0,
     progress: Progress | None = None,
+    warm: Solution | None = None,
 ) -> Solution:
     """Decide partition, matching, duration, frequencies and rates: all three levels.
 
@@ -56,6 +57,8 @@ def solve(
         "milp" (partition and matching together, by PuLP with HiGHS or CBC), "random" (seeded baseline).
     timing : level 2, see schedule(). allocation : level 3, see allocate().
     seed : of the random matching.
+    warm : solution of a similar problem, such as the last round's, with as many clients and types: where the exact
+        matching starts under an energy or power budget. The answer is the same and as proved, only sooner.
     progress : called as progress(partitions done, partitions, best utility so far) while the search runs.
 
     Returns
@@ -80,7 +83,7 @@ def solve(
     goal, value = goal_of(problem.budget)
     counts = problem.candidates()
     task = Task(
-        menu=_menu(problem),
+        menu=menu_of(problem),
         counts=counts,
         goal=goal,
         value=value,
@@ -91,6 +94,7 @@ def solve(
         allocate=price_rows,
         default=timing == "newton" and allocation == "kernel",
         progress=progress or (lambda done, total, best: None),
+        incumbent=_incumbent(problem, warm, matching),
     )
     found = search(task)
     stats = {"partitions": float(len(counts)), "passes": float(found.passes)}
@@ -103,17 +107,34 @@ def solve(
     rows = rows_of(problem.clients, work)
     round_ = schedule_of(problem.clients, work, problem.budget, rows, find_duration(rows, goal, value, price_rows), 0.0)
     more: dict[str, Any] = {"bracket": round_.bracket}
-    proved = found.proved and round_.status.solved and _ordered_by_duration(problem)
+    proved = found.proved and round_.status.solved and ordered_by_duration(problem)
     if proved and found.lower is not None:
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
-    return _solution(problem, counts[best], assignment, round_, stats, proved, more)
+    return solution_of(problem, counts[best], assignment, round_, stats, proved, more)
 
 
-def _menu(problem: Problem) -> Menu:
+def _incumbent(problem: Problem, warm: Solution | None, matching: str) -> IntArray | None:
+    """The assignment to start from, checked; None where there is none."""
+    if warm is None:
+        return None
+    kind("warm", warm, Solution, "a Solution")
+    if matching != "exact":
+        raise InputError("warm", "matching='exact', which can start from a solution", f"matching={matching!r}")
+    if warm.assignment is None or warm.partition is None:
+        return None
+    wanted, given = (len(problem.clients), len(problem.submodels)), (len(warm.assignment), len(warm.partition))
+    if wanted != given:
+        raise InputError(
+            "warm", "a solution of {} clients and {} types".format(*wanted), "one of {} and {}".format(*given)
+        )
+    return warm.assignment
+
+
+def menu_of(problem: Problem) -> Menu:
     """The fleet's rows under every type; types are ordered by FLOPs, then by bits; clients by channel gain."""
     from solvers.menu import Menu  # brings numba along: not before something is solved
 
@@ -138,7 +159,7 @@ def _gains(problem: Problem, counts: IntArray) -> FloatArray | None:
     return np.ones(counts.shape[0]) if isinstance(problem.utility, ShortestRound) else None
 
 
-def _ordered_by_duration(problem: Problem) -> bool:
+def ordered_by_duration(problem: Problem) -> bool:
     """Whether the best matching of a partition is the one of least duration, or of least energy at a deadline."""
     if isinstance(problem.utility, ReplicaRate | ShortestRound):
         return True
@@ -171,7 +192,7 @@ def _paper(problem: Problem, task: Task) -> Rule | None:
     return Rule(partition=partition, duration=duration, energy=energy, utility=utility)
 
 
-def _solution(
+def solution_of(
     problem: Problem,
     counts: IntArray,
     assignment: IntArray,

@@ -10,6 +10,7 @@ import fedopt
 from benchmarks import (
     common,
     complexity,
+    front,
     instances,
     p1_cvxpy,
     p2_bisection,
@@ -26,6 +27,7 @@ SMALL = {
     p5_growth: {"sizes": (64, 128)},
     p6_passes: {"count": 30},
     p14_validation: {"sizes": (64,)},
+    front: {"count": 4},
     complexity: {"sizes": (16, 32, 64)},
 }
 

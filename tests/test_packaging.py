@@ -50,7 +50,7 @@ import sys
 sys.modules["matplotlib"] = sys.modules["matplotlib.figure"] = None
 from fedopt import MissingExtra, plots
 try:
-    plots.draw_round.__globals__["_matplotlib"]()
+    plots.draw_round.__globals__["figure_type"]()
 except MissingExtra as error:
     print(error)
 """

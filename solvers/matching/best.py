@@ -62,13 +62,20 @@ class Matcher(Protocol):
 
 def search_best(task: Task, matcher: Matcher) -> Searched:
     """Start from the marginal order, then improve every partition that can still win; for budgets and deadlines."""
-    first = np.arange(task.counts.shape[0])
+    known = None if task.incumbent is None else _row_of(task, task.incumbent)
+    first = np.arange(task.counts.shape[0]) if known is None else np.zeros(0, dtype=np.int64)
     if task.gains is not None and len(first) > 2 * _FIRST:
         first = first[:: len(first) // _FIRST]
-    start = marginal.search(_part(task, first).quiet())
+    start = marginal.search(_part(task, first).quiet()) if len(first) else None
     results = empty_results(task.counts.shape[0])
-    results[first] = start.results
+    if start is not None:
+        results[first] = start.results
+    elif known is not None and task.incumbent is not None:
+        duration, energy = duration_of(task, task.incumbent)
+        results[known, DURATION], results[known, ENERGY], results[known, STOPPED] = duration, energy, Stop.OPTIMAL
     found = _Found(task, matcher, results)
+    if known is not None and task.incumbent is not None:
+        found.chosen[known] = task.incumbent
     left = np.arange(task.counts.shape[0])
     if task.gains is not None:
         left = left[np.argsort(-task.gains, kind="stable")]
@@ -78,10 +85,21 @@ def search_best(task: Task, matcher: Matcher) -> Searched:
         task.progress(task.counts.shape[0] - left.size, task.counts.shape[0], found.best)
 
     def assign(p: int) -> IntArray:
-        return found.chosen[p] if p in found.chosen else start.assign(int(np.flatnonzero(first == p)[0]))
+        if p in found.chosen or start is None:
+            return found.chosen[p]
+        return start.assign(int(np.flatnonzero(first == p)[0]))
 
-    passes = start.passes + found.matchings * task.counts.shape[1]
+    passes = (0 if start is None else start.passes) + found.matchings * task.counts.shape[1]
     return Searched(results=results, passes=passes, assign=assign, proved=True, lower=found.lower)
+
+
+def _row_of(task: Task, incumbent: IntArray) -> int | None:
+    """The partition an earlier answer realises, None where it is no candidate or meets the budget no more."""
+    if task.gains is None or task.goal is Goal.DEADLINE:
+        return None
+    same = np.flatnonzero((task.counts == np.bincount(incumbent, minlength=task.counts.shape[1])).all(axis=1))
+    usable = same.size > 0 and task.gains[same[0]] > 0.0 and 0.0 < duration_of(task, incumbent)[0] < math.inf
+    return int(same[0]) if usable else None
 
 
 def _part(task: Task, rows: IntArray) -> Task:

@@ -8,13 +8,14 @@ durations, and nothing is proved.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
 from solvers.matching import marginal
 from solvers.matching.best import Cut, duration_of, search_best
 from solvers.matching.task import DURATION, ENERGY, STOPPED, Searched, Task
-from solvers.matching.transport import Transport, transport
+from solvers.matching.transport import Impossible, Transport, transport
 from solvers.menu import IntArray
 from solvers.rows import FloatArray, Goal, Stop
 
@@ -25,6 +26,9 @@ _ROUNDS = 30
 def search(task: Task) -> Searched:
     """The best matching of every partition that can win; proved except at a price of time."""
     matcher = _Matcher(task)
+    if task.goal in (Goal.ENERGY, Goal.POWER):
+        best = search_best(task, matcher)
+        return replace(best, assign=lambda p: _cheapest(task, matcher, best, p))
     if task.goal is not Goal.PRICE:
         return search_best(task, matcher)
     start = marginal.search(task.quiet())
@@ -50,6 +54,14 @@ def search(task: Task) -> Searched:
     )
 
 
+def _cheapest(task: Task, matcher: _Matcher, found: Searched, p: int) -> IntArray:
+    """The cheapest of the matchings as short as partition p's: a slack budget leaves a choice."""
+    T, energy = found.results[p, DURATION], found.results[p, ENERGY]
+    limit = task.value * T if task.goal is Goal.POWER else task.value
+    cheaper = matcher.match(T, task.counts[p]) if energy < limit * (1.0 - 1e-9) else None
+    return found.assign(p) if cheaper is None or cheaper[1] > energy * (1.0 - 1e-12) else cheaper[0]
+
+
 def place_prices(task: Task, duration: float, counts: IntArray) -> FloatArray | None:
     """What one more place of each type would change the energy by at a duration, (K,) [J]; None if none is feasible."""
     found = transport(task.menu.costs(duration), counts)
@@ -66,12 +78,17 @@ class _Matcher:
 
     def match(self, duration: float, counts: IntArray) -> tuple[IntArray, float] | None:
         """The matching of least energy at a duration and that energy, None where none is feasible."""
-        found = transport(self._task.menu.costs(duration), counts, self._prices)
-        if not isinstance(found, Transport):
-            within = found.within.astype(np.float64)
-            self.cut = Cut(duration=duration, constant=0.0, prices=within, rows=found.rows)
-            return None
-        self._prices = found.prices
-        constant = found.dual - float(counts @ found.prices)
-        self.cut = Cut(duration=duration, constant=constant, prices=found.prices)
-        return found.assignment, found.cost
+        found = self.solve(self._task.menu.costs(duration), counts)
+        if isinstance(found, Transport):
+            constant = found.dual - float(counts @ found.prices)
+            self.cut = Cut(duration=duration, constant=constant, prices=found.prices)
+            return found.assignment, found.cost
+        self.cut = Cut(duration=duration, constant=0.0, prices=found.within.astype(np.float64), rows=found.rows)
+        return None
+
+    def solve(self, costs: FloatArray, counts: IntArray) -> Transport | Impossible:
+        """The transportation problem of some costs, from the prices of the last one."""
+        found = transport(costs, counts, self._prices)
+        if isinstance(found, Transport):
+            self._prices = found.prices
+        return found

@@ -61,7 +61,7 @@ def search_ordered(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
     menu, counts, goal = task.menu, task.counts, int(task.goal)
     total = counts.shape[0]
     results = empty_results(total)
-    room = _Room.of(len(menu))
+    room = Room.of(len(menu))
     best, passes = np.array([0.0, math.inf, -1.0]), 0
     gains = np.zeros(0) if task.gains is None else task.gains
     for first in range(0, total, _CHUNK):
@@ -86,7 +86,7 @@ def search_ordered(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
 
 
 @dataclass(frozen=True, slots=True)
-class _Room:
+class Room:
     """Working arrays of solve_partitions: written through ``work`` and ``kind``, read through read-only views."""
 
     arrays: tuple[Any, ...]
@@ -94,7 +94,7 @@ class _Room:
     winner: IntArray
 
     @classmethod
-    def of(cls, size: int) -> _Room:
+    def of(cls, size: int) -> Room:
         work, kind = np.empty((COLUMNS, size)), np.empty(size, dtype=np.uint8)
         chosen, winner = np.empty(size, dtype=np.int64), np.empty(size, dtype=np.int64)
         columns = tuple(frozen(column) for column in work)

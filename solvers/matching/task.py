@@ -34,7 +34,7 @@ class Task:
     gains (P,) or None: where the utility of a partition is gain / T, so that those that cannot win need not be solved.
     listed: the partitions are a list, not all there are. seed: for what is random.
     find_duration, allocate: the methods of levels 2 and 3; default: they are the compiled ones.
-    progress(done, total, best): called now and then.
+    progress(done, total, best): called now and then. incumbent (N,) or None: an assignment that may be good.
     """
 
     menu: Menu
@@ -48,6 +48,7 @@ class Task:
     allocate: Allocate
     default: bool
     progress: Progress
+    incumbent: IntArray | None = None
 
     def quiet(self) -> Task:
         """The same task without reports of progress, for a search before the search."""

@@ -1,0 +1,172 @@
+"""Sensitivities against finite differences of whole re-solves, and the sentences made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+
+import numpy as np
+import pytest
+
+import fedopt
+from fedopt import devices
+
+FIELDS = ("channel_gain", "bandwidth", "frequency_max", "capacitance", "samples")
+TYPES = tuple(
+    fedopt.SubModel(name, flops=3.4e7 * size, upload_bits=5.4e5 * size, cover=cover)
+    for name, size, cover in (("L", 1.0, 1), ("M", 0.5, 2), ("S", 0.25, 2))
+)
+BUDGETS = (
+    fedopt.PowerBudget(1.5),
+    fedopt.PowerBudget(60.0),
+    fedopt.EnergyBudget(60.0),
+    fedopt.Deadline(30.0),
+    fedopt.TimePrice(3.0),
+)
+
+
+def _problem(budget: fedopt.problem.Budget, seed: int = 4, **columns: object) -> fedopt.Problem:
+    clients = devices.random_fleet(10, seed=seed).replace(**columns)
+    return fedopt.Problem(clients, TYPES, budget=budget, partitions=[(4, 4, 2)])
+
+
+def _value(problem: fedopt.Problem, assignment: np.ndarray, clients: fedopt.Clients) -> float:
+    """What the sensitivity is of, by level 2 alone."""
+    found = fedopt.schedule(clients, clients.workload(TYPES, assignment), problem.budget)
+    match problem.budget:
+        case fedopt.Deadline():
+            return found.energy
+        case fedopt.TimePrice(watts=watts):
+            return found.energy + watts * found.duration
+    return found.duration
+
+
+def _difference(problem: fedopt.Problem, assignment: np.ndarray, n: int, field: str, step: float) -> float:
+    """d value / d ln(field of client n), by central differences of two steps, Richardson's combination."""
+
+    def slope(h: float) -> float:
+        ends = []
+        for sign in (1.0, -1.0):
+            values = np.array(getattr(problem.clients, field))
+            values[n] *= math.exp(sign * h)
+            ends.append(_value(problem, assignment, problem.clients.replace(**{field: values})))
+        return (ends[0] - ends[1]) / (2.0 * h)
+
+    return (4.0 * slope(0.5 * step) - slope(step)) / 3.0
+
+
+def _logarithmic(found: fedopt.Sensitivity, clients: fedopt.Clients, field: str) -> np.ndarray:
+    if field == "channel_gain":
+        return found.channel_gain * 10.0 / math.log(10.0)
+    return np.asarray(getattr(found, field) * getattr(clients, field))
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=lambda b: f"{type(b).__name__}-{dataclasses.astuple(b)[0]:g}")
+@pytest.mark.parametrize("extra", ["plain", "powers"])
+def test_every_effect_equals_its_finite_difference(budget: fedopt.problem.Budget, extra: str) -> None:
+    """Relative 1e-5 of the greatest effect's size; free clients and clients at f_min, f_max and p_max among them."""
+    columns = {} if extra == "plain" else {"static_power": 0.02, "circuit_power": 0.03, "power_min": 1e-3}
+    problem = _problem(budget, **columns)
+    solution = fedopt.solve(problem)
+    assert solution.assignment is not None
+    found = fedopt.sensitivity(problem, solution)
+    for field in FIELDS:
+        ours = _logarithmic(found, problem.clients, field)
+        for n in range(len(problem.clients)):
+            theirs = _difference(problem, solution.assignment, n, field, 1e-3)
+            assert ours[n] == pytest.approx(theirs, rel=1e-5, abs=1e-9 * abs(found.value)), (field, n)
+    tenth = found.bandwidth * problem.clients.bandwidth * math.log(1.1)
+    assert found.bandwidth_tenth == pytest.approx(tenth, rel=1e-14)
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=lambda b: f"{type(b).__name__}-{dataclasses.astuple(b)[0]:g}")
+def test_budget_effect_equals_its_finite_difference(budget: fedopt.problem.Budget) -> None:
+    """A longer or richer budget by a ten-thousandth, up and down."""
+    problem = _problem(budget)
+    solution = fedopt.solve(problem)
+    assert solution.assignment is not None
+    amount, step = dataclasses.astuple(budget)[0], 1e-4
+    ends = []
+    for factor in (1.0 + step, 1.0 - step):
+        changed = dataclasses.replace(problem, budget=type(budget)(amount * factor))
+        ends.append(_value(changed, solution.assignment, problem.clients))
+    found = fedopt.sensitivity(problem, solution)
+    assert found.budget == pytest.approx((ends[0] - ends[1]) / (2.0 * step * amount), rel=1e-6)
+
+
+def test_slack_budget_effects_are_those_of_the_clients_in_the_way() -> None:
+    """At T_min only the binding client matters; two equal ones are both named, and neither alone saves anything."""
+    problem = _problem(fedopt.PowerBudget(1e4))
+    solution = fedopt.solve(problem)
+    assert solution.status is fedopt.Status.SLACK
+    assert solution.assignment is not None
+    found = fedopt.sensitivity(problem, solution)
+    assert len(found.binding) == 1
+    assert found.budget == 0.0
+    (n,) = found.binding
+    for field in FIELDS:
+        ours = _logarithmic(found, problem.clients, field)
+        assert ours[n] == pytest.approx(_difference(problem, solution.assignment, n, field, 1e-4), rel=1e-5)
+        assert not np.delete(ours, n).any()
+    twins = problem.clients.take([n, n])
+    pair = fedopt.Problem(twins, TYPES[:1], budget=fedopt.PowerBudget(1e4))
+    answer = fedopt.solve(pair)
+    assert fedopt.sensitivity(pair, answer).binding == (0, 1)
+    assert "together with" in fedopt.bottlenecks(pair, answer)[0]
+
+
+def test_price_of_time_at_the_least_duration() -> None:
+    """Time so dear that T = T_min: the binding client bears the rest of the price."""
+    problem = _problem(fedopt.TimePrice(1e4))
+    solution = fedopt.solve(problem)
+    assert solution.assignment is not None
+    found = fedopt.sensitivity(problem, solution)
+    assert len(found.binding) == 1
+    for field in FIELDS:
+        ours = _logarithmic(found, problem.clients, field)
+        for n in range(10):
+            theirs = _difference(problem, solution.assignment, n, field, 1e-4)
+            assert ours[n] == pytest.approx(theirs, rel=1e-5, abs=1e-9 * found.value), (field, n)
+
+
+def test_sentences_say_what_a_new_solve_finds() -> None:
+    """The number in the sentence is the difference of two schedules."""
+    problem = _problem(fedopt.PowerBudget(1.5))
+    solution = fedopt.solve(problem)
+    assert solution.assignment is not None
+    sentences = fedopt.bottlenecks(problem, solution, count=3)
+    assert len(sentences) == 3
+    changes = {"3 dB more": ("channel_gain", 10**0.3), "10 % more clock": ("frequency_max", 1.1)}
+    changes |= {"10 % more would": ("bandwidth", 1.1), "10 % less capacitance": ("capacitance", 1 / 1.1)}
+    changes |= {"10 % fewer samples": ("samples", 1 / 1.1)}
+    for sentence in sentences:
+        parts = re.match(r"Client (\d+)'s \w+ holds the round up: (.*) would save ([\d.]+) s, with everybody", sentence)
+        assert parts is not None, sentence
+        n, amount = int(parts[1]), float(parts[3])
+        field, factor = next(change for words, change in changes.items() if words in sentence)
+        values = np.array(getattr(problem.clients, field))
+        values[n] *= factor
+        faster = _value(problem, solution.assignment, problem.clients.replace(**{field: values}))
+        assert amount == pytest.approx(solution.duration - faster, rel=6e-3)
+
+
+def test_idle_clients_and_refusals() -> None:
+    """Idle clients have no effect; without a decision there is nothing to differentiate."""
+    types = (*TYPES, fedopt.SubModel.idle())
+    clients = devices.random_fleet(10, seed=4)
+    problem = fedopt.Problem(clients, types, budget=fedopt.PowerBudget(1.5), partitions=[(4, 2, 2, 2)])
+    solution = fedopt.solve(problem)
+    assert solution.assignment is not None
+    found, idle = fedopt.sensitivity(problem, solution), solution.assignment == 3
+    for field in FIELDS:
+        effect = getattr(found, field)
+        assert not effect[idle].any()
+        assert np.isfinite(effect).all()
+        assert not effect.flags.writeable
+    starved = dataclasses.replace(problem, budget=fedopt.EnergyBudget(1e-9))
+    with pytest.raises(fedopt.InputError, match="with a decision"):
+        fedopt.sensitivity(starved, fedopt.solve(starved))
+    other = fedopt.Problem(clients.take(slice(0, 4)), TYPES, budget=fedopt.PowerBudget(1.0), partitions=[(2, 2, 0)])
+    with pytest.raises(fedopt.InputError, match="4 clients"):
+        fedopt.sensitivity(other, solution)

@@ -1,0 +1,114 @@
+"""The search that rules partitions out by proofs, and its warm start: the same answers as the long way."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+import fedopt
+from fedopt import devices
+
+COVERS = (1, 2, 4, 8)
+TYPES = tuple(
+    fedopt.SubModel(name, flops=6.0 * macs, upload_bits=32.0 * weights, cover=cover)
+    for name, macs, weights, cover in zip(
+        "LMST", (5_673_024, 2_963_520, 2_441_376, 1_481_760), (16_938, 10_010, 6_250, 5_018), COVERS, strict=True
+    )
+)
+
+
+def fading(clients: fedopt.Clients, rounds: int, correlation: float, seed: int) -> list[fedopt.Clients]:
+    """The fleet in consecutive rounds: Rayleigh fading, the amplitude a first-order Gauss-Markov process."""
+    rng, size = np.random.default_rng(seed), len(clients)
+
+    def draw() -> np.ndarray:
+        return (rng.standard_normal(size) + 1j * rng.standard_normal(size)) / np.sqrt(2.0)
+
+    z, fleets = draw(), []
+    for _ in range(rounds):
+        z = correlation * z + np.sqrt(1.0 - correlation**2) * draw()
+        fleets.append(clients.replace(channel_gain=clients.channel_gain * np.abs(z) ** 2))
+    return fleets
+
+
+@pytest.mark.parametrize("budget", [fedopt.PowerBudget(10.0), fedopt.PowerBudget(100.0), fedopt.EnergyBudget(400.0)])
+def test_twenty_fading_rounds_warm_and_cold_agree(budget: fedopt.problem.Budget) -> None:
+    """Same utility to 1e-12, proved both times, with a fraction of the passes; partitions do change on the way."""
+    last, partitions, cold_passes, warm_passes = None, set(), 0.0, 0.0
+    for clients in fading(devices.phones64(), 21, 0.9, seed=1):
+        problem = fedopt.Problem(clients, TYPES, budget=budget)
+        cold = fedopt.solve(problem)
+        if last is not None:
+            warm = fedopt.solve(problem, warm=last)
+            assert warm.utility == pytest.approx(cold.utility, rel=1e-12)
+            assert warm.bound == pytest.approx(cold.bound, rel=1e-12)
+            assert warm.status is cold.status
+            assert warm.verdict is not None
+            assert warm.verdict.feasible
+            cold_passes, warm_passes = cold_passes + cold.stats["passes"], warm_passes + warm.stats["passes"]
+        last = cold
+        partitions.add(cold.partition)
+    assert len(partitions) > 1
+    assert warm_passes < 0.5 * cold_passes
+
+
+def test_a_bad_start_costs_time_only() -> None:
+    """Warm from a random matching, from another budget, from an infeasible answer: always the cold answer."""
+    clients = devices.phones64()
+    problem = fedopt.Problem(clients, TYPES, budget=fedopt.PowerBudget(20.0))
+    cold = fedopt.solve(problem)
+    starts = [fedopt.solve(problem, matching="random", seed=seed) for seed in range(3)]
+    starts += [fedopt.solve(dataclasses.replace(problem, budget=fedopt.PowerBudget(watts))) for watts in (1.0, 500.0)]
+    starts += [fedopt.solve(dataclasses.replace(problem, budget=fedopt.EnergyBudget(1e-9)))]
+    assert starts[-1].assignment is None
+    for start in starts:
+        assert fedopt.solve(problem, warm=start).utility == pytest.approx(cold.utility, rel=1e-12)
+
+
+def test_a_start_that_is_no_candidate_or_meets_no_budget() -> None:
+    """The incumbent's partition is not searched, or its matching cannot meet the budget any more."""
+    clients = devices.random_fleet(12, seed=3)
+    first = fedopt.solve(fedopt.Problem(clients, TYPES[:3], budget=fedopt.PowerBudget(2.0), partitions=[(0, 4, 8)]))
+    other = fedopt.Problem(clients, TYPES[:3], budget=fedopt.PowerBudget(2.0), partitions=[(4, 4, 4), (8, 4, 0)])
+    assert fedopt.solve(other, warm=first).utility == pytest.approx(fedopt.solve(other).utility, rel=1e-12)
+    large = fedopt.solve(fedopt.Problem(clients, TYPES[:3], budget=fedopt.PowerBudget(2.0), partitions=[(12, 0, 0)]))
+    poor = fedopt.Problem(clients, TYPES[:3], budget=fedopt.EnergyBudget(0.3 * large.energy))
+    assert fedopt.solve(poor, warm=large).utility == pytest.approx(fedopt.solve(poor).utility, rel=1e-12)
+    none = dataclasses.replace(poor, budget=fedopt.EnergyBudget(1e-9))
+    assert fedopt.solve(none, warm=large).status is fedopt.Status.INFEASIBLE
+    assert fedopt.solve(none, warm=large).reason == fedopt.solve(none).reason
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_screening_loses_no_winner(seed: int) -> None:
+    """Random fleets, idle places, tight and loose budgets: the optimum of scipy's assignment in every partition."""
+    rng = np.random.default_rng(seed)
+    clients = devices.random_fleet(12, seed=seed)
+    types = (*TYPES[:3], fedopt.SubModel.idle()) if seed % 2 else TYPES
+    whole = fedopt.schedule(clients, clients.workload(types, np.zeros(12, dtype=np.int64)), fedopt.PowerBudget(2.0))
+    for share in rng.uniform(0.05, 1.5, 4):
+        beta = float(rng.choice([0.5, 1.0, 2.0]))
+        for budget in (fedopt.EnergyBudget(share * whole.energy), fedopt.PowerBudget(10.0 ** (4 * share - 2))):
+            problem = fedopt.Problem(clients, types, budget=budget, utility=fedopt.ReplicaRate(beta))
+            found, truth = fedopt.solve(problem), fedopt.solve(problem, matching="assignment")
+            assert found.status.solved == truth.status.solved
+            if truth.status.solved:
+                assert found.utility == pytest.approx(truth.utility, rel=1e-10)
+            again = fedopt.solve(problem, warm=found)
+            assert again.utility == pytest.approx(found.utility, rel=1e-12, nan_ok=True)
+
+
+def test_refusals() -> None:
+    """Another method, another fleet, something else altogether."""
+    clients = devices.random_fleet(8, seed=3)
+    problem = fedopt.Problem(clients, TYPES[:2], budget=fedopt.PowerBudget(2.0))
+    last = fedopt.solve(problem)
+    with pytest.raises(fedopt.InputError, match="matching='exact'"):
+        fedopt.solve(problem, matching="sorted", warm=last)
+    fewer = fedopt.Problem(clients.take(slice(0, 6)), TYPES[:2], budget=fedopt.PowerBudget(2.0))
+    with pytest.raises(fedopt.InputError, match="6 clients and 2 types"):
+        fedopt.solve(fewer, warm=last)
+    with pytest.raises(fedopt.InputError, match="a Solution"):
+        fedopt.solve(problem, warm="last")  # type: ignore[arg-type]
