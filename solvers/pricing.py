@@ -40,12 +40,20 @@ def scale_block(
 
 @stage
 def start_block(c: FloatArray, l: FloatArray, v: FloatArray) -> None:
-    """A first v for every row. Small x has F = x^2/2: 3v = ln k + ln(1 + e^v), k = 2c/l^2."""
+    """A first v for every row. Small x has F = x^2/2: 3v = ln k + ln(1 + e^v), k = 2c/l^2.
+
+    One Newton step with ln F = 2 ln x - ln 2 + 2x/3 + x^2/36 leaves an error of some 1e-3 where x is small.
+    """
     wide()
     for i in range(v.shape[0]):
         log_k = rough_log(min(max(2.0 * c[i] / (l[i] * l[i]), 1e-290), 1e290))
         y = log_k * (1.0 / 3.0) if log_k < 0.0 else 0.5 * log_k
-        v[i] = (log_k + rough_log(1.0 + rough_exp(y))) * (1.0 / 3.0)
+        y = (log_k + rough_log(1.0 + rough_exp(y))) * (1.0 / 3.0)
+        w = 1.0 + rough_exp(y)
+        x = min(l[i] * w, 3.0)
+        h = log_k + rough_log(w) - 3.0 * y - x * (2.0 / 3.0 + x * (1.0 / 36.0))
+        fall = 3.0 + (w - 1.0) * (2.0 + x * (2.0 / 3.0 + x * (1.0 / 18.0)))  # times w
+        v[i] = y + min(max(h * w / fall, -3.0), 3.0)
     large = 0
     for i in range(v.shape[0]):
         large += 1 if l[i] * (1.0 + rough_exp(v[i])) > 1.5 else 0
@@ -56,20 +64,24 @@ def start_block(c: FloatArray, l: FloatArray, v: FloatArray) -> None:
 
 @inlined
 def _bounded_start(y: float, c: float, l: float) -> float:
-    """Large x grows much slower than its square: ln F = x + ln(x - 1) bounds v from above, twice."""
+    """Large x grows much slower than its square: ln F = x + ln(x - 1) bounds v from above; then one Newton step."""
     log_c = rough_log(min(max(c, 1e-290), 1e290))
     large = l * (1.0 + rough_exp(y)) > 1.5
     narrow = l > 1.5  # then x > l cannot be small, and s may be
     per_l = 1.0 / l
     by_work = (log_c - l - rough_log(max(l - 1.0, 0.37))) * (1.0 / 3.0)
-    for _ in range(2):
-        log_f = log_c + 3.0 * rough_log(1.0 + rough_exp(-y))
-        x = max(1.5, log_f - rough_log(max(log_f - 1.0, 0.5)))
-        odds = x * per_l - 1.0
-        bound = rough_log(max(odds, 1e-30)) if odds > 0.0 else (by_work if narrow else y)
-        bound = min(bound, by_work) if narrow and odds <= 0.3 else bound
-        y = min(y, bound) if large else y
-    return y
+    log_f = log_c + 3.0 * rough_log(1.0 + rough_exp(-y))
+    x = max(1.5, log_f - rough_log(max(log_f - 1.0, 0.5)))
+    odds = x * per_l - 1.0
+    bound = rough_log(max(odds, 1e-30)) if odds > 0.0 else (by_work if narrow else y)
+    bound = min(bound, by_work) if narrow and odds <= 0.3 else bound
+    y = min(y, bound) if large else y
+    w = 1.0 + rough_exp(min(y, 600.0))  # one Newton step with ln F = x + ln(x - 1 + e^-x)
+    x = min(l * w, 600.0)
+    rest = max(x - 1.0 + rough_exp(-x), 1e-3)
+    h = log_c + 3.0 * (rough_log(w) - y) - x - rough_log(rest)
+    fall = 3.0 + (w - 1.0) * x * x / rest  # times w
+    return y + min(max(h * w / fall, -1.0), 1.0) if large else y
 
 
 @inlined
