@@ -14,6 +14,8 @@ from solvers.rows import FloatArray
 
 V_MAX = 690.0
 
+_LEAST, _MOST = 1e-280, 1e280
+
 
 @stage
 def scale_block(
@@ -108,7 +110,8 @@ def _halley(v: float, c: float, l: float, up: float, down: float) -> tuple[float
     """Halley's step for H(v) = ln(c/s^3 + up) - ln(F(l/(1-s)) + down), and x = l/(1-s).
 
     With A = (c/s^3)/(c/s^3 + up), G = x^2 e^x/(F + down) and u = 1 - s:
-    H' = -(3 u A + s G), H'' = 3 s u A + 9 u^2 A (1 - A) - s G (u + s (2 + x - G)). Divisions are what costs: two here.
+    H' = -(3 u A + s G), H'' = 3 s u A + 9 u^2 A (1 - A) - s G (u + s (2 + x - G)). Divisions are what costs: three here.
+    x is inf where a product leaves the range of a double.
     """
     e_v = exp(v)
     w = 1.0 + e_v
@@ -121,7 +124,9 @@ def _halley(v: float, c: float, l: float, up: float, down: float) -> tuple[float
     e_x = exp(near)
     work = (c * r) * (r * r)
     left, right = work + up, marginal_given(near, e_x) + down
-    both = 1.0 / (left * right)
+    product = left * right
+    both = 1.0 / product
+    x = x if _LEAST < product < _MOST else math.inf  # beyond the range of this form: left to the safe path
     h = log(left * left * both)
     share, g = work * right * both, near * near * e_x * left * both
     h1 = -(3.0 * u * share + s * g)

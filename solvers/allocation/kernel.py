@@ -57,7 +57,7 @@ from solvers.pricing import (
 from solvers.rows import ROUNDING, FloatArray, Point, Rows
 from solvers.saferow import safe_row
 
-EXACT = 3e-5  # a Halley step below this leaves an error of its cube: the last digit
+EXACT = 2e-5  # a Halley step below this leaves an error of its cube: the last digit
 CLOSE = 1e-2  # enough for the energy, whose error is the square of v's
 
 _STEPS = 12  # Halley steps before a row is handed to the safe path
