@@ -110,7 +110,7 @@ def _halley(v: float, c: float, l: float, up: float, down: float) -> tuple[float
     """Halley's step for H(v) = ln(c/s^3 + up) - ln(F(l/(1-s)) + down), and x = l/(1-s).
 
     With A = (c/s^3)/(c/s^3 + up), G = x^2 e^x/(F + down) and u = 1 - s:
-    H' = -(3 u A + s G), H'' = 3 s u A + 9 u^2 A (1 - A) - s G (u + s (2 + x - G)). Divisions are what costs: three here.
+    H' = -(3 u A + s G), H'' = 3 s u A + 9 u^2 A (1 - A) - s G (u + s (2 + x - G)). Divisions cost most: three here.
     x is inf where a product leaves the range of a double.
     """
     e_v = exp(v)
