@@ -1,5 +1,6 @@
 """fedopt: resource allocation for federated learning over mobile edge networks."""
 
+from fedopt.access import SharedBandwidth, Sharing, TimeDivision
 from fedopt.checks import InputError
 from fedopt.clients import Clients
 from fedopt.problem import (
@@ -34,10 +35,13 @@ __all__ = [
     "ReplicaRate",
     "Rule",
     "Schedule",
+    "SharedBandwidth",
+    "Sharing",
     "ShortestRound",
     "Solution",
     "Status",
     "SubModel",
+    "TimeDivision",
     "TimePrice",
     "Verdict",
     "Workload",

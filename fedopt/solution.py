@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fedopt.access import Access, Sharing, channel, excess
 from fedopt.checks import FloatArray
 from fedopt.submodels import IntArray, Partition, Workload
 
@@ -117,6 +118,7 @@ class Schedule:
     bracket : [s] certified lower and upper bound of the best duration, where the method proves them; else NaN.
     clients : indices of the clients the reason names.
     shortfall : by how much the budget misses, in its own unit; 0 where it does not.
+    sharing : bandwidths, prices and proof under an access scheme; None on the clients' own channels.
     stats : passes over the clients and seconds, per level.
     """
 
@@ -129,6 +131,7 @@ class Schedule:
     bracket: tuple[float, float] = (float("nan"), float("nan"))
     clients: tuple[int, ...] = ()
     shortfall: float = 0.0
+    sharing: Sharing | None = None
     stats: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -173,6 +176,7 @@ class Solution:
     paper: Rule | None = None
     clients: tuple[int, ...] = ()
     shortfall: float = 0.0
+    sharing: Sharing | None = None
     stats: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -184,6 +188,8 @@ def judge(
     rate: FloatArray,
     budget: Budget | None = None,
     *,
+    access: Access | None = None,
+    bandwidth: FloatArray | None = None,
     tolerance: float = TOLERANCE,
 ) -> Verdict:
     """Recompute times, energy, budget and every constraint of any method's answer from the decision alone.
@@ -193,6 +199,8 @@ def judge(
     clients, work : the instance; work is what each client has to do.
     duration : [s] T. frequency : (N,) [Hz]. rate : (N,) [bit/s].
     budget : checked too where given.
+    access : the scheme by which the clients share the uplink, None for their own channels; its constraint is checked.
+    bandwidth : (N,) [Hz] decided under a SharedBandwidth; ignored otherwise.
     tolerance : relative; a constraint counts as violated beyond it.
 
     Returns a Verdict. Formulas: section 3 of the model; t = W/f, tau = s/r, p = (2^(r/B) - 1) / gamma.
@@ -202,12 +210,16 @@ def judge(
     work = work.sized(size)
     f_all = np.broadcast_to(np.asarray(frequency, dtype=np.float64), (size,))
     r_all = np.broadcast_to(np.asarray(rate, dtype=np.float64), (size,))
+    b_all = channel(access, clients.bandwidth, bandwidth, size)
     energy = 0.0
     with np.errstate(all="ignore"):
         for start in range(0, size, _BLOCK):
             rows = slice(start, min(start + _BLOCK, size))
-            energy += _judge_block(found, clients, work, duration, f_all[rows], r_all[rows], rows)
+            energy += _judge_block(found, clients, work, duration, f_all[rows], r_all[rows], b_all[rows], rows)
         _judge_budget(found, budget, duration, energy)
+        if access is not None:
+            what, by = excess(access, clients, work, duration, f_all, r_all, b_all)
+            found.add(what, np.array([by]))
     return Verdict(energy=energy, duration=duration, violation=found.worst, violations=tuple(found.sentences))
 
 
@@ -247,6 +259,7 @@ def _judge_block(
     duration: float,
     f: FloatArray,
     r: FloatArray,
+    bandwidth: FloatArray,
     rows: slice,
 ) -> float:
     """Times, energies and constraints of some clients; returns their energy [J]."""
@@ -260,7 +273,6 @@ def _judge_block(
     t = W / f if works is None else np.where(works, W / f, 0.0)
     tau = s / r if sends is None else np.where(sends, s / r, 0.0)
     t_d = s_d / c.download_rate[rows]
-    bandwidth = c.bandwidth[rows]
     gamma = c.channel_gain[rows] / (c.noise_density[rows] * bandwidth)
     p = np.expm1(r * (_LN2 / bandwidth)) / gamma
     finish = c.overhead[rows] + t_d + t + tau
@@ -316,7 +328,8 @@ def judge_solution(problem: Problem, solution: Solution) -> Verdict:
     assert solution.partition is not None
     work = problem.clients.workload(problem.submodels, solution.assignment)
     allocation = solution.allocation
-    verdict = judge(problem.clients, work, solution.duration, allocation.frequency, allocation.rate, problem.budget)
+    f, r, b = allocation.frequency, allocation.rate, None if solution.sharing is None else solution.sharing.bandwidth
+    verdict = judge(problem.clients, work, solution.duration, f, r, problem.budget, access=problem.access, bandwidth=b)
     counts = np.bincount(solution.assignment, minlength=len(problem.submodels))
     wrong = [
         f"{counts[k]} clients train {s.name!r}, the partition says {solution.partition[k]} (multiples of {s.cover})"

@@ -35,7 +35,7 @@ def share_out(
 ) -> tuple[FloatArray, float]:
     """Bandwidths b >= ``least`` that add up to ``hertz`` with one price, and that price [J/Hz].
 
-    price : mu_n(b_n) elementwise, never rising; may be inf near ``least``. floor : > 0, where roots are looked for from.
+    price : mu_n(b_n) elementwise, never rising; may be inf near ``least``. floor : > 0, where roots begin.
     """
     room = hertz - float(least.sum())
     low, high = np.log(floor), np.log(least + 2.0 * room)  # more than there is, so that nobody is held back here

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 
 from solvers.access.bandwidth import bandwidth_price, cheapest_upload
-from solvers.points import at_price, efficiency_range, energy_of
 from solvers.limits import marginal
+from solvers.points import at_price, efficiency_range, energy_of
 from solvers.rows import BoolArray, FloatArray, Point, Rows
 
 _AT_BOUND = 1e-12  # relative: a speed this near its bound is at it
@@ -45,9 +45,15 @@ def residual(r: Rows, sends: BoolArray, point: Point, mu: float, hertz: float, d
         sending = marginal(point.efficiency) / r.snr - r.circuit_power
         computing = 2.0 * r.capacitance * point.frequency**3 - r.static_power
         own = np.where(sends, np.abs(bandwidth_price(r, point) / mu - 1.0), 0.0)
-    slow = _one_sided(sending - price, np.maximum(price, np.abs(sending)) + r.circuit_power, point.efficiency, x_min, x_max)
+    slow = _one_sided(
+        sending - price, np.maximum(price, np.abs(sending)) + r.circuit_power, point.efficiency, x_min, x_max
+    )
     late = _one_sided(
-        computing - price, np.maximum(price, np.abs(computing)) + r.static_power, point.frequency, r.frequency_min, r.frequency_max
+        computing - price,
+        np.maximum(price, np.abs(computing)) + r.static_power,
+        point.frequency,
+        r.frequency_min,
+        r.frequency_max,
     )
     ends = np.where(r.idle, duration, r.fixed_time + point.compute_time + point.upload_time)
     over = np.where(r.idle, 0.0, ends - duration) / duration if duration > 0.0 else np.zeros_like(ends)

@@ -46,9 +46,7 @@ def falling_root(f: Callable[[FloatArray], FloatArray], low: FloatArray, high: F
     return result
 
 
-def _next(
-    x1: FloatArray, x2: FloatArray, x3: FloatArray, f1: FloatArray, f2: FloatArray, f3: FloatArray
-) -> FloatArray:
+def _next(x1: FloatArray, x2: FloatArray, x3: FloatArray, f1: FloatArray, f2: FloatArray, f3: FloatArray) -> FloatArray:
     """Where between x1 and x2 to look next: inverse quadratic interpolation where it is safe, else the middle."""
     xi, phi = (x1 - x2) / (x3 - x2), (f1 - f2) / (f3 - f2)
     safe = (phi * phi < xi) & ((1.0 - phi) ** 2 < 1.0 - xi)

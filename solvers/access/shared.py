@@ -131,7 +131,9 @@ class Fleet:
             return free_upload(given(waiting, b))
 
         none = np.zeros(part.size)
-        b, _ = share_out(lambda b: bandwidth_price(given(waiting, b), point_at(b)), none, none + self.hertz * 1e-40, self.hertz)
+        b, _ = share_out(
+            lambda b: bandwidth_price(given(waiting, b), point_at(b)), none, none + self.hertz * 1e-40, self.hertz
+        )
         point = point_at(b)
         energy += float(point.energy.sum())
         if endless.any():
@@ -208,7 +210,7 @@ def free_upload(s: Rows) -> Point:
 
 
 def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop, Share] | None:
-    """The least duration whose excess over the goal is gone: energy over the budget, or prices over the price of time."""
+    """The least duration without excess over the goal: energy over the budget, or prices over the price of time."""
     if goal is Goal.DEADLINE:
         return Stop.OPTIMAL, fleet.at(value)
 

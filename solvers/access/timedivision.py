@@ -16,8 +16,8 @@ from solvers.access import Outcome
 from solvers.access.roots import falling_root_of
 from solvers.duration.verdicts import allowance, closed_form, infeasible
 from solvers.limits import free_point, limits, marginal
-from solvers.points import at_price, efficiency_range, energy_of
-from solvers.rows import BoolArray, FloatArray, Goal, Limits, Point, Rows, Stop, Timing
+from solvers.points import at_price, complete, efficiency_range, energy_of
+from solvers.rows import BoolArray, FloatArray, Goal, Limits, Rows, Stop, Timing
 
 _CHEAP, _DEAR = math.log(1e-290), math.log(1e290)  # ln of prices of time that stand for none and for any
 _KINK = 1e-13  # relative: a row this near the end of its free time is at it
@@ -53,19 +53,10 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     lower = duration if goal in (Goal.DEADLINE, Goal.PRICE) or stop is Stop.SLACK else math.nan
     if goal in (Goal.ENERGY, Goal.POWER) and stop is Stop.OPTIMAL:
         lower = _lower(goal, value, state, duration, dual)
-    r = fleet.r
-    point = Point(
-        frequency=state.f,
-        efficiency=state.x,
-        compute_time=state.t,
-        upload_time=state.tau,
-        energy=np.where(r.idle, 0.0, energy_of(r, state.f, state.x)),
-        price=prices,
-        feasible=np.ones(len(r), dtype=np.bool_),
-    )
-    timing = Timing(
-        stop=stop, duration=duration, lower=min(lower, duration), upper=duration, passes=fleet.passes, point=point
-    )
+    everybody = np.ones(len(fleet.r), dtype=np.bool_)
+    point = complete(fleet.r, everybody, state.t, state.tau, prices)
+    lower = min(lower, duration)
+    timing = Timing(stop=stop, duration=duration, lower=lower, upper=duration, passes=fleet.passes, point=point)
     return Outcome(
         timing=timing,
         bandwidth=np.where(fleet.sends, hertz, 0.0),
@@ -223,7 +214,7 @@ def _search(fleet: _Fleet, known: Limits, goal: Goal, value: float) -> tuple[Sto
     top = min(fleet.top(), math.exp(_DEAR))
 
     def excess(log_price: float) -> float:
-        """<= 0 where the price is dear enough (DEADLINE), or negated where it is cheap enough (budgets)."""
+        """Falls with the price: what the round is too long by, or what is left of the budget."""
         state = fleet.state(math.exp(log_price))
         if goal is Goal.DEADLINE:
             return state.duration - value
@@ -239,7 +230,7 @@ def _search(fleet: _Fleet, known: Limits, goal: Goal, value: float) -> tuple[Sto
         price = math.exp(falling_root_of(excess, _CHEAP, math.log(top) if top > 0.0 else _CHEAP))
         return Stop.OPTIMAL, fleet.state(min(price, top)), value
     first = fleet.state(top)
-    if first.energy <= allowance(goal, value, first.duration):
+    if math.isfinite(first.energy) and first.energy <= allowance(goal, value, first.duration):
         return Stop.SLACK, first, first.duration
     if last is not None and goal is Goal.POWER and value * last.duration < last.energy:
         return Stop.OPTIMAL, last, last.energy / value

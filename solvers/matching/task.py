@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.duration import FindDuration
-from solvers.rows import Allocate, FloatArray, Goal
+from solvers.rows import Allocate, FloatArray, Goal, Limits, Rows
 
 if TYPE_CHECKING:
     from solvers.menu import Menu
@@ -34,6 +34,7 @@ class Task:
     listed: the partitions are a list, not all there are. seed: for what is random.
     find_duration, allocate: the methods of levels 2 and 3; default: they are the compiled ones.
     progress(done, total, best): called now and then.
+    limits: least duration and energy of rows that share something; None where every row is on its own.
     """
 
     menu: Menu
@@ -47,6 +48,7 @@ class Task:
     allocate: Allocate
     default: bool
     progress: Progress
+    limits: Callable[[Rows], Limits] | None = None
 
     @property
     def compiled(self) -> bool:
