@@ -45,10 +45,10 @@ def residual(r: Rows, sends: BoolArray, point: Point, mu: float, hertz: float, d
         sending = marginal(point.efficiency) / r.snr - r.circuit_power
         computing = 2.0 * r.capacitance * point.frequency**3 - r.static_power
         own = np.where(sends, np.abs(bandwidth_price(r, point) / mu - 1.0), 0.0)
-    slow = _one_sided(
+    slow = one_sided(
         sending - price, np.maximum(price, np.abs(sending)) + r.circuit_power, point.efficiency, x_min, x_max
     )
-    late = _one_sided(
+    late = one_sided(
         computing - price,
         np.maximum(price, np.abs(computing)) + r.static_power,
         point.frequency,
@@ -63,7 +63,7 @@ def residual(r: Rows, sends: BoolArray, point: Point, mu: float, hertz: float, d
     return max(used, *(float(part.max()) for part in worst))
 
 
-def _one_sided(off: FloatArray, unit: FloatArray, value: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+def one_sided(off: FloatArray, unit: FloatArray, value: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
     """Marginal less price, over ``unit``: at the least value it may be above 0, at the greatest below."""
     relative = np.where(unit > 0.0, off / np.where(unit > 0.0, unit, 1.0), 0.0)
     at_low = value <= low * (1.0 + _AT_BOUND)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from solvers.access import Outcome
-from solvers.access.bandwidth import bandwidth_price, given, least_bandwidth, reach, share_out, time_price
+from solvers.access.bandwidth import Newton, bandwidth_price, given, least_bandwidth, reach, share_out, time_price
 from solvers.access.proof import dual_value, residual
 from solvers.access.roots import falling_root_of
 from solvers.allocation.kernel import allocate
@@ -87,6 +87,7 @@ class Fleet:
         self.r = r = rows.full()
         self.hertz, self.passes = hertz, 0
         self.sends = r.bits > 0.0
+        self.newton = Newton()
         self.index = np.flatnonzero(self.sends)
         self.s = s = r.take(self.index) if self.index.size else r
         self.h, self.nats = reach(s), s.bits * LN2
@@ -172,6 +173,13 @@ class Fleet:
             rows = given(self.s, b)
             return bandwidth_price(rows, self._price(rows, duration))
 
+        with np.errstate(divide="ignore"):
+            found = self.newton(price, least, self.hertz)
+        if found is not None:
+            rows = self.given(found[0])
+            point = self._price(rows, duration)
+            if point.feasible.all():
+                return self._share(rows, point, found[1], duration)
         b, mu = share_out(price, least, least, self.hertz)
         rows = self.given(b)
         return self._share(rows, self._price(rows, duration), mu, duration)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solvers.access import Outcome
+from solvers.access.proof import one_sided
 from solvers.access.roots import falling_root_of
 from solvers.duration.verdicts import allowance, closed_form, infeasible
 from solvers.limits import free_point, limits, marginal
@@ -191,17 +192,12 @@ class _Fleet:
     def residual(self, state: _State, prices: FloatArray, duration: float) -> float:
         """The greatest relative violation of the KKT conditions."""
         r, price = self.r, state.price
-        x_min, x_max = efficiency_range(r)
-        with np.errstate(all="ignore"):
-            slot = np.where(self.sends, marginal(state.x) / r.snr - r.circuit_power, price)
-            unit = np.maximum(price, np.abs(slot)) + r.circuit_power
-            off = np.where(unit > 0.0, (slot - price) / unit, 0.0)
-            speed = np.where(self.works, 2.0 * r.capacitance * state.f**3 - r.static_power, 0.0)
-            unit = np.maximum(speed, prices) + r.static_power
-            late = np.where(self.works & (unit > 0.0), (speed - prices) / unit, 0.0)
-        off = np.where(state.x >= x_max, np.maximum(off, 0.0), np.where(state.x <= x_min, np.minimum(off, 0.0), off))
-        late = np.where(state.f >= r.frequency_max, np.maximum(late, 0.0), late)
-        late = np.where(state.f <= r.frequency_min, np.minimum(late, 0.0), late)
+        slot = marginal(state.x) / r.snr - r.circuit_power
+        speed = 2.0 * r.capacitance * state.f**3 - r.static_power
+        off = one_sided(slot - price, np.maximum(price, np.abs(slot)) + r.circuit_power, state.x, *efficiency_range(r))
+        unit = np.maximum(prices, np.abs(speed)) + r.static_power
+        late = one_sided(speed - prices, unit, state.f, r.frequency_min, r.frequency_max)
+        off, late = np.where(self.sends, off, 0.0), np.where(self.works, late, 0.0)
         total = float(prices.sum())
         coupled = abs(total - price) / max(total, price) if price > 0.0 and self.works.any() else 0.0
         idle_time = (duration - state.duration) / duration
