@@ -154,11 +154,11 @@ class Fleet:
             needed = least_bandwidth(self.nats / available, self.h * self.s.power_max)
         return np.where(available > 0.0, needed, np.inf)
 
-    def _noise(self, least: FloatArray, duration: float) -> float:
-        """What rounding of the duration does to the sum of the least bandwidths [Hz]."""
+    def _noise(self, least: FloatArray, duration: float) -> FloatArray:
+        """What rounding of the duration does to the least bandwidths [Hz]."""
         available = duration - self.s.fixed_time - self.least_t
         with np.errstate(all="ignore"):
-            return _ROUNDING * float((least * (1.0 + duration / available)).sum())
+            return _ROUNDING * least * (1.0 + duration / available)
 
     def at(self, duration: float) -> Share:
         """The least energy for a duration of at least T_min."""
@@ -166,7 +166,7 @@ class Fleet:
         if not self.index.size:
             return self._share(self.r, self._price(self.r, duration), mu, duration)
         least = self.least(duration)
-        if not self.hertz - float(least.sum()) > self._noise(least, duration):
+        if not self.hertz - float(least.sum()) > float(self._noise(least, duration).sum()):
             return self._at_least(least, duration)
 
         def price(b: FloatArray) -> FloatArray:
@@ -197,7 +197,9 @@ class Fleet:
 
     def _at_least(self, least: FloatArray, duration: float) -> Share:
         """T_min itself: nothing to decide, everybody who sends at full speed and power."""
-        rows = self.given(least * (self.hertz / float(least.sum())))
+        b = least.copy()
+        b[int(np.argmax(self._noise(least, duration)))] += self.hertz - float(least.sum())
+        rows = self.given(b)
         other = self._price(self.r, duration)  # those that only compute
         with np.errstate(all="ignore"):
             f = np.where(self.sends, rows.frequency_max, other.frequency)
