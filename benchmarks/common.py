@@ -33,7 +33,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 NAN = float("nan")
 T = TypeVar("T")
 
-_PACKAGES = ("numpy", "scipy", "numba", "llvmlite", "cvxpy", "clarabel", "mpmath", "matplotlib")
+_PACKAGES = ("numpy", "scipy", "numba", "cvxpy", "clarabel")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -70,7 +70,7 @@ def compare(rows: list[Row]) -> list[Ratio]:
                 here = [r for r in rows if r.clients == size and r.threads == count]
                 here = [r for r in here if r.instance.endswith("all-arrays") == everything]
                 parts = [median(r for r in here if r.method == part) for part in _PARTS]
-                binding = size == GOAL_SIZE
+                binding = size == GOAL_SIZE and not everything
                 what = f"checks, N = {size:,}, {count} thread{'s' * (count > 1)}{', all arrays' * everything}"
                 ratios.append(
                     Ratio(

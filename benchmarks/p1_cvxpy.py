@@ -1,8 +1,8 @@
 """P1: the same schedule by cvxpy with Clarabel, as one convex program, over ours; our duration right to 1e-10.
 
 Both go through ``fedopt.schedule`` from raw arrays, checks included. A ratio is of medians over the instances that both
-answered; where Clarabel failed is a row. That our duration is right is proved from outside: the 60-digit reference of the
-tests says that the budget is missed 1e-10 below it and met 1e-10 above it (up to 1,000 clients; beyond, the numpy
+answered; where Clarabel failed is a row. That our duration is right is proved from outside: the 60-digit reference of
+the tests says that the budget is missed 1e-10 below it and met 1e-10 above (up to 1,000 clients; beyond, the numpy
 reference with exactly rounded sums says so).
 """
 

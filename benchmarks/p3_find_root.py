@@ -167,8 +167,10 @@ def draw(rows: list[Row], ratios: list[Ratio]) -> Any:
     left.set_ylabel("median time [s]")
     left.legend(frameon=False, fontsize=9)
     passes = [each for each in ratios if each.goal]
-    labels = [f"{each.what.partition(',')[2].partition('form')[0]}\n{each.what.rpartition('= ')[2]}" for each in passes]
-    goals(right, passes, [label.strip() for label in labels])
+    forms = [each.what.partition(", ")[2].partition(" ")[0] for each in passes]
+    sizes = [int(each.what.rpartition("= ")[2].replace(",", "")) for each in passes]
+    goals(right, passes, [f"{form}\nN = {size:.0e}" for form, size in zip(forms, sizes, strict=True)])
+    right.tick_params(axis="x", labelsize=9)
     right.set_ylabel("find_root's time over the kernel's")
     return made
 

@@ -22,8 +22,8 @@ NAME = "p5_growth"
 SIZES = (10_000, 30_000, 100_000, 300_000, 1_000_000, 3_000_000, 10_000_000)
 REFERENCE = 1_000_000
 SCHEDULE, SEARCH, EXP2 = "schedule (levels 2 and 3)", "solve (sorted, one partition)", "np.exp2"
+LINES = ((SCHEDULE, 1), (SCHEDULE, 2), (SEARCH, 1))
 _NEEDED = {SCHEDULE: 700, SEARCH: 1_400}  # bytes a client takes, beyond which the machine would swap
-_REPEATS = 3
 
 
 def measure(quick: bool, sizes: tuple[int, ...] | None = None) -> Iterator[Row]:
@@ -35,7 +35,8 @@ def measure(quick: bool, sizes: tuple[int, ...] | None = None) -> Iterator[Row]:
             for count in (1, 2):
                 with threads(count):
                     yield _schedule(fleet, budget, repeat, count)
-                    yield _solve(fleet, budget, repeat, count)
+            with threads(1):
+                yield _solve(fleet, budget, repeat)
             values = np.linspace(-5.0, 5.0, size)
             seconds, _ = timed(lambda: np.exp2(values))  # noqa: B023
             yield Row(
@@ -46,7 +47,7 @@ def measure(quick: bool, sizes: tuple[int, ...] | None = None) -> Iterator[Row]:
 
 def _repeats(size: int) -> int:
     """More where it is cheap."""
-    return _REPEATS if size >= 1_000_000 else 5 if size >= 100_000 else 9
+    return 2 if size > 1_000_000 else 5 if size >= 100_000 else 9
 
 
 def _room(size: int, method: str) -> bool:
@@ -72,12 +73,12 @@ def quarters(size: int) -> tuple[int, ...]:
     return (size - sum(counts), *counts)
 
 
-def _solve(fleet: Fleet, budget: Any, repeat: int, count: int) -> Row:
+def _solve(fleet: Fleet, budget: Any, repeat: int) -> Row:
     """The whole search with one partition, the paper's matching."""
     if not _room(len(fleet), SEARCH):
-        return _no_room(fleet, SEARCH, repeat, count)
+        return _no_room(fleet, SEARCH, repeat, 1)
     same: dict[str, Any] = {"benchmark": NAME, "instance": fleet.name, "clients": len(fleet), "method": SEARCH}
-    same |= {"repeat": repeat, "threads": count}
+    same |= {"repeat": repeat}
     try:
         build, clients = timed(lambda: fedopt.Clients(**fleet.columns))
         partitions = [quarters(len(fleet))]
@@ -106,11 +107,11 @@ def compare(rows: list[Row]) -> list[Ratio]:
     """The exponents, ns per client over np.exp2's, and two threads over one."""
     ratios = []
     limits = {SCHEDULE: (1.03, 1.0), SEARCH: (1.10, 1.05)}
-    for method, (must, aim) in limits.items():
-        for count in (1, 2):
-            slope = exponent(*times(rows, method, count))
-            what = f"exponent, {method}, {count} thread{'s' * (count > 1)}"
-            ratios.append(Ratio(goal="P5", what=what, value=slope, must=must, aim=aim, above=False))
+    for method, count in LINES:
+        must, aim = limits[method]
+        slope = exponent(*times(rows, method, count))
+        what = f"exponent, {method}, {count} thread{'s' * (count > 1)}"
+        ratios.append(Ratio(goal="P5", what=what, value=slope, must=must, aim=aim, above=False))
     largest = max(row.clients for row in rows)
     size = min(REFERENCE, largest)
     one, two, floor = (
@@ -148,14 +149,11 @@ def compare(rows: list[Row]) -> list[Ratio]:
 def draw(rows: list[Row], ratios: list[Ratio]) -> Any:
     """Time against N, and the time per client, where growth shows."""
     made, (left, right) = figure(2, "P5: time against the number of clients, checks included", (1.1, 1))
-    index = 0
-    for method in (SCHEDULE, SEARCH):
-        for count in (1, 2):
-            sizes, seconds = times(rows, method, count)
-            label = f"{method}, {count} thread{'s' * (count > 1)}"
-            growth(left, sizes, seconds, label, index)
-            growth(right, sizes, [s / n * 1e9 for s, n in zip(seconds, sizes, strict=True)], label, index)
-            index += 1
+    for index, (method, count) in enumerate(LINES):
+        sizes, seconds = times(rows, method, count)
+        label = f"{method}, {count} thread{'s' * (count > 1)}"
+        growth(left, sizes, seconds, label, index)
+        growth(right, sizes, [s / n * 1e9 for s, n in zip(seconds, sizes, strict=True)], label, index)
     sizes, seconds = times(rows, EXP2, 1)
     right.loglog(sizes, [s / n * 1e9 for s, n in zip(seconds, sizes, strict=True)], color="#000000", linestyle=":")
     right.annotate(

@@ -17,6 +17,8 @@ FloatArray = NDArray[np.float64]
 SMALLEST = 1e-250  # beyond these a product of three fields can leave the range of a double
 LARGEST = 1e250
 
+_SWEEP = 1 << 14  # numbers looked at together: they stay in the nearest cache between two sweeps
+
 
 class InputError(ValueError):
     """Bad input: which field, which client, what was expected and what was found.
@@ -104,10 +106,10 @@ def column(owner: str, field: Field, value: Any, size: int | None) -> FloatArray
 
     Raises InputError for a wrong type, shape, length or value.
     """
-    name = f"{owner}.{field.name}"
-    if type(value) is float and SMALLEST <= value <= LARGEST:  # the common case, quickly
-        values: FloatArray = np.full(1 if size is not None else (), value)
+    if type(value) is float and (SMALLEST <= value <= LARGEST or value == field.default):  # the common case, quickly
+        values: FloatArray = np.array(value if size is None else (value,))
     else:
+        name = f"{owner}.{field.name}"
         array = value if type(value) is np.ndarray and value.dtype == np.float64 else _plain(name, value)
         if array.ndim > 1:
             expected = "one number or a flat array, one number per client"
@@ -116,7 +118,8 @@ def column(owner: str, field: Field, value: Any, size: int | None) -> FloatArray
             raise InputError(name, f"one number or {size} numbers (one per client)", f"{array.shape[0]} numbers")
         if array.ndim == 1 and array.shape[0] > 1 and array.strides[0] == 0:  # one number stands for all
             size, array = array.shape[0], array[:1]
-        values = np.array(array, dtype=np.float64, order="C", copy=True)
+        values = np.add(array, 0.0, dtype=np.float64, order="C")  # a copy in one sweep, -0.0 becomes 0.0
+        values = np.asarray(values)
         _refuse_illegal(name, field, values)
     if size is not None and values.shape != (size,):
         return broadcast(values.reshape(1), size)
@@ -128,10 +131,13 @@ def _refuse_illegal(name: str, field: Field, values: FloatArray) -> None:
     """Two sweeps (least and greatest) settle the ordinary case; only an odd one is looked at closer."""
     if values.size == 0:
         return
-    least, greatest = values.min(), values.max()  # NaN spreads through both
-    if least >= SMALLEST and greatest <= LARGEST:
+    flat = values.reshape(-1)
+    for start in range(0, flat.size, _SWEEP):
+        part = flat[start : start + _SWEEP]
+        if not (part.min() >= SMALLEST and part.max() <= LARGEST):  # NaN spreads through both
+            break
+    else:
         return
-    values += 0.0  # -0.0 becomes 0.0
     ok = np.atleast_1d(field.legal(values))
     if not ok.all():
         first = int(np.argmin(ok))

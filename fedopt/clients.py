@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedopt.checks import Field, FloatArray, InputError, broadcast, column, refuse
+from fedopt.checks import Field, FloatArray, InputError, broadcast, column, compact, refuse
 
 if TYPE_CHECKING:
     import pandas
@@ -97,10 +97,16 @@ class Clients:
     name: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        checked = {field.name: column("Clients", field, getattr(self, field.name), None) for field in FIELDS}
+        given = {field.name: getattr(self, field.name) for field in FIELDS}
+        scalars = [field for field in FIELDS if type(given[field.name]) is float]
+        checked = {
+            f.name: column("Clients", f, given[f.name], None) for f in FIELDS if type(given[f.name]) is not float
+        }
         size = self._size(checked)
-        for field, values in checked.items():
-            object.__setattr__(self, field, values if values.ndim else broadcast(values.reshape(1), size))
+        for name, values in checked.items():
+            object.__setattr__(self, name, values if values.ndim else broadcast(values.reshape(1), size))
+        for field in scalars:
+            object.__setattr__(self, field.name, column("Clients", field, given[field.name], size))
         if self.name is not None:
             object.__setattr__(self, "name", _names(self.name, size))
         self._ordered("frequency_min", "frequency_max")
@@ -124,8 +130,8 @@ class Clients:
 
     def _ordered(self, low: str, high: str) -> None:
         least, greatest = getattr(self, low), getattr(self, high)
-        wrong = np.broadcast_to(least > greatest, (len(self),))
-        if wrong.any():
+        if (compact(least) > compact(greatest)).any():
+            wrong = least > greatest
             first = int(np.argmax(wrong))
             expected = f"at most {high} = {greatest[first]:g} {FIELD[high].unit}"
             raise InputError(f"Clients.{low}", expected, f"{least[first]:g}", first)

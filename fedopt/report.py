@@ -50,7 +50,8 @@ def headline(problem: Problem, solution: Solution) -> Table:
     rows += [("budget", budget_text(problem.budget))]
     if solution.partition is not None and solution.verdict is not None:
         counts = zip(solution.partition, problem.submodels, strict=True)
-        trained = f"{solution.partition.replicas:g} replicas of the global model"
+        count = solution.partition.replicas
+        trained = f"{count:g} {'replica' if count == 1 else 'replicas'} of the global model"
         rows += [
             ("partition", ", ".join(f"{n} {s.name}" for n, s in counts) + f"  ({trained})"),
             ("duration", f"{quantity(solution.duration, 's')}{_bracket(problem, solution)}"),
@@ -81,7 +82,7 @@ def groups(problem: Problem, solution: Solution) -> Table:
                 submodel.name,
                 f"{who.size}",
                 span(gain, ".0f"),
-                span(problem.clients.samples[who], ".0f"),
+                span(problem.clients.samples[who], ".6g"),
                 span(allocation.frequency[who] / 1e9, ".2f"),
                 span(np.round(allocation.power[who] * 1e3, 3), ".3g"),
                 span(allocation.compute_time[who], ".3g"),
@@ -248,11 +249,12 @@ def _share(utility: float, best: float) -> str:
 
 def _bracket(problem: Problem, solution: Solution) -> str:
     low, high = solution.bracket
-    if isinstance(problem.budget, Deadline) or not (np.isfinite(low) and np.isfinite(high)):
+    known = solution.status.solved and np.isfinite(low) and np.isfinite(high)
+    if isinstance(problem.budget, Deadline) or not known:
         return ""
-    scope = "this matching" if np.isnan(solution.bound) else "every matching of this partition"
+    scope = "for this matching" if np.isnan(solution.bound) else "of all matchings of this partition"
     width = f" to within {high - low:.1g} s" if high > low else ""
-    return f"  (the best for {scope}, proved{width})"
+    return f"  (the best {scope}, proved{width})"
 
 
 def _judge(solution: Solution) -> str:

@@ -19,7 +19,7 @@ import numpy as np
 
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
 from fedopt.clients import Clients
-from fedopt.problem import Problem, ReplicaRate, ShortestRound, TimePrice
+from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
 from fedopt.sharing import Scheme, nothing_else
 from fedopt.solution import Rule, Schedule, Solution, Status, judge_solution
@@ -115,14 +115,14 @@ def solve(
     else:
         round_ = scheme.schedule(work, problem.budget)
     more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
-    if found.proved:
-        assert found.lower is not None
+    proved = found.proved and _ordered_by_duration(problem)
+    if proved and found.lower is not None:
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
-    return _solution(problem, counts[best], assignment, round_, stats, found.proved, more)
+    return _solution(problem, counts[best], assignment, round_, stats, proved, more)
 
 
 def _check_shared(problem: Problem, matching: str, timing: str, allocation: str) -> None:
@@ -159,6 +159,13 @@ def _gains(problem: Problem, counts: IntArray) -> FloatArray | None:
     return np.ones(counts.shape[0]) if isinstance(problem.utility, ShortestRound) else None
 
 
+def _ordered_by_duration(problem: Problem) -> bool:
+    """Whether the best matching of a partition is the one of least duration, or of least energy at a deadline."""
+    if isinstance(problem.utility, ReplicaRate | ShortestRound):
+        return True
+    return isinstance(problem.utility, LeastEnergy) and isinstance(problem.budget, Deadline)
+
+
 def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None:
     """The partition of greatest utility; of equals the one of least energy, then the first. None if none is solved."""
     best, found = None, (-math.inf, math.inf)
@@ -175,7 +182,7 @@ def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None
 
 def _paper(problem: Problem, task: Task) -> Rule | None:
     """What the paper's sorted rule finds in the same partitions."""
-    results = level1.METHODS.get("sorted")(task).results
+    results = level1.METHODS.get("sorted")(task.quiet()).results
     best = _best(problem, task.counts, results)
     if best is None:
         return None

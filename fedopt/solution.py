@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import reduce
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fedopt.access import Access, Sharing, channel, excess
-from fedopt.checks import FloatArray
+from fedopt.checks import FloatArray, compact
 from fedopt.submodels import IntArray, Partition, Workload
 
 if TYPE_CHECKING:
@@ -282,23 +283,35 @@ def _judge_block(
         compute, send = np.where(W > 0.0, compute, 0.0), np.where(s > 0.0, send, 0.0)
     energies = compute + send + c.receive_power[rows] * t_d
     energies = energies if busy is None else np.where(busy, energies, 0.0)
-    found.add("finishes after the round's end", finish / duration - 1.0, busy, start)
-    found.add("computes below frequency_min", _below(f, c.frequency_min[rows]), works, start)
-    found.add("computes above frequency_max", f / c.frequency_max[rows] - 1.0, works, start)
-    found.add("sends below power_min", _below(p, c.power_min[rows]), sends, start)
-    found.add("sends above power_max", p / c.power_max[rows] - 1.0, sends, start)
+    excesses = [
+        ("finishes after the round's end", finish / duration - 1.0, busy),
+        ("computes above frequency_max", f / c.frequency_max[rows] - 1.0, works),
+        ("computes below frequency_min", _below(f, c.frequency_min[rows]), works),
+        ("sends above power_max", p / c.power_max[rows] - 1.0, sends),
+        ("sends below power_min", _below(p, c.power_min[rows]), sends),
+    ]
+    total = float(energies.sum())
+    well = np.isfinite(total) and (works is not None or (f.min() > 0.0 and r.min() > 0.0))
+    if well and works is None:  # one sweep settles the ordinary case
+        worst = float(reduce(np.maximum, [excess for _, excess, _ in excesses]).max())
+        if worst <= found.tolerance:
+            found.worst = max(found.worst, worst)
+            return total
+    for what, excess, concerned in excesses:
+        found.add(what, excess, concerned, start)
     found.add("computes at no positive frequency", np.where(f > 0.0, 0.0, np.inf), works, start)
     found.add("sends at no positive rate", np.where(r > 0.0, 0.0, np.inf), sends, start)
-    total = float(energies.sum())
-    if not np.isfinite(total):
-        found.add("has no finite energy", np.where(np.isfinite(energies), 0.0, np.inf), None, start)
+    found.add("has no finite energy", np.where(np.isfinite(energies), 0.0, np.inf), None, start)
     return total
 
 
 def _below(value: FloatArray, least: FloatArray) -> FloatArray:
     """Relative shortfall of values under their least ones; none where the least is 0."""
-    result: FloatArray = 1.0 - value / least if least.min() > 0.0 else np.where(least > 0.0, 1.0 - value / least, 0.0)
-    return result
+    lowest, highest = compact(least).min(), compact(least).max()
+    if highest == 0.0:
+        return np.zeros(1)
+    result: FloatArray = 1.0 - value / least
+    return result if lowest > 0.0 else np.where(least > 0.0, result, 0.0)
 
 
 def _judge_budget(found: _Findings, budget: Budget | None, duration: float, energy: float) -> None:

@@ -100,7 +100,13 @@ class Workload:
         fields = (_CYCLES, _UPLOAD, _DOWNLOAD)
         if all(getattr(self, field.name).shape == (size,) for field in fields):
             return self
-        return Workload(**{field.name: column("Workload", field, getattr(self, field.name), size) for field in fields})
+        sized = object.__new__(Workload)  # its numbers are checked
+        for field in fields:
+            values = getattr(self, field.name)
+            if values.ndim == 0 or values.shape != (size,):
+                values = column("Workload", field, values if values.ndim else float(values), size)
+            object.__setattr__(sized, field.name, values)
+        return sized
 
     @property
     def idle(self) -> NDArray[np.bool_]:

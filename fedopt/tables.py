@@ -151,6 +151,9 @@ def _parse(source: str, reader: Any) -> tuple[list[Column], dict[str, FloatArray
         titles = next(reader, None)
         if titles is None:
             raise InputError(f"{source}, line 1", "a header of column names", "an empty file")
+        for sign, name in ((";", "semicolons"), ("\t", "tabs")):
+            if len(titles) == 1 and sign in titles[0]:
+                raise InputError(f"{source}, line 1", "columns separated by commas", name)
         columns = header(f"{source}, line 1", titles)
         parts: dict[str, list[Any]] = {column.field: [] for column in columns}
         done = 0

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from solvers.compile import inlined, kernel
 from solvers.elementary import inverse_marginal, log1p
-from solvers.rows import ROUNDING, BoolArray, FloatArray, Rows
+from solvers.rows import LN2, ROUNDING, BoolArray, FloatArray, Rows
 
 BLOCK = 256  # rows priced together: their scratch fits the first-level cache
 
@@ -57,39 +57,38 @@ class Plan:
 def make_plan(rows: Rows) -> Plan:
     """The plan of some rows."""
     size = len(rows)
-    rows = Rows(**{name: frozen(getattr(rows, name)) for name in rows.__slots__})
+    work, bits, snr, kappa = frozen(rows.work), frozen(rows.bits), frozen(rows.snr), frozen(rows.capacitance)
+    p_min, p_max = frozen(rows.power_min), frozen(rows.power_max)
+    p_s, p_c = frozen(rows.static_power), frozen(rows.circuit_power)
     kind = _kinds(rows)
-    priced = bool(np.any(rows.static_power != rows.circuit_power))
-    flat_t = bool(rows.static_power.any())  # else computing is cheapest at f_min
-    flat_tau = bool(rows.circuit_power.any())
+    static, circuit = bool(p_s.any()), bool(p_c.any())  # else it is cheapest to compute or send slowly
+    priced = (static or circuit) and bool((p_s != p_c).any())
 
     def new(*used: NDArray[np.generic]) -> FloatArray:
-        return np.empty(max(column.shape[0] for column in used))
+        return np.empty(max([column.shape[0] for column in used]))
 
-    a = frozen(rows.bits * (math.log(2.0) / rows.bandwidth))
-    k = frozen(rows.capacitance * rows.work * rows.work * rows.work)
-    t_low = rows.work / rows.frequency_max
+    a = frozen(bits * (LN2 / frozen(rows.bandwidth)))
+    k = frozen(kappa * work * work * work)
+    t_low = work / frozen(rows.frequency_max)
     with np.errstate(all="ignore"):
-        t_high = rows.work / rows.frequency_min  # inf for f_min = 0
-    if rows.work.min() == 0.0:
-        t_high = np.where(rows.work == 0.0, 0.0, t_high)
-    tau_low = new(a, rows.snr, rows.power_max)
-    tau_high = new(a, rows.snr, rows.power_min) if rows.power_min.any() else new(a)
-    t_free = new(rows.work, rows.capacitance, rows.static_power, t_low, t_high) if flat_t else t_high
-    tau_free = new(rows.snr, rows.circuit_power, tau_low, tau_high) if flat_tau else tau_high
-    anchor = np.zeros(1)
+        t_high = work / frozen(rows.frequency_min)  # inf for f_min = 0
+    if work.min() == 0.0:
+        t_high = np.where(work == 0.0, 0.0, t_high)
+    tau_low = new(a, snr, p_max)
+    tau_high = new(a, snr, p_min) if p_min.any() else new(a)
+    fill_uploads(a, snr, p_min, p_max, tau_low, tau_high)
+    t_free, tau_free, anchor = t_high, tau_high, _NO_ANCHOR
+    if static:
+        t_free = new(work, kappa, p_s, t_low, t_high)
+        fill_free_times(work, kappa, p_s, t_low, t_high, t_free)
+    if circuit:
+        tau_free = new(snr, p_c, tau_low, tau_high)
+        fill_free_uploads(a, snr, p_c, tau_low, tau_high, tau_free)
     if priced:
-        anchor = new(a, rows.snr, k, rows.static_power, rows.circuit_power)
-    fill_uploads(a, rows.snr, rows.power_min, rows.power_max, tau_low, tau_high)
-    if flat_t:
-        fill_free_times(rows.work, rows.capacitance, rows.static_power, t_low, t_high, t_free)
-    if flat_tau:
-        fill_free_uploads(a, rows.snr, rows.circuit_power, tau_low, tau_high, tau_free)
-    if priced:
-        fill_anchors(k, a, rows.snr, rows.static_power, rows.circuit_power, anchor)
-    by_name = (rows.fixed_time, k, a, rows.snr, t_low, t_high, tau_low, tau_high, t_free, tau_free)
-    powers = (rows.static_power, rows.circuit_power, rows.fixed_energy, anchor)
-    columns = tuple(frozen(column) for column in (*by_name, *powers))
+        anchor = new(a, snr, k, p_s, p_c)
+        fill_anchors(k, a, snr, p_s, p_c, anchor)
+    by_name = (rows.fixed_time, k, a, snr, t_low, t_high, tau_low, tau_high, t_free, tau_free)
+    columns = tuple([frozen(column) for column in (*by_name, p_s, p_c, rows.fixed_energy, anchor)])
     t_min, t_flat, e_inf = limits_of(kind, columns, size)
     return Plan(size=size, kind=kind, columns=columns, priced=priced, t_min=t_min, t_flat=t_flat, e_inf=e_inf)
 
@@ -97,10 +96,15 @@ def make_plan(rows: Rows) -> Plan:
 def _kinds(rows: Rows) -> NDArray[np.uint8]:
     """The kind of every row, one number where all are ordinary."""
     if rows.work.min() > 0.0 and rows.bits.min() > 0.0:
-        return frozen(np.zeros(1, dtype=np.uint8))
+        return _ALL_ORDINARY
     no_work, no_upload, idle = np.broadcast_arrays(rows.work == 0.0, rows.bits == 0.0, rows.idle)
     kind = no_work * np.uint8(NO_WORK) + no_upload * np.uint8(NO_UPLOAD)
     return frozen(np.where(idle, np.uint8(IDLE), kind).astype(np.uint8))
+
+
+_NO_ANCHOR = np.zeros(1)
+_ALL_ORDINARY = np.zeros(1, dtype=np.uint8)
+_NO_ANCHOR.flags.writeable = _ALL_ORDINARY.flags.writeable = False
 
 
 def frozen(column: NDArray[T]) -> NDArray[T]:
@@ -110,6 +114,9 @@ def frozen(column: NDArray[T]) -> NDArray[T]:
     """
     if column.shape[0] > 1 and column.strides[0] == 0:
         column = column[:1]
+    flags = column.flags
+    if flags.c_contiguous and not flags.writeable:
+        return column
     column = np.ascontiguousarray(column).view()
     column.flags.writeable = False
     return column

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 
-from solvers.compile import inlined, stage
+from solvers.compile import inlined, stage, wide
 from solvers.elementary import EXP_MAX, exp, expm1_given, log, marginal_given, rough_exp, rough_log
 from solvers.rows import FloatArray
 
@@ -27,18 +27,21 @@ def scale_block(
     l: FloatArray,
 ) -> None:
     """left = T' [s], l = a/T', c = 2 kappa W^3 gamma / T'^3."""
+    wide()
     for i in range(left.shape[0]):
         left[i] = T - fixed[i]
     for i in range(left.shape[0]):
-        l[i] = a[i] / left[i]
-    for i in range(left.shape[0]):
         per = 1.0 / left[i]
+        l[i] = per
         c[i] = 2.0 * (k[i] * per) * (gamma[i] * per) * per
+    for i in range(left.shape[0]):
+        l[i] *= a[i]
 
 
 @stage
 def start_block(c: FloatArray, l: FloatArray, v: FloatArray) -> None:
     """A first v for every row. Small x has F = x^2/2: 3v = ln k + ln(1 + e^v), k = 2c/l^2."""
+    wide()
     for i in range(v.shape[0]):
         log_k = rough_log(min(max(2.0 * c[i] / (l[i] * l[i]), 1e-290), 1e290))
         y = log_k * (1.0 / 3.0) if log_k < 0.0 else 0.5 * log_k
@@ -57,11 +60,12 @@ def _bounded_start(y: float, c: float, l: float) -> float:
     log_c = rough_log(min(max(c, 1e-290), 1e290))
     large = l * (1.0 + rough_exp(y)) > 1.5
     narrow = l > 1.5  # then x > l cannot be small, and s may be
+    per_l = 1.0 / l
     by_work = (log_c - l - rough_log(max(l - 1.0, 0.37))) * (1.0 / 3.0)
     for _ in range(2):
         log_f = log_c + 3.0 * rough_log(1.0 + rough_exp(-y))
         x = max(1.5, log_f - rough_log(max(log_f - 1.0, 0.5)))
-        odds = x / l - 1.0
+        odds = x * per_l - 1.0
         bound = rough_log(max(odds, 1e-30)) if odds > 0.0 else (by_work if narrow else y)
         bound = min(bound, by_work) if narrow and odds <= 0.3 else bound
         y = min(y, bound) if large else y
@@ -80,6 +84,7 @@ def anchored(v: float, left: float, d: float, anchor: float) -> float:
 @stage
 def halley_block(c: FloatArray, l: FloatArray, d: FloatArray, v: FloatArray, error: FloatArray) -> None:
     """One step for every row with d = gamma (P_c - P_s); error: its size, times 1 + x."""
+    wide()
     for i in range(v.shape[0]):
         step, x = _halley(v[i], c[i], l[i], max(d[i], 0.0), max(-d[i], 0.0))
         v[i] = min(max(v[i] + step, -V_MAX), V_MAX)
@@ -88,25 +93,29 @@ def halley_block(c: FloatArray, l: FloatArray, d: FloatArray, v: FloatArray, err
 
 @inlined
 def _halley(v: float, c: float, l: float, up: float, down: float) -> tuple[float, float]:
-    """Halley's step for H(v) = ln(c/s^3 + up) - ln(F(l/(1-s)) + down), and x = l/(1-s)."""
+    """Halley's step for H(v) = ln(c/s^3 + up) - ln(F(l/(1-s)) + down), and x = l/(1-s).
+
+    With A = (c/s^3)/(c/s^3 + up), G = x^2 e^x/(F + down) and u = 1 - s:
+    H' = -(3 u A + s G), H'' = 3 s u A + 9 u^2 A (1 - A) - s G (u + s (2 + x - G)). Divisions are what costs: two here.
+    """
     e_v = exp(v)
     w = 1.0 + e_v
-    u = 1.0 / w
+    per = 1.0 / (e_v * w)
+    u = e_v * per
     s = e_v * u
+    r = w * w * per  # 1/s
     x = l * w
     near = min(x, EXP_MAX)
     e_x = exp(near)
-    f = marginal_given(near, e_x)
-    r = 1.0 + 1.0 / e_v
     work = (c * r) * (r * r)
-    h = log((work + up) / (f + down))
-    share, part = work / (work + up), f / (f + down)  # A and D
-    g = near * near * e_x / f
-    h1 = -(3.0 * u * share + s * g * part)
-    h2 = 3.0 * s * u * share + 9.0 * u * u * share * (1.0 - share)
-    h2 -= part * s * (u * g + s * g * (2.0 + near - g)) + s * s * g * g * part * (1.0 - part)
+    left, right = work + up, marginal_given(near, e_x) + down
+    both = 1.0 / (left * right)
+    h = log(left * left * both)
+    share, g = work * right * both, near * near * e_x * left * both
+    h1 = -(3.0 * u * share + s * g)
+    h2 = 3.0 * u * share * (s + 3.0 * u * (1.0 - share)) - s * g * (u + s * (2.0 + near - g))
     below = 2.0 * h1 * h1 - h * h2
-    step = -2.0 * h * h1 / below if below > 0.0 else -h / h1
+    step = (-2.0 * h * h1 if below > 0.0 else -h) / (below if below > 0.0 else h1)
     return min(max(step, -30.0), 30.0), x
 
 
@@ -122,6 +131,7 @@ def times_block(
     tau: FloatArray,
 ) -> None:
     """t = T' s and tau = T' (1 - s), then t to [max(t_low, T' - tau_high), min(t_high, T' - tau_low)], tau the rest."""
+    wide()
     n = v.shape[0]
     for i in range(n):
         e_v = exp(v[i])
@@ -144,6 +154,7 @@ def free_block(
     left: FloatArray, t_free: FloatArray, tau_free: FloatArray, slack: FloatArray, t: FloatArray, tau: FloatArray
 ) -> None:
     """Rows with time to spare (slack = 1) take the times that cost least."""
+    wide()
     for i in range(left.shape[0]):
         slack[i] = 1.0 if t_free[i] + tau_free[i] <= left[i] else 0.0
     for i in range(left.shape[0]):
@@ -163,14 +174,16 @@ def compute_block(
     curve_t: FloatArray,
 ) -> None:
     """Energy of computing and fixed part [J], marginal 2 kappa f^3 - P_s [W] where t can grow, 6 kappa W^3/t^4."""
+    wide()
+    per = curve_t
     for i in range(t.shape[0]):
-        per = 1.0 / t[i]
-        energy[i] = e_fixed[i] + (k[i] * per * per + p_s[i] * t[i])
+        per[i] = 1.0 / t[i]
     for i in range(t.shape[0]):
-        per = 1.0 / t[i]
-        cube = k[i] * per * per * per
+        energy[i] = e_fixed[i] + (k[i] * per[i] * per[i] + p_s[i] * t[i])
+    for i in range(t.shape[0]):
+        cube = k[i] * per[i] * per[i] * per[i]
         price[i] = max(2.0 * cube - p_s[i], 0.0) if t[i] < t_high[i] else 0.0
-        curve_t[i] = 6.0 * cube * per
+        curve_t[i] = 6.0 * cube * per[i]
 
 
 @stage
@@ -182,22 +195,28 @@ def upload_block(
     tau_high: FloatArray,
     x: FloatArray,
     e_x: FloatArray,
+    per_gamma: FloatArray,
     energy: FloatArray,
     price: FloatArray,
     curve_tau: FloatArray,
 ) -> None:
     """Adds the upload's energy; price: the greater of computing's and F(x)/gamma - P_c where tau can grow."""
+    wide()
     n = tau.shape[0]
+    per = curve_tau
     for i in range(n):
-        x[i] = min(a[i] / tau[i], EXP_MAX)
+        per[i] = 1.0 / tau[i]
+        x[i] = min(a[i] * per[i], EXP_MAX)
         e_x[i] = exp(x[i])
     for i in range(n):
-        energy[i] += tau[i] * (expm1_given(x[i], e_x[i]) / gamma[i] + p_c[i])
+        per_gamma[i] = 1.0 / gamma[i]
     for i in range(n):
-        marginal = marginal_given(x[i], e_x[i]) / gamma[i] - p_c[i]
+        energy[i] += tau[i] * (expm1_given(x[i], e_x[i]) * per_gamma[i] + p_c[i])
+    for i in range(n):
+        marginal = marginal_given(x[i], e_x[i]) * per_gamma[i] - p_c[i]
         price[i] = max(price[i], marginal if tau[i] < tau_high[i] else 0.0)
     for i in range(n):
-        curve_tau[i] = x[i] * x[i] * e_x[i] / (gamma[i] * tau[i])
+        curve_tau[i] = x[i] * x[i] * e_x[i] * per_gamma[i] * per[i]
 
 
 @stage
@@ -213,6 +232,7 @@ def curve_block(
     curve: FloatArray,
 ) -> None:
     """d2E/dT2 [W/s]: 1/(1/phi_t + 1/phi_tau) inside, the free one's at a bound."""
+    wide()
     for i in range(t.shape[0]):
         free_t = t[i] > t_low[i] and t[i] < t_high[i]
         free_tau = tau[i] > tau_low[i] and tau[i] < tau_high[i]

@@ -25,6 +25,9 @@ def thread_count() -> int:
 
 def each_chunk(work: Callable[[int, int], None], blocks: int) -> None:
     """Call work(first, last) for consecutive chunks of blocks that cover all of them."""
+    if blocks <= _CHUNK:
+        work(0, blocks)
+        return
     chunks = [(first, min(first + _CHUNK, blocks)) for first in range(0, blocks, _CHUNK)]
     threads = min(thread_count(), len(chunks))
     if threads <= 1:

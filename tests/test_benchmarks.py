@@ -26,7 +26,7 @@ SMALL = {
     p5_growth: {"sizes": (64, 128)},
     p6_passes: {"count": 30},
     p14_validation: {"sizes": (64,)},
-    complexity: {"sizes": (16, 32)},
+    complexity: {"sizes": (16, 32, 64)},
 }
 
 
@@ -111,7 +111,7 @@ def test_cvxpy_is_measured_and_judged():
 
 
 def test_a_fresh_process_answers():
-    rows = [p13_first_answer._process("import numba", "filled", 0, ""), *_broken()]
+    rows = [p13_first_answer._process("import numba", "filled", 0, "", str(common.ROOT)), *_broken()]
     assert rows[0].good
     assert rows[0].solve_seconds > 0.0
     assert rows[1].status.startswith("failed: ")
@@ -121,7 +121,7 @@ def test_a_fresh_process_answers():
 def _broken():
     p13_first_answer.PROGRAMS["broken"] = "raise SystemExit('no')"
     try:
-        return [p13_first_answer._process("broken", "filled", 0, "")]
+        return [p13_first_answer._process("broken", "filled", 0, "", str(common.ROOT))]
     finally:
         del p13_first_answer.PROGRAMS["broken"]
 

@@ -15,9 +15,11 @@ import fedopt
 from fedopt.files import read_json
 
 pytest.importorskip("typer")
+from typer import Exit
 from typer.testing import CliRunner
 
 from fedopt.cli.app import app
+from fedopt.cli.app import solve as solve_command
 from fedopt.cli.show import progress, show
 from fedopt.report import Table
 
@@ -142,6 +144,44 @@ def test_files_that_are_not_there(scenario: Path, tmp_path: Path) -> None:
     code, _, err = fedopt_command("solve", scenario, "--out", tmp_path / "taken")
     assert code == 2
     assert "taken" in err
+
+
+def test_a_closed_pipe_does_not_cost_the_files(scenario: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-c", "from fedopt.cli import main; main()", "solve", str(scenario), "--out", "kept"]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    read, write = os.pipe()
+    os.close(read)
+    subprocess.run(
+        command, stdout=write, stderr=subprocess.PIPE, cwd=tmp_path, env=environment, timeout=120, check=False
+    )
+    os.close(write)
+    assert sorted(os.listdir(tmp_path / "kept")) == ["round.csv", "round.json", "round.png", "round.svg"]
+
+
+def test_a_failed_write_does_not_cost_the_answer(scenario: Path) -> None:
+    code, out, err = fedopt_command("solve", scenario, "--out", scenario)
+    assert code == 2
+    assert "2 W on average" in out
+    assert "File exists" in err
+
+
+def test_a_folder_is_no_fleet(scenario: Path, tmp_path: Path) -> None:
+    code, out, err = fedopt_command("solve", scenario, "--clients", tmp_path)
+    assert_bad_input(code, out, err, f"fedopt: {tmp_path} is a folder, not a CSV file")
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_the_reason_is_told_once_to_whom_reads_the_table(
+    scenario: Path, terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scenario.write_text(SCENARIO.replace('"power[W]" = 2', "deadline = 1e-3"))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)
+    with pytest.raises(Exit) as left:
+        solve_command(scenario)
+    assert left.value.exit_code == 1
+    told = capsys.readouterr()
+    assert "Infeasible: the deadline" in told.out
+    assert ("Infeasible: the deadline" in told.err) is not terminal
 
 
 def test_unknown_method_is_bad_input(scenario: Path) -> None:

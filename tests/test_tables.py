@@ -129,6 +129,8 @@ ERRORS = {
     "against a default": (f"{HEADER},power_min\n{ROW},1\n", ["line 2", "'power_min'", "power_max = 0.2"]),
     "duplicate": (f"{HEADER},samples\n", ["line 1", "once", "'samples'"]),
     "duplicate in another unit": (f"{HEADER},bandwidth[MHz]\n", ["line 1", "'bandwidth'", "'bandwidth[MHz]'"]),
+    "semicolons": (HEADER.replace(",", ";"), ["line 1", "separated by commas", "semicolons"]),
+    "tabs": (HEADER.replace(",", "\t"), ["line 1", "separated by commas", "tabs"]),
     "typing slip": (HEADER.replace("bandwidth", "bandwith"), ["line 1", "did you mean 'bandwidth'", "'bandwith'"]),
     "unknown": (f"{HEADER},zzz\n", ["line 1", "one of frequency_min", "'zzz'"]),
     "no name": (f"{HEADER},\n{ROW},\n", ["line 1", "found ''"]),

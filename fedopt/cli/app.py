@@ -66,12 +66,16 @@ def solve(
         settings = {**given.settings, **{key: value for key, value in chosen.items() if value is not None}}
         with progress(f"solving {scenario.name}") as report:
             solution = fedopt.solve(given.problem, **settings, progress=report)
-        show(headline(given.problem, solution))
-        if solution.allocation is not None:
-            show(groups(given.problem, solution), holding(given.problem, solution))
-        if out is not None:
-            written = write_all(given.problem, solution, out, scenario.stem, **settings)
+        try:  # the files first: a closed pipe must not cost them, nor a full disk the answer
+            written = [] if out is None else write_all(given.problem, solution, out, scenario.stem, **settings)
+        finally:
+            show(headline(given.problem, solution))
+            if solution.allocation is not None:
+                show(groups(given.problem, solution), holding(given.problem, solution))
+        if written:
             typer.echo(f"Written: {', '.join(map(str, written))}")
+        if not solution.status.solved and sys.stdout.isatty():  # who reads the table need not read it twice
+            raise typer.Exit(INFEASIBLE)
         if not solution.status.solved:
             fail(solution.reason, INFEASIBLE)
 

@@ -23,11 +23,14 @@ def run(source: Path, out: Path | None) -> None:
     Leaves with exit code 2 where not a single fit was possible. Raises InputError, OSError.
     """
     found = survey(source) if source.is_dir() else _one(source)
-    show(_fits(found), *([_refused(found)] if found.refused else []))
+    try:
+        if out is not None and found.fits:
+            replace_file(out, _csv(found).encode())
+    finally:
+        show(_fits(found), *([_refused(found)] if found.refused else []))
     if not found.fits:
         fail(f"{source}: expected measured powers that follow kappa f^3 + P_s, found none")
     if out is not None:
-        replace_file(out, _csv(found).encode())
         typer.echo(f"Written: {out}")
 
 

@@ -83,7 +83,7 @@ def guarded() -> Iterator[None]:
     except OSError as error:
         if error.errno == errno.EPIPE:
             raise
-        fail(f"{error.filename or 'file'}: {error.strerror or error}")
+        fail(f"{error.filename}: {error.strerror}" if error.filename else str(error))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
 

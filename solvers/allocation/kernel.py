@@ -17,7 +17,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.compile import inlined, kernel
+from solvers.compile import inlined, kernel, wide
 from solvers.limits import inverse_marginal
 from solvers.plan import (
     ANCHOR,
@@ -57,8 +57,8 @@ from solvers.pricing import (
 from solvers.rows import ROUNDING, FloatArray, Point, Rows
 from solvers.saferow import safe_row
 
-EXACT = 3e-6  # a Halley step below this leaves an error of its cube: the last digit
-CLOSE = 5e-3  # enough for the energy, whose error is the square of v's
+EXACT = 3e-5  # a Halley step below this leaves an error of its cube: the last digit
+CLOSE = 1e-2  # enough for the energy, whose error is the square of v's
 
 _STEPS = 12  # Halley steps before a row is handed to the safe path
 
@@ -132,6 +132,7 @@ def price_blocks(
     out (4, N), written; or (4, 0): t, tau [s], energy [J], price [W]. Rows that cannot meet T: energy inf, times
     and price garbage.
     """
+    wide()
     constant = np.empty((COLUMNS, BLOCK))  # columns that are one number
     for j in range(COLUMNS):
         constant[j, :] = columns[j][0]
@@ -179,7 +180,7 @@ def price_blocks(
         times_block(w, left, t_low, t_high, tau_low, tau_high, t, tau)
         free_block(left, t_free, tau_free, slack, t, tau)
         compute_block(k, p_s, e_fixed, t, t_high, energy, price, curve_t)
-        upload_block(a, gamma, p_c, tau, tau_high, x, e_x, energy, price, curve_tau)
+        upload_block(a, gamma, p_c, tau, tau_high, x, e_x, l, energy, price, curve_tau)
         curve_block(curve_t, curve_tau, t, t_low, t_high, tau, tau_low, tau_high, c)
         for i in range(n):
             price[i] = price[i] if slack[i] == 0.0 else 0.0

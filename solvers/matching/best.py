@@ -23,7 +23,7 @@ def search_best(task: Task, match: MatchAt) -> Searched:
 
     match(T, counts): the matching of least energy at duration T and that energy, None where none is feasible.
     """
-    start = marginal.search(task)
+    start = marginal.search(task.quiet())
     results = start.results.copy()
     chosen: dict[int, IntArray] = {}
     gains = task.gains

@@ -27,7 +27,7 @@ def search(task: Task) -> Searched:
     matcher = _Matcher(task)
     if task.goal is not Goal.PRICE:
         return search_best(task, matcher.match)
-    start = marginal.search(task)
+    start = marginal.search(task.quiet())
     results, chosen = start.results.copy(), dict[int, IntArray]()
     for p in np.flatnonzero(np.isfinite(results[:, DURATION])).tolist():
         score = results[p, ENERGY] + task.value * results[p, DURATION]

@@ -37,7 +37,7 @@ def search(task: Task) -> Searched:
     """
     assert task.gains is not None
     menu, goal, value = task.menu, task.goal, task.value
-    start = marginal.search(task)
+    start = marginal.search(task.quiet())
     results, chosen, solved = start.results.copy(), dict[int, IntArray](), 0
     best = float(np.nanmax(task.gains / results[:, DURATION], initial=0.0))
     replicas = task.counts @ menu.weights

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -49,6 +50,10 @@ class Task:
     default: bool
     progress: Progress
     limits: Callable[[Rows], Limits] | None = None
+
+    def quiet(self) -> Task:
+        """The same task without reports of progress, for a search before the search."""
+        return dataclasses.replace(self, progress=lambda done, total, best: None)
 
     @property
     def compiled(self) -> bool:

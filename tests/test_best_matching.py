@@ -1,0 +1,78 @@
+"""The methods that prove their matching, against every matching there is; and what is claimed where none is proved."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from matchings import BUDGETS, BUDGETS_ONLY, HEURISTIC, PROVING, TYPES, best_utility, budget_of, fleet
+
+import fedopt
+from solvers.matching import METHODS
+
+
+@pytest.mark.parametrize("utility", ["replica_rate", "shortest_round"])
+@pytest.mark.parametrize("name", ["energy", "power", "deadline"])
+@pytest.mark.parametrize("matching", PROVING)
+def test_the_proved_matching_is_the_best_of_all_there_are(matching: str, name: str, utility: str) -> None:
+    if matching == "milp":
+        pytest.importorskip("pulp")
+    types = (TYPES[0], TYPES[1], fedopt.SubModel.idle())
+    for size, seed in ((6, 20), (5, 21), (4, 22)):
+        clients = fleet(size, seed)
+        problem = fedopt.Problem(clients, types, budget=budget_of(name, clients), utility=utility)
+        found = fedopt.solve(problem, matching=matching)
+        expected, energy = best_utility(problem)
+        assert found.status.solved
+        assert found.utility == pytest.approx(expected, rel=1e-9)
+        assert found.bound == pytest.approx(expected, rel=1e-9)
+        if name == "deadline" and matching != "milp":  # of equal utilities the least energy; the MILP leaves ties
+            assert found.energy == pytest.approx(energy, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+@pytest.mark.parametrize(
+    "utility",
+    ["least_energy", lambda partition, T, E: partition.replicas**2 / (T + 0.1 * E), lambda partition, T, E: E],
+    ids=["least_energy", "time and energy", "wasteful"],
+)
+def test_a_bound_is_claimed_only_where_it_holds(
+    utility: str | Callable[[fedopt.Partition, float, float], float], name: str
+) -> None:
+    """Matchings are searched for their duration, so of a utility that energy has a part in none may be proved best."""
+    types = (TYPES[0], TYPES[1], fedopt.SubModel.idle())
+    for size, seed in ((5, 21), (4, 22), (5, 23)):
+        clients = fleet(size, seed)
+        problem = fedopt.Problem(clients, types, budget=budget_of(name, clients), utility=utility)
+        best, _ = best_utility(problem)
+        for matching in METHODS.names:
+            if matching in ("milp", *(BUDGETS_ONLY if name == "price" else ())):
+                continue
+            found = fedopt.solve(problem, matching=matching, seed=seed)
+            assert math.isnan(found.bound) or found.bound >= best - 1e-9 * abs(best)
+            claimed = "No partition and no matching is better" in found.reason
+            assert claimed is not math.isnan(found.bound)
+
+
+@pytest.mark.parametrize("name", ["energy", "power", "deadline"])
+def test_the_proving_methods_agree_and_nobody_beats_them(name: str) -> None:
+    pytest.importorskip("pulp")
+    for seed in range(2):
+        clients = fleet(8, 30 + seed)
+        problem = fedopt.Problem(clients, TYPES, budget=budget_of(name, clients))
+        found = {matching: fedopt.solve(problem, matching=matching) for matching in METHODS.names}
+        for matching in PROVING:
+            assert found[matching].utility == pytest.approx(found["assignment"].utility, rel=1e-9)
+            assert found[matching].partition == found["assignment"].partition
+        for matching in HEURISTIC:
+            assert found[matching].utility <= found["assignment"].utility * (1.0 + 1e-9)
+
+
+@pytest.mark.parametrize("name", ["energy", "power", "deadline"])
+def test_sorted_is_exact_where_only_the_channel_differs(name: str) -> None:
+    """Section 6 of the model: everything but the gain equal, types ordered alike in FLOPs and bits."""
+    clients = fleet(6, 40).take([0] * 6).replace(channel_gain=10.0 ** np.linspace(-12.0, -10.0, 6)[::-1])
+    problem = fedopt.Problem(clients, TYPES[:2], budget=budget_of(name, clients))
+    assert fedopt.solve(problem, matching="sorted").utility == pytest.approx(best_utility(problem)[0], rel=1e-9)
