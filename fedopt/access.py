@@ -91,7 +91,7 @@ def channel(access: Access | None, own: FloatArray | None, bandwidth: Any, size:
     return own
 
 
-def excess(
+def coupling(
     access: Access,
     clients: Clients,
     work: Workload,

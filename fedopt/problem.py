@@ -163,6 +163,26 @@ def check_budget(name: str, budget: Any) -> None:
     kind(name, budget, Budget.__args__, "an EnergyBudget, PowerBudget, Deadline or TimePrice")
 
 
+def overspent(budget: Budget, duration: float, energy: float) -> tuple[str, float]:
+    """What the budget's constraint is called where it is broken, and its relative violation; 0 where it holds."""
+    match budget:
+        case EnergyBudget(joules):
+            return "the energy exceeds the budget", _excess(energy, joules)
+        case PowerBudget(watts):
+            return "the power exceeds the budget", _excess(energy, watts * duration)
+        case Deadline(seconds):
+            return "the round ends after the deadline", _excess(duration, seconds)
+        case TimePrice():
+            return "", 0.0
+
+
+def _excess(value: float, limit: float) -> float:
+    """Relative excess of a value over its limit."""
+    if value <= limit:
+        return 0.0
+    return value / limit - 1.0 if limit > 0.0 else float("inf")
+
+
 def _utility(utility: Any) -> UtilityFunction:
     if utility is None:
         return ReplicaRate()

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedopt.access import Access, Sharing, channel, excess
+from fedopt.access import Access, Sharing, channel, coupling
 from fedopt.checks import FloatArray, compact
 from fedopt.submodels import IntArray, Partition, Workload
 
@@ -206,6 +206,8 @@ def judge(
 
     Returns a Verdict. Formulas: section 3 of the model; t = W/f, tau = s/r, p = (2^(r/B) - 1) / gamma.
     """
+    from fedopt.problem import overspent
+
     found = _Findings(tolerance, clients)
     size = len(clients)
     work = work.sized(size)
@@ -217,10 +219,12 @@ def judge(
         for start in range(0, size, _BLOCK):
             rows = slice(start, min(start + _BLOCK, size))
             energy += _judge_block(found, clients, work, duration, f_all[rows], r_all[rows], b_all[rows], rows)
-        _judge_budget(found, budget, duration, energy)
+        if not (np.isfinite(duration) and duration >= 0.0 and np.isfinite(energy)):
+            found.add("duration or energy is not finite", np.array([np.inf]))
+        elif budget is not None:
+            found.add_one(*overspent(budget, duration, energy))
         if access is not None:
-            what, by = excess(access, clients, work, duration, f_all, r_all, b_all)
-            found.add(what, np.array([by]))
+            found.add_one(*coupling(access, clients, work, duration, f_all, r_all, b_all))
     return Verdict(energy=energy, duration=duration, violation=found.worst, violations=tuple(found.sentences))
 
 
@@ -251,6 +255,10 @@ class _Findings:
             self._kinds.add(what)
             who = "" if start < 0 else f"client {self.clients.label(start + client)}: "
             self.sentences.append(f"{who}{what} by {excess[client]:.3g} relative")
+
+    def add_one(self, what: str, excess: float) -> None:
+        """The same for a constraint on the round as a whole."""
+        self.add(what, np.array([excess]))
 
 
 def _judge_block(
@@ -312,26 +320,6 @@ def _below(value: FloatArray, least: FloatArray) -> FloatArray:
         return np.zeros(1)
     result: FloatArray = 1.0 - value / least
     return result if lowest > 0.0 else np.where(least > 0.0, result, 0.0)
-
-
-def _judge_budget(found: _Findings, budget: Budget | None, duration: float, energy: float) -> None:
-    from fedopt.problem import Deadline, EnergyBudget, PowerBudget
-
-    if not (np.isfinite(duration) and duration >= 0.0 and np.isfinite(energy)):
-        found.add("duration or energy is not finite", np.array([np.inf]))
-    elif isinstance(budget, EnergyBudget):
-        found.add("the energy exceeds the budget", np.array([_excess(energy, budget.joules)]))
-    elif isinstance(budget, PowerBudget):
-        found.add("the power exceeds the budget", np.array([_excess(energy, budget.watts * duration)]))
-    elif isinstance(budget, Deadline):
-        found.add("the round ends after the deadline", np.array([_excess(duration, budget.seconds)]))
-
-
-def _excess(value: float, limit: float) -> float:
-    """Relative excess of a value over its limit."""
-    if value <= limit:
-        return 0.0
-    return value / limit - 1.0 if limit > 0.0 else float("inf")
 
 
 def judge_solution(problem: Problem, solution: Solution) -> Verdict:
