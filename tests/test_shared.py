@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, InputError, PowerBudget, SharedBandwidth, Status, TimePrice
+from fedopt.scenario import to_document
 
 FAMILIES = ("typical", "wide", "powers", "bounds", "mixed", "tight", "loose")
 TERMS = 40  # of (e^u - 1)/u: below 1e-12 of it for u up to 8
@@ -267,3 +268,5 @@ def test_solve() -> None:
     assert better.verdict.feasible
     with pytest.raises(InputError, match="sum over clients"):
         fedopt.solve(problem)
+    with pytest.raises(InputError, match=r"Problem\.access"):
+        to_document(problem)
