@@ -39,14 +39,16 @@ def share_out(
     price : mu_n(b_n) elementwise, never rising; may be inf near ``least``. floor : > 0, where roots begin.
     """
     room = hertz - float(least.sum())
-    low, high = np.log(floor), np.log(least + 2.0 * room)  # more than there is, so that nobody is held back here
+    known = {math.inf: np.log(floor), -math.inf: np.log(least + 2.0 * room)}  # more than there is: nobody is held back
 
     def taken(log_mu: float) -> FloatArray:
         def excess(log_b: FloatArray) -> FloatArray:
             with np.errstate(divide="ignore"):
                 return np.log(price(np.exp(log_b))) - log_mu
 
-        return np.exp(falling_root(excess, low, high))
+        cheaper, dearer = max(at for at in known if at <= log_mu), min(at for at in known if at >= log_mu)
+        known[log_mu] = falling_root(excess, known[dearer], known[cheaper])
+        return np.exp(known[log_mu])
 
     start = np.log(price(least + room / least.size))  # at the greatest of these prices nobody takes more than here
     cheap, dear = float(start.min()), float(start.max())

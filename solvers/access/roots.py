@@ -42,7 +42,7 @@ def falling_root(f: Callable[[FloatArray], FloatArray], low: FloatArray, high: F
         busy &= (width > 2.0 * least) & (np.where(f1 <= 0.0, f1, f2) != 0.0)
         with np.errstate(all="ignore"):
             t = _next(x1, x2, x3, f1, f2, f3)
-            t = np.clip(t, least / width, 1.0 - least / width)
+            t = np.where(busy, np.clip(t, least / width, 1.0 - least / width), 0.5)
     return result
 
 

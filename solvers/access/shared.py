@@ -108,10 +108,9 @@ class Fleet:
         low = float(alone.max())
         equal = self.given(np.full(self.index.size, self.hertz / self.index.size))
         high = float(limits(equal).least_time.max())
-        if not math.isfinite(high):  # too little power for its share: T grows until the least bandwidths fit
-            high = 2.0 * low
-            while self.least(high).sum() > self.hertz:
-                high *= 2.0
+        high, more = high if math.isfinite(high) else low, 1e-15
+        while not self.least(high).sum() <= self.hertz:  # rounding, or too little power for an equal share
+            high, more = high * (1.0 + more), 2.0 * more
         return falling_root_of(lambda T: float(self.least(T).sum()) - self.hertz, low, max(low, high))
 
     def _free(self, own: Limits) -> tuple[float, float]:
@@ -222,7 +221,7 @@ def free_upload(s: Rows) -> Point:
 def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop, Share] | None:
     """The least duration without excess over the goal: energy over the budget, or prices over the price of time."""
     if goal is Goal.DEADLINE:
-        return Stop.OPTIMAL, fleet.at(value)
+        return Stop.OPTIMAL, fleet.at(max(value, known.t_min))  # closed_form has seen to the difference
 
     def excess(T: float) -> float:
         share = fleet.at(T)
