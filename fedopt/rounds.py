@@ -116,6 +116,12 @@ def rows_of(clients: Clients, work: Workload) -> Rows:
         fixed_time, fixed_energy = np.where(idle, 0.0, fixed_time), np.where(idle, 0.0, fixed_energy)
     _refuse_overflow("channel_gain", "gain / (noise density x bandwidth)", snr, c["channel_gain"] > 0.0)
     _refuse_overflow("download_rate", "download time", fixed_time, None)
+    with np.errstate(over="ignore"):
+        greatest = cycles.max() ** 3 * c["capacitance"].max()
+    if not np.isfinite(greatest):
+        client = int(np.argmax(np.broadcast_to(cycles, (len(clients),))))
+        found = f"{np.broadcast_to(cycles, (len(clients),))[client]:g} cycles"
+        raise InputError("work.cycles", "capacitance x cycles^3 within the range of a double", found, client)
     rows = Rows(
         work=cycles,
         frequency_min=c["frequency_min"],
@@ -252,7 +258,7 @@ def why_infeasible(clients: Clients, least: Limits, budget: Budget, stop: Stop) 
         who = who[np.argsort(-least.least_time[who], kind="stable")]
         missing = least.t_min - budget.seconds
         names = _list(clients, who, lambda n: f"needs {least.least_time[n]:.6g} s")
-        text = f"Infeasible: the deadline of {budget.seconds:.6g} s is {missing:.6g} s too short for client {names}."
+        text = f"Infeasible: the deadline of {budget.seconds:.6g} s is {missing:.6g} s too short; client {names}."
         return text, _tuple(who), missing
     amount = budget.joules if isinstance(budget, EnergyBudget) else 0.0
     missing = least.e_inf - amount
@@ -260,11 +266,15 @@ def why_infeasible(clients: Clients, least: Limits, budget: Budget, stop: Stop) 
     who = who[least.least_energy[who] > 0.0]
     names = _list(clients, who, lambda n: f"needs {least.least_energy[n]:.6g} J")
     if isinstance(budget, PowerBudget):
-        return f"Infeasible: a power budget of 0 W lets no client work: client {names}.", _tuple(who), least.e_inf
+        return (
+            f"Infeasible: a power budget of 0 W lets no client work; at the least client {names}.",
+            _tuple(who),
+            least.e_inf,
+        )
     how = f"misses the least possible energy of {least.e_inf:.6g} J by {missing:.6g} J"
     if missing <= 0.0:
         how = f"is the least possible energy, {least.e_inf:.6g} J, which only an endless round reaches"
-    return f"Infeasible: the energy budget of {amount:.6g} J {how}; at its least, client {names}.", _tuple(who), missing
+    return f"Infeasible: the energy budget of {amount:.6g} J {how}; at the least client {names}.", _tuple(who), missing
 
 
 def _list(clients: Clients, who: Any, say: Any) -> str:

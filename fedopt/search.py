@@ -115,7 +115,7 @@ def solve(
     else:
         round_ = scheme.schedule(work, problem.budget)
     more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
-    proved = found.proved and _ordered_by_duration(problem)
+    proved = found.proved and round_.status.solved and _ordered_by_duration(problem)
     if proved and found.lower is not None:
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
     if matching == "exact":
@@ -208,7 +208,7 @@ def _solution(
     scope = "No partition and no matching is better." if proved else "Other matchings may be better."
     solution = Solution(
         status=round_.status,
-        reason=f"{round_.reason} {scope}",
+        reason=f"{round_.reason} {scope}" if round_.status.solved else round_.reason,
         duration=round_.duration,
         energy=round_.energy,
         allocation=round_.allocation,

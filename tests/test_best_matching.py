@@ -28,7 +28,7 @@ def test_the_proved_matching_is_the_best_of_all_there_are(matching: str, name: s
         assert found.status.solved
         assert found.utility == pytest.approx(expected, rel=1e-9)
         assert found.bound == pytest.approx(expected, rel=1e-9)
-        if name == "deadline" and matching != "milp":  # of equal utilities the least energy; the MILP leaves ties
+        if name == "deadline":  # of equal utilities the least energy
             assert found.energy == pytest.approx(energy, rel=1e-9)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from solvers.matching.best import search_best
+from solvers.matching.best import Cut, search_best
 from solvers.matching.task import Searched, Task
 from solvers.rows import FloatArray
 
@@ -15,7 +15,19 @@ IntArray = NDArray[np.int64]
 
 def search(task: Task) -> Searched:
     """The best matching of every partition that can win, proved. Not for Goal.PRICE."""
-    return search_best(task, lambda T, counts: match(task.menu.costs(T).T, counts))
+    return search_best(task, _Matcher(task))
+
+
+class _Matcher:
+    """Solves each matching on its own; proves nothing of other partitions."""
+
+    def __init__(self, task: Task) -> None:
+        self._menu = task.menu
+        self.cut: Cut | None = None
+
+    def match(self, duration: float, counts: IntArray) -> tuple[IntArray, float] | None:
+        """The matching of least energy at a duration and that energy, None where none is feasible."""
+        return match(self._menu.costs(duration).T, counts)
 
 
 def match(costs: FloatArray, counts: IntArray) -> tuple[IntArray, float] | None:

@@ -12,7 +12,7 @@ import math
 import numpy as np
 
 from solvers.matching import marginal
-from solvers.matching.best import duration_of, search_best
+from solvers.matching.best import Cut, duration_of, search_best
 from solvers.matching.task import DURATION, ENERGY, STOPPED, Searched, Task
 from solvers.matching.transport import Transport, transport
 from solvers.menu import IntArray
@@ -26,7 +26,7 @@ def search(task: Task) -> Searched:
     """The best matching of every partition that can win; proved except at a price of time."""
     matcher = _Matcher(task)
     if task.goal is not Goal.PRICE:
-        return search_best(task, matcher.match)
+        return search_best(task, matcher)
     start = marginal.search(task.quiet())
     results, chosen = start.results.copy(), dict[int, IntArray]()
     for p in np.flatnonzero(np.isfinite(results[:, DURATION])).tolist():
@@ -57,16 +57,21 @@ def place_prices(task: Task, duration: float, counts: IntArray) -> FloatArray | 
 
 
 class _Matcher:
-    """Solves transportation problems, each from the prices of the last."""
+    """Solves transportation problems, each from the prices of the last; its cut is the proof of the last."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
         self._prices: FloatArray | None = None
+        self.cut: Cut | None = None
 
     def match(self, duration: float, counts: IntArray) -> tuple[IntArray, float] | None:
         """The matching of least energy at a duration and that energy, None where none is feasible."""
         found = transport(self._task.menu.costs(duration), counts, self._prices)
         if not isinstance(found, Transport):
+            within = found.within.astype(np.float64)
+            self.cut = Cut(duration=duration, constant=0.0, prices=within, rows=found.rows)
             return None
         self._prices = found.prices
+        constant = found.dual - float(counts @ found.prices)
+        self.cut = Cut(duration=duration, constant=constant, prices=found.prices)
         return found.assignment, found.cost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import warnings
 
 import numpy as np
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from solvers.matching import marginal
 from solvers.matching.best import duration_of
 from solvers.matching.least import Match, least_duration
-from solvers.matching.task import DURATION, ENERGY, STOPPED, Searched, Task
+from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Searched, Task
 from solvers.rows import FloatArray, Goal, Stop
 
 IntArray = NDArray[np.int64]
@@ -45,7 +46,7 @@ def search(task: Task) -> Searched:
     for done, gain in enumerate(steps):
         match = _at_least(task, float(replicas[task.gains == gain].min()))
         if goal is Goal.DEADLINE:
-            found = match(value) if gain / value > best or not results[:, DURATION].any() else None
+            found = match(value) if gain >= best * value * (1.0 - 1e-14) else None
             assignment = None if found is None else found[0]
         else:
             high = gain / best if best > 0.0 else 1e4 * menu.longest
@@ -54,10 +55,10 @@ def search(task: Task) -> Searched:
         if assignment is not None:
             duration, energy = duration_of(task, assignment)
             p = _row_of(task, assignment)
-            if not results[p, DURATION] <= duration:
+            if (duration, energy) < (results[p, DURATION], results[p, ENERGY]) or results[p, STOPPED] == SCREENED:
                 chosen[p] = assignment
                 results[p, DURATION], results[p, ENERGY], results[p, STOPPED] = duration, energy, Stop.OPTIMAL
-                best = max(best, float(task.gains[p]) / duration)
+                best = max(best, float(task.gains[p]) / duration if duration > 0.0 else math.inf)
         solved += 1
         task.progress(done + 1, len(steps), best)
     return Searched(

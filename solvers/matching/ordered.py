@@ -185,9 +185,8 @@ def solve_partitions(
             _start(state, goal, value, t_min, t_flat, e_inf)
             if stop == 0 and goal != _PRICE:
                 limit = value if goal == _DEADLINE else min(needed, found)
-                stop = (
-                    _LOSES if (t_min >= limit and goal != _DEADLINE) or (goal == _DEADLINE and value >= needed) else 0
-                )
+                tied = 1.0 + 1e-14  # an equal utility may still cost less energy
+                stop = _LOSES if (value > needed * tied if goal == _DEADLINE else t_min > limit * tied) else 0
                 if stop == 0 and limit < math.inf and goal != _DEADLINE:
                     price_blocks(kind_read, columns, priced, limit, v, cold, CLOSE, sums, nothing, zero, blocks)
                     passes += 1
