@@ -1,5 +1,6 @@
 """fedopt: resource allocation for federated learning over mobile edge networks."""
 
+from fedopt.access import SharedBandwidth, Sharing, TimeDivision
 from fedopt.checks import InputError
 from fedopt.clients import Clients
 from fedopt.effects import Sensitivity, bottlenecks, sensitivity
@@ -39,10 +40,13 @@ __all__ = [
     "Rule",
     "Schedule",
     "Sensitivity",
+    "SharedBandwidth",
+    "Sharing",
     "ShortestRound",
     "Solution",
     "Status",
     "SubModel",
+    "TimeDivision",
     "TimePrice",
     "Verdict",
     "Workload",

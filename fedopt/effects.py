@@ -226,6 +226,7 @@ def _share(z: FloatArray) -> FloatArray:
 
 def _decided(problem: Problem, solution: Solution) -> tuple[Allocation, IntArray, Rows]:
     kind("problem", problem, Problem, "a Problem")
+    kind("Problem.access", problem.access, type(None), "None: sensitivities are of channels of the clients' own")
     kind("solution", solution, Solution, "a Solution")
     if solution.allocation is None or solution.assignment is None:
         raise InputError("solution", "a solution with a decision", solution.reason)

@@ -214,6 +214,7 @@ def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Fr
     from solvers.matching.fixed import Fixed
 
     kind("problem", problem, Problem, "a Problem")
+    kind("Problem.access", problem.access, type(None), "None: fronts are of clients with channels of their own")
     count = whole("points", points, least=2)
     choice("matching", matching, ("exact", "sorted"))
     counts = problem.partitions
@@ -222,7 +223,7 @@ def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Fr
         if best.partition is None:
             raise InputError("problem", "a budget that some round meets, or partitions=[...]", best.reason)
         counts = np.array([best.partition], dtype=np.int64)
-    menu = menu_of(problem)
+    menu = menu_of(problem, problem.clients)
     curves = tuple(_curve(problem, menu, row, count, matching) for row in counts)
     return Front(problem=problem, matching=matching, curves=curves, menu=menu, fixed=Fixed(menu))
 

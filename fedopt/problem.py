@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fedopt.access import Access, check_access
 from fedopt.checks import InputError, choice, kind, number, refuse
 from fedopt.clients import Clients
 from fedopt.submodels import IntArray, Partition, SubModel, all_partitions, given_partitions
@@ -105,6 +106,8 @@ class Problem:
     partitions : None searches every partition of whole replicas; a list of K-tuples of counts restricts the search.
     utility : None is ReplicaRate(), replicas per second; or "replica_rate", "shortest_round", "least_energy";
         or any callable (partition, duration [s], energy [J]) -> float, greater is better.
+    access : None where the clients have channels of their own; TimeDivision(hertz) or SharedBandwidth(hertz) where
+        they share one (then ``clients.bandwidth`` is not used).
 
     Raises InputError naming what was expected and found.
     """
@@ -114,6 +117,7 @@ class Problem:
     budget: Budget
     partitions: IntArray | None
     utility: UtilityFunction
+    access: Access | None
 
     def __init__(
         self,
@@ -123,6 +127,7 @@ class Problem:
         budget: Budget,
         partitions: Sequence[Sequence[int]] | None = None,
         utility: str | UtilityFunction | None = None,
+        access: Access | None = None,
     ) -> None:
         kind("Problem.clients", clients, Clients, "a Clients table")
         kind("Problem.submodels", submodels, (tuple, list), "a tuple of SubModel")
@@ -137,12 +142,14 @@ class Problem:
         if all(s.is_idle for s in types):
             raise InputError("Problem.submodels", "at least one type with work to do", "only idle places")
         check_budget("Problem.budget", budget)
+        check_access("Problem.access", access)
         object.__setattr__(self, "clients", clients)
         object.__setattr__(self, "submodels", types)
         object.__setattr__(self, "budget", budget)
         given = None if partitions is None else given_partitions(len(clients), types, partitions)
         object.__setattr__(self, "partitions", given)
         object.__setattr__(self, "utility", _utility(utility))
+        object.__setattr__(self, "access", access)
 
     def candidates(self) -> IntArray:
         """The partitions to search, shape (P, K)."""
@@ -154,6 +161,26 @@ class Problem:
 def check_budget(name: str, budget: Any) -> None:
     """Raise InputError unless ``budget`` is one of the four budgets."""
     kind(name, budget, Budget.__args__, "an EnergyBudget, PowerBudget, Deadline or TimePrice")
+
+
+def overspent(budget: Budget, duration: float, energy: float) -> tuple[str, float]:
+    """What the budget's constraint is called where it is broken, and its relative violation; 0 where it holds."""
+    match budget:
+        case EnergyBudget(joules):
+            return "the energy exceeds the budget", _excess(energy, joules)
+        case PowerBudget(watts):
+            return "the power exceeds the budget", _excess(energy, watts * duration)
+        case Deadline(seconds):
+            return "the round ends after the deadline", _excess(duration, seconds)
+        case TimePrice():
+            return "", 0.0
+
+
+def _excess(value: float, limit: float) -> float:
+    """Relative excess of a value over its limit."""
+    if value <= limit:
+        return 0.0
+    return value / limit - 1.0 if limit > 0.0 else float("inf")
 
 
 def _utility(utility: Any) -> UtilityFunction:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fedopt.access import Access, Sharing, check_access
 from fedopt.checks import FloatArray, InputError, choice, compact, kind, number
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, TimePrice, check_budget
@@ -47,7 +48,13 @@ def allocate(clients: Clients, work: Workload, *, duration: float, allocation: s
 
 
 def schedule(
-    clients: Clients, work: Workload, budget: Budget, *, timing: str = "newton", allocation: str = "kernel"
+    clients: Clients,
+    work: Workload,
+    budget: Budget,
+    *,
+    timing: str = "newton",
+    allocation: str = "kernel",
+    access: Access | None = None,
 ) -> Schedule:
     """Levels 2 and 3: the duration of the round and what every client does in it.
 
@@ -60,6 +67,8 @@ def schedule(
     timing : "newton" (certified, default), "bisection" (as the paper has it), "cvxpy" (one joint convex program,
         which decides level 3 too).
     allocation : method of level 3, see allocate().
+    access : None for the clients' own channels; TimeDivision(hertz) or SharedBandwidth(hertz) where they share one.
+        Levels 2 and 3 are then one method, and ``sharing`` of the answer has bandwidths, prices and proof.
 
     Returns
     -------
@@ -76,7 +85,13 @@ def schedule(
     check_budget("budget", budget)
     find_duration = level2.METHODS.get(choice("timing", timing, level2.METHODS.names))
     price_rows = level3.METHODS.get(choice("allocation", allocation, level3.METHODS.names))
+    check_access("access", access)
     work = work.sized(len(clients))
+    if access is not None:
+        from fedopt.sharing import Scheme, nothing_else
+
+        nothing_else(access, timing=(timing, "newton"), allocation=(allocation, "kernel"))
+        return Scheme(clients, access).schedule(work, budget)
     started = time.perf_counter()
     rows = rows_of(clients, work)
     result = find_duration(rows, *goal_of(budget), price_rows)
@@ -173,14 +188,24 @@ def allocation_of(rows: Rows, point: Point) -> Allocation:
 
 
 def schedule_of(
-    clients: Clients, work: Workload, budget: Budget, rows: Rows, timing: Timing, seconds: float
+    clients: Clients,
+    work: Workload,
+    budget: Budget,
+    rows: Rows,
+    timing: Timing,
+    seconds: float,
+    *,
+    access: Access | None = None,
+    sharing: Sharing | None = None,
 ) -> Schedule:
     """A level-2 answer in people's words, judged."""
     stats = {"passes": float(timing.passes), "seconds": seconds}
     if timing.point is None:
         return _infeasible(clients, rows, budget, timing, stats)
     allocation = allocation_of(rows, timing.point)
-    verdict = judge(clients, work, timing.duration, allocation.frequency, allocation.rate, budget)
+    b = None if sharing is None else sharing.bandwidth
+    f, r = allocation.frequency, allocation.rate
+    verdict = judge(clients, work, timing.duration, f, r, budget, access=access, bandwidth=b)
     status = {Stop.OPTIMAL: Status.OPTIMAL, Stop.SLACK: Status.SLACK}.get(timing.stop, Status.LIMIT)
     reason = status.sentence
     if status.solved and not verdict.feasible:
@@ -193,6 +218,7 @@ def schedule_of(
         allocation=allocation,
         verdict=verdict,
         bracket=(timing.lower, timing.upper),
+        sharing=sharing,
         stats=stats,
     )
 

@@ -121,7 +121,14 @@ def from_document(
 
 
 def to_document(problem: Problem, **settings: Any) -> dict[str, Any]:
-    """The inverse of from_document, SI units throughout. Raises InputError for a utility that has no name."""
+    """The inverse of from_document, SI units throughout.
+
+    Raises InputError for a utility that has no name, and for an access scheme, which scenarios do not know yet.
+    """
+    if problem.access is not None:
+        raise InputError(
+            "Problem.access", "None, to be written: a scenario has channels of its clients' own", problem.access
+        )
     if problem.partitions is not None:
         settings["partitions"] = problem.partitions.tolist()
     match problem.utility:

@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
+from fedopt.clients import Clients
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
+from fedopt.sharing import Scheme, nothing_else
 from fedopt.solution import Rule, Schedule, Solution, Status, judge_solution
 from fedopt.submodels import IntArray, Partition, replicas
 from solvers import allocation as level3
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, float], None]
 
 _BUDGETS_ONLY = ("assignment", "milp")  # methods that know no price of time
+_SHARED = ("sorted", "marginal")  # methods that work under an access scheme
 
 
 def solve(
@@ -54,7 +57,8 @@ def solve(
     problem : Problem.
     matching : level 1. "exact" (the best matching of every partition, proved; default), "sorted" (the paper's rule),
         "marginal" (by marginal energy, a quick heuristic), "assignment" (exact by scipy's linear_sum_assignment),
-        "milp" (partition and matching together, by PuLP with HiGHS or CBC), "random" (seeded baseline).
+        "milp" (partition and matching together, by PuLP with HiGHS or CBC), "random" (seeded baseline). Where the
+        clients share a channel (``problem.access``): "sorted" or "marginal".
     timing : level 2, see schedule(). allocation : level 3, see allocate().
     seed : of the random matching.
     warm : solution of a similar problem, such as the last round's, with as many clients and types: where the exact
@@ -70,6 +74,8 @@ def solve(
     InputError for bad arguments; MissingExtra where a method's package is not installed.
     """
     kind("problem", problem, Problem, "a Problem")
+    if problem.access is not None:
+        _check_shared(problem, matching, timing, allocation)
     search = level1.METHODS.get(choice("matching", matching, level1.METHODS.names))
     find_duration = level2.METHODS.get(choice("timing", timing, level2.METHODS.names))
     price_rows = level3.METHODS.get(choice("allocation", allocation, level3.METHODS.names))
@@ -82,31 +88,37 @@ def solve(
     started = time.perf_counter()
     goal, value = goal_of(problem.budget)
     counts = problem.candidates()
+    scheme = None if problem.access is None else Scheme(problem.clients, problem.access)
     task = Task(
-        menu=menu_of(problem),
+        menu=menu_of(problem, problem.clients if scheme is None else scheme.clients),
         counts=counts,
         goal=goal,
         value=value,
         gains=_gains(problem, counts),
         listed=problem.partitions is not None,
         seed=whole("seed", seed),
-        find_duration=find_duration,
+        find_duration=find_duration if scheme is None else scheme.find_duration,
         allocate=price_rows,
-        default=timing == "newton" and allocation == "kernel",
+        default=timing == "newton" and allocation == "kernel" and scheme is None,
         progress=progress or (lambda done, total, best: None),
         incumbent=_incumbent(problem, warm, matching),
+        limits=None if scheme is None else scheme.limits,
     )
     found = search(task)
     stats = {"partitions": float(len(counts)), "passes": float(found.passes)}
     best = _best(problem, counts, found.results)
     if best is None:
         stats["seconds"] = time.perf_counter() - started
-        return _infeasible(problem, counts, found, stats)
+        return _infeasible(problem, counts, found, stats, scheme)
     assignment = found.assign(best)
     work = problem.clients.workload(problem.submodels, assignment)
-    rows = rows_of(problem.clients, work)
-    round_ = schedule_of(problem.clients, work, problem.budget, rows, find_duration(rows, goal, value, price_rows), 0.0)
-    more: dict[str, Any] = {"bracket": round_.bracket}
+    if scheme is None:
+        rows = rows_of(problem.clients, work)
+        timed = find_duration(rows, goal, value, price_rows)
+        round_ = schedule_of(problem.clients, work, problem.budget, rows, timed, 0.0)
+    else:
+        round_ = scheme.schedule(work, problem.budget)
+    more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
     proved = found.proved and round_.status.solved and ordered_by_duration(problem)
     if proved and found.lower is not None:
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
@@ -115,6 +127,15 @@ def solve(
         more["paper"] = _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
     return solution_of(problem, counts[best], assignment, round_, stats, proved, more)
+
+
+def _check_shared(problem: Problem, matching: str, timing: str, allocation: str) -> None:
+    """Which methods go with an access scheme. Raises InputError."""
+    choice("matching", matching, level1.METHODS.names)
+    if matching not in _SHARED:
+        expected = " or ".join(map(repr, _SHARED)) + " (sharing a channel, the energy is no sum over clients any more)"
+        raise InputError("matching with Problem.access", expected, repr(matching))
+    nothing_else(problem.access, timing=(timing, "newton"), allocation=(allocation, "kernel"))
 
 
 def _incumbent(problem: Problem, warm: Solution | None, matching: str) -> IntArray | None:
@@ -134,11 +155,11 @@ def _incumbent(problem: Problem, warm: Solution | None, matching: str) -> IntArr
     return warm.assignment
 
 
-def menu_of(problem: Problem) -> Menu:
+def menu_of(problem: Problem, clients: Clients) -> Menu:
     """The fleet's rows under every type; types are ordered by FLOPs, then by bits; clients by channel gain."""
     from solvers.menu import Menu  # brings numba along: not before something is solved
 
-    types, clients = problem.submodels, problem.clients
+    types = problem.submodels
     by_size = sorted(range(len(types)), key=lambda k: (types[k].flops, types[k].upload_bits))
     size = np.empty(len(types))
     size[by_size] = np.arange(len(types), dtype=np.float64)
@@ -227,15 +248,21 @@ def solution_of(
     return solution
 
 
-def _infeasible(problem: Problem, counts: IntArray, found: Searched, stats: dict[str, float]) -> Solution:
+def _infeasible(
+    problem: Problem, counts: IntArray, found: Searched, stats: dict[str, float], scheme: Scheme | None
+) -> Solution:
     """Explain with the partition that comes closest: least duration for a deadline, least energy for a budget."""
     goal, _ = goal_of(problem.budget)
     stops, least_time, least_energy = found.results[:, 2], found.results[:, 3], found.results[:, 4]
     closest = int(np.nanargmin(least_time if goal is Goal.DEADLINE else least_energy))
     assignment = found.assign(closest)
     work = problem.clients.workload(problem.submodels, assignment)
-    least = limits(rows_of(problem.clients, work))
-    reason, who, missing = why_infeasible(problem.clients, least, problem.budget, Stop(int(stops[closest])))
+    stop = Stop(int(stops[closest]))
+    if scheme is None:
+        least = limits(rows_of(problem.clients, work))
+        reason, who, missing = why_infeasible(problem.clients, least, problem.budget, stop)
+    else:
+        reason, who, missing = scheme.why_infeasible(scheme.rows(work), problem.budget, stop)
     if len(counts) > 1:
         reason += f" That is the closest of {len(counts)} partitions, {tuple(counts[closest].tolist())}."
     return Solution(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from fedopt.access import Access, Sharing, channel, coupling
 from fedopt.checks import FloatArray, compact
 from fedopt.submodels import IntArray, Partition, Workload
 
@@ -118,6 +119,7 @@ class Schedule:
     bracket : [s] certified lower and upper bound of the best duration, where the method proves them; else NaN.
     clients : indices of the clients the reason names.
     shortfall : by how much the budget misses, in its own unit; 0 where it does not.
+    sharing : bandwidths, prices and proof under an access scheme; None on the clients' own channels.
     stats : passes over the clients and seconds, per level.
     """
 
@@ -130,6 +132,7 @@ class Schedule:
     bracket: tuple[float, float] = (float("nan"), float("nan"))
     clients: tuple[int, ...] = ()
     shortfall: float = 0.0
+    sharing: Sharing | None = None
     stats: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -174,6 +177,7 @@ class Solution:
     paper: Rule | None = None
     clients: tuple[int, ...] = ()
     shortfall: float = 0.0
+    sharing: Sharing | None = None
     stats: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -185,6 +189,8 @@ def judge(
     rate: FloatArray,
     budget: Budget | None = None,
     *,
+    access: Access | None = None,
+    bandwidth: FloatArray | None = None,
     tolerance: float = TOLERANCE,
 ) -> Verdict:
     """Recompute times, energy, budget and every constraint of any method's answer from the decision alone.
@@ -194,21 +200,31 @@ def judge(
     clients, work : the instance; work is what each client has to do.
     duration : [s] T. frequency : (N,) [Hz]. rate : (N,) [bit/s].
     budget : checked too where given.
+    access : the scheme by which the clients share the uplink, None for their own channels; its constraint is checked.
+    bandwidth : (N,) [Hz] decided under a SharedBandwidth; ignored otherwise.
     tolerance : relative; a constraint counts as violated beyond it.
 
     Returns a Verdict. Formulas: section 3 of the model; t = W/f, tau = s/r, p = (2^(r/B) - 1) / gamma.
     """
+    from fedopt.problem import overspent
+
     found = _Findings(tolerance, clients)
     size = len(clients)
     work = work.sized(size)
     f_all = np.broadcast_to(np.asarray(frequency, dtype=np.float64), (size,))
     r_all = np.broadcast_to(np.asarray(rate, dtype=np.float64), (size,))
+    b_all = channel(access, clients.bandwidth, bandwidth, size)
     energy = 0.0
     with np.errstate(all="ignore"):
         for start in range(0, size, _BLOCK):
             rows = slice(start, min(start + _BLOCK, size))
-            energy += _judge_block(found, clients, work, duration, f_all[rows], r_all[rows], rows)
-        _judge_budget(found, budget, duration, energy)
+            energy += _judge_block(found, clients, work, duration, f_all[rows], r_all[rows], b_all[rows], rows)
+        if not (np.isfinite(duration) and duration >= 0.0 and np.isfinite(energy)):
+            found.add("duration or energy is not finite", np.array([np.inf]))
+        elif budget is not None:
+            found.add_one(*overspent(budget, duration, energy))
+        if access is not None:
+            found.add_one(*coupling(access, clients, work, duration, f_all, r_all, b_all))
     return Verdict(energy=energy, duration=duration, violation=found.worst, violations=tuple(found.sentences))
 
 
@@ -240,6 +256,10 @@ class _Findings:
             who = "" if start < 0 else f"client {self.clients.label(start + client)}: "
             self.sentences.append(f"{who}{what} by {excess[client]:.3g} relative")
 
+    def add_one(self, what: str, excess: float) -> None:
+        """The same for a constraint on the round as a whole."""
+        self.add(what, np.array([excess]))
+
 
 def _judge_block(
     found: _Findings,
@@ -248,6 +268,7 @@ def _judge_block(
     duration: float,
     f: FloatArray,
     r: FloatArray,
+    bandwidth: FloatArray,
     rows: slice,
 ) -> float:
     """Times, energies and constraints of some clients; returns their energy [J]."""
@@ -261,7 +282,6 @@ def _judge_block(
     t = W / f if works is None else np.where(works, W / f, 0.0)
     tau = s / r if sends is None else np.where(sends, s / r, 0.0)
     t_d = s_d / c.download_rate[rows]
-    bandwidth = c.bandwidth[rows]
     gamma = c.channel_gain[rows] / (c.noise_density[rows] * bandwidth)
     p = np.expm1(r * (_LN2 / bandwidth)) / gamma
     finish = c.overhead[rows] + t_d + t + tau
@@ -302,26 +322,6 @@ def _below(value: FloatArray, least: FloatArray) -> FloatArray:
     return result if lowest > 0.0 else np.where(least > 0.0, result, 0.0)
 
 
-def _judge_budget(found: _Findings, budget: Budget | None, duration: float, energy: float) -> None:
-    from fedopt.problem import Deadline, EnergyBudget, PowerBudget
-
-    if not (np.isfinite(duration) and duration >= 0.0 and np.isfinite(energy)):
-        found.add("duration or energy is not finite", np.array([np.inf]))
-    elif isinstance(budget, EnergyBudget):
-        found.add("the energy exceeds the budget", np.array([_excess(energy, budget.joules)]))
-    elif isinstance(budget, PowerBudget):
-        found.add("the power exceeds the budget", np.array([_excess(energy, budget.watts * duration)]))
-    elif isinstance(budget, Deadline):
-        found.add("the round ends after the deadline", np.array([_excess(duration, budget.seconds)]))
-
-
-def _excess(value: float, limit: float) -> float:
-    """Relative excess of a value over its limit."""
-    if value <= limit:
-        return 0.0
-    return value / limit - 1.0 if limit > 0.0 else float("inf")
-
-
 def judge_solution(problem: Problem, solution: Solution) -> Verdict:
     """Judge a Solution: the schedule of its assignment, and the partition's counts and whole replicas."""
     assert solution.assignment is not None
@@ -329,7 +329,8 @@ def judge_solution(problem: Problem, solution: Solution) -> Verdict:
     assert solution.partition is not None
     work = problem.clients.workload(problem.submodels, solution.assignment)
     allocation = solution.allocation
-    verdict = judge(problem.clients, work, solution.duration, allocation.frequency, allocation.rate, problem.budget)
+    f, r, b = allocation.frequency, allocation.rate, None if solution.sharing is None else solution.sharing.bandwidth
+    verdict = judge(problem.clients, work, solution.duration, f, r, problem.budget, access=problem.access, bandwidth=b)
     counts = np.bincount(solution.assignment, minlength=len(problem.submodels))
     wrong = [
         f"{counts[k]} clients train {s.name!r}, the partition says {solution.partition[k]} (multiples of {s.cover})"

@@ -47,7 +47,7 @@ def search_plain(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
             passes += timing.passes
             reached = _score(goal, value, timing)
             if turn == 0 or reached < score * (1.0 - 1e-12):
-                known = make_plan(rows)
+                known = make_plan(rows) if task.limits is None else task.limits(rows)
                 results[p, LEAST_TIME], results[p, LEAST_ENERGY] = known.t_min, known.e_inf
                 results[p, STOPPED] = timing.stop
                 chosen[p] = assignment

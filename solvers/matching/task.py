@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.duration import FindDuration
-from solvers.rows import Allocate, FloatArray, Goal
+from solvers.rows import Allocate, FloatArray, Goal, Limits, Rows
 
 if TYPE_CHECKING:
     from solvers.menu import Menu
@@ -35,6 +35,7 @@ class Task:
     listed: the partitions are a list, not all there are. seed: for what is random.
     find_duration, allocate: the methods of levels 2 and 3; default: they are the compiled ones.
     progress(done, total, best): called now and then. incumbent (N,) or None: an assignment that may be good.
+    limits: least duration and energy of rows that share something; None where every row is on its own.
     """
 
     menu: Menu
@@ -49,6 +50,7 @@ class Task:
     default: bool
     progress: Progress
     incumbent: IntArray | None = None
+    limits: Callable[[Rows], Limits] | None = None
 
     def quiet(self) -> Task:
         """The same task without reports of progress, for a search before the search."""

@@ -1,0 +1,74 @@
+"""Levels 2 and 3 where all rows share one channel: one file per access scheme, looked up by its literal name.
+
+The energy is then no sum over rows any more: one price of the shared resource couples them.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from solvers.lookup import Methods
+from solvers.rows import FloatArray, Goal, Limits, Rows, Timing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Outcome:
+    """An access scheme's answer. Without a point in ``timing`` everything else is NaN or empty.
+
+    timing : duration and point. The point's prices are those of each row's own deadline.
+    bandwidth : (N,) [Hz], 0 for a row that sends nothing.
+    time_price : [W] lambda = -E'(T), the least one where a range fits.
+    bandwidth_price : [J/Hz] mu, what one more hertz would save; NaN where bandwidth is not shared out.
+    compute_end : [s] T_cmp, when everybody has computed; NaN where sending may start at any time.
+    residual : greatest relative violation of the KKT conditions, from the decision and the prices alone.
+    gap : (E - dual value at the prices) / E at the duration found.
+    """
+
+    timing: Timing
+    bandwidth: FloatArray
+    time_price: float
+    bandwidth_price: float
+    compute_end: float
+    residual: float
+    gap: float
+
+    @classmethod
+    def decided(cls, timing: Timing) -> Outcome:
+        """For a timing that the limits alone decide: no answer, or everybody idle."""
+        size = 0 if timing.point is None else len(timing.point.energy)
+        exact = math.nan if timing.point is None else 0.0
+        return cls(
+            timing=timing,
+            bandwidth=np.zeros(size),
+            time_price=exact,
+            bandwidth_price=exact,
+            compute_end=exact,
+            residual=exact,
+            gap=exact,
+        )
+
+
+class FindShared(Protocol):
+    """Levels 2 and 3 of a scheme for a shared channel of ``hertz``."""
+
+    def __call__(self, rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome: ...
+
+
+class FindLimits(Protocol):
+    """What no duration can change, of all rows together: Limits with columns of shape (1,)."""
+
+    def __call__(self, rows: Rows, hertz: float) -> Limits: ...
+
+
+METHODS: Methods[FindShared] = Methods(
+    "access",
+    {
+        "timedivision": ("solvers.access.timedivision", ""),
+        "shared": ("solvers.access.shared", ""),
+    },
+    "schedule",
+)

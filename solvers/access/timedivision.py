@@ -1,0 +1,245 @@
+"""Time division: all rows compute first, then send one after another on one channel: T = T_cmp + sum of tau_n.
+
+T_cmp = max(t_0 + t_d + t_n) (section 7 of the model; Tran et al., IEEE INFOCOM 2019). Everything follows from one price
+of time lambda = -E'(T): it is the price of every slot, x_n = F^-1(gamma_n (lambda + P_c)) clipped, and the sum of the
+computing prices, which fixes T_cmp. T(lambda) is continuous and never rises, so level 2 is one scalar root.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from solvers.access import Outcome
+from solvers.access.proof import one_sided
+from solvers.access.roots import falling_root_of
+from solvers.duration.verdicts import allowance, closed_form, infeasible
+from solvers.limits import free_point, limits, marginal
+from solvers.points import at_price, complete, efficiency_range, energy_of
+from solvers.rows import BoolArray, FloatArray, Goal, Limits, Rows, Stop, Timing
+
+_CHEAP, _DEAR = math.log(1e-290), math.log(1e290)  # ln of prices of time that stand for none and for any
+_KINK = 1e-13  # relative: a row this near the end of its free time is at it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _State:
+    """What a price of time buys: f, x, t, tau (N,); when computing ends, duration and energy."""
+
+    price: float
+    f: FloatArray
+    x: FloatArray
+    t: FloatArray
+    tau: FloatArray
+    compute_end: float
+    duration: float
+    energy: float
+
+
+def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
+    """The duration that meets ``goal``, everybody's frequency and slot; the rows' bandwidth is ``hertz``."""
+    fleet = _Fleet(rows)
+    known = fleet.limits()
+    decided = closed_form(rows, known, goal, value)
+    if decided is not None:
+        return Outcome.decided(decided)
+    found = _search(fleet, known, goal, value)
+    if found is None:
+        return Outcome.decided(infeasible(Stop.LIMIT, fleet.passes))
+    stop, state, duration = found
+    prices = fleet.computing_prices(state)
+    dual = fleet.dual(state.price, prices, duration)
+    lower = duration if goal in (Goal.DEADLINE, Goal.PRICE) or stop is Stop.SLACK else math.nan
+    if goal in (Goal.ENERGY, Goal.POWER) and stop is Stop.OPTIMAL:
+        lower = _lower(goal, value, state, duration, dual)
+    everybody = np.ones(len(fleet.r), dtype=np.bool_)
+    point = complete(fleet.r, everybody, state.t, state.tau, prices)
+    lower = min(lower, duration)
+    timing = Timing(stop=stop, duration=duration, lower=lower, upper=duration, passes=fleet.passes, point=point)
+    return Outcome(
+        timing=timing,
+        bandwidth=np.where(fleet.sends, hertz, 0.0),
+        time_price=state.price,
+        bandwidth_price=math.nan,
+        compute_end=state.compute_end,
+        residual=fleet.residual(state, prices, duration),
+        gap=(state.energy - dual) / state.energy if state.energy > 0.0 else 0.0,
+    )
+
+
+def scheme_limits(rows: Rows, hertz: float) -> Limits:
+    """T_min = max(t_0 + t_d + W/f_max) + sum of a/x_max; T_flat and E_inf likewise; columns of shape (1,)."""
+    return _Fleet(rows).limits()
+
+
+class _Fleet:
+    """The rows, with what does not depend on the price of time; counts how often they are priced."""
+
+    def __init__(self, rows: Rows) -> None:
+        self.r = r = rows.full()
+        self.works, self.sends = r.work > 0.0, r.bits > 0.0
+        self.passes = 0
+        f_free, x_free = free_point(r)
+        with np.errstate(all="ignore"):
+            self.t_free = np.where(self.works, r.work / f_free, 0.0)
+            self.slots_free = float(np.where(self.sends, r.transfer / x_free, 0.0).sum())
+            self.slots_least = float(np.where(self.sends, r.transfer / efficiency_range(r)[1], 0.0).sum())
+            t_least = np.where(self.works, r.work / r.frequency_max, 0.0)
+        self.first = float((r.fixed_time + t_least).max())  # least T_cmp; an idle row's is 0
+        self.last = float((r.fixed_time + self.t_free).max())
+        held = r.fixed_time + t_least >= self.first * (1.0 - _KINK)
+        self.holds: BoolArray = held & self.works  # at f_max where T_cmp is least
+
+    def limits(self) -> Limits:
+        energy = float(limits(self.r).least_energy.sum())
+        return Limits(
+            least_time=np.array([self.first + self.slots_least]),
+            free_time=np.array([self.last + self.slots_free]),
+            least_energy=np.array([energy]),
+        )
+
+    def state(self, price: float) -> _State:
+        """f, x and the times at a price of time; price 0 takes all the time that saves anything."""
+        self.passes += 1
+        r = self.r
+        _, x = at_price(r, np.full(len(r), price))
+        end = self.compute_end(price)
+        with np.errstate(all="ignore"):
+            f = self.speed(end)
+            t = np.where(self.works, r.work / f, 0.0)
+            tau = np.where(self.sends, r.transfer / x, 0.0)
+            energy = float(np.where(r.idle, 0.0, energy_of(r, f, x)).sum())
+        f, x = np.where(self.works, f, 0.0), np.where(self.sends, x, 0.0)
+        return _State(
+            price=price, f=f, x=x, t=t, tau=tau, compute_end=end, duration=end + float(tau.sum()), energy=energy
+        )
+
+    def speed(self, end: float) -> FloatArray:
+        """The frequency with which each row is done by ``end``, or earlier where longer saves nothing."""
+        r = self.r
+        with np.errstate(all="ignore"):
+            slow = end - r.fixed_time >= self.t_free
+            f = np.where(slow, r.work / self.t_free, r.work / (end - r.fixed_time))
+        return np.clip(f, r.frequency_min, r.frequency_max)
+
+    def marginals(self, end: float) -> FloatArray:
+        """What one more second of computing would save each row [W]: 2 kappa f^3 - P_s, 0 from its free time on."""
+        r = self.r
+        f = self.speed(end)
+        busy = self.works & (end - r.fixed_time < self.t_free)
+        return np.where(busy, np.maximum(2.0 * r.capacitance * f**3 - r.static_power, 0.0), 0.0)
+
+    def compute_end(self, price: float) -> float:
+        """The least T_cmp at which the computing prices add up to at most ``price``."""
+        if price <= 0.0:
+            return self.last
+        count = int(self.works.sum())
+        if count == 0:
+            return self.first
+        r = self.r
+        with np.errstate(all="ignore"):
+            alone = r.work / at_price(r, np.full(len(r), price))[0]
+            equal = r.work / at_price(r, np.full(len(r), price / count))[0]
+        low = float((r.fixed_time + np.where(self.works, alone, 0.0)).max())
+        high = float((r.fixed_time + np.where(self.works, equal, 0.0)).max())
+        low, high = max(low * (1.0 - 1e-12), self.first), min(high * (1.0 + 1e-12), self.last)
+        return falling_root_of(lambda end: float(self.marginals(end).sum()) - price, low, max(low, high))
+
+    def top(self) -> float:
+        """The least price of time at T_min."""
+        r = self.r
+        with np.errstate(all="ignore"):
+            slot = np.where(self.sends, marginal(efficiency_range(r)[1]) / r.snr - r.circuit_power, 0.0)
+        return max(float(slot.max()), float(self.marginals(self.first).sum()), 0.0)
+
+    def computing_prices(self, state: _State) -> FloatArray:
+        """Computing prices (N,) that add up to the price of time: what is missing goes to rows at a kink."""
+        r = self.r
+        prices = self.marginals(state.compute_end)
+        missing = state.price - float(prices.sum())
+        if not (math.isfinite(missing) and missing > 0.0):
+            return prices
+        with np.errstate(all="ignore"):
+            full = np.maximum(2.0 * r.capacitance * state.f**3 - r.static_power, 0.0)
+            at_kink = np.abs(r.fixed_time + self.t_free - state.compute_end) <= _KINK * state.compute_end
+        room = np.where(at_kink & self.works, full - prices, 0.0)
+        share = min(1.0, missing / float(room.sum())) if room.any() else 0.0
+        prices = prices + share * room
+        missing -= share * float(room.sum())
+        if state.compute_end <= self.first * (1.0 + _KINK) and self.holds.any():
+            prices[int(np.argmax(self.holds))] += max(missing, 0.0)
+        return prices
+
+    def dual(self, price: float, prices: FloatArray, duration: float) -> float:
+        """A lower bound of the energy within ``duration`` [J], by weak duality, from the prices alone."""
+        r = self.r
+        if price <= 0.0:
+            return float(limits(r).least_energy.sum())
+        scale = price / float(prices.sum()) if prices.any() else 1.0
+        nu = prices * scale if prices.any() else prices  # they must add up to the price
+        f, _ = at_price(r, nu)
+        _, x = at_price(r, np.full(len(r), price))
+        with np.errstate(all="ignore"):
+            t = np.where(self.works, r.work / f, 0.0)
+            tau = np.where(self.sends, r.transfer / x, 0.0)
+            timed = np.where(nu > 0.0, nu * (r.fixed_time + t), 0.0)
+            energy = np.where(r.idle, 0.0, energy_of(r, f, x))
+        rest = 0.0 if prices.any() else price * self.first  # nobody computes: T_cmp is at its least
+        return float(energy.sum() + timed.sum() + rest + price * tau.sum() - price * duration)
+
+    def residual(self, state: _State, prices: FloatArray, duration: float) -> float:
+        """The greatest relative violation of the KKT conditions."""
+        r, price = self.r, state.price
+        slot = marginal(state.x) / r.snr - r.circuit_power
+        speed = 2.0 * r.capacitance * state.f**3 - r.static_power
+        off = one_sided(slot - price, np.maximum(price, np.abs(slot)) + r.circuit_power, state.x, *efficiency_range(r))
+        unit = np.maximum(prices, np.abs(speed)) + r.static_power
+        late = one_sided(speed - prices, unit, state.f, r.frequency_min, r.frequency_max)
+        off, late = np.where(self.sends, off, 0.0), np.where(self.works, late, 0.0)
+        total = float(prices.sum())
+        coupled = abs(total - price) / max(total, price) if price > 0.0 and self.works.any() else 0.0
+        idle_time = (duration - state.duration) / duration
+        slack = max(idle_time if price > 0.0 else 0.0, -idle_time)
+        return max(float(np.abs(off).max()), float(np.abs(late).max()), coupled, slack)
+
+
+def _search(fleet: _Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop, _State, float] | None:
+    """The price of time that meets the goal: the root of one excess that rises with the price."""
+    top = min(fleet.top(), math.exp(_DEAR))
+
+    def excess(log_price: float) -> float:
+        """Falls with the price: what the round is too long by, or what is left of the budget."""
+        state = fleet.state(math.exp(log_price))
+        if goal is Goal.DEADLINE:
+            return state.duration - value
+        return allowance(goal, value, state.duration) - state.energy
+
+    if goal is Goal.PRICE:
+        state = fleet.state(value)
+        return Stop.OPTIMAL, state, state.duration
+    last = fleet.state(0.0) if math.isfinite(known.t_flat) else None
+    if goal is Goal.DEADLINE:
+        if last is not None and value >= last.duration:
+            return Stop.OPTIMAL, last, value
+        price = math.exp(falling_root_of(excess, _CHEAP, math.log(top) if top > 0.0 else _CHEAP))
+        return Stop.OPTIMAL, fleet.state(min(price, top)), value
+    first = fleet.state(top)
+    if math.isfinite(first.energy) and first.energy <= allowance(goal, value, first.duration):
+        return Stop.SLACK, first, first.duration
+    if last is not None and goal is Goal.POWER and value * last.duration < last.energy:
+        return Stop.OPTIMAL, last, last.energy / value
+    price = math.exp(-falling_root_of(lambda negated: -excess(-negated), -math.log(top), -_CHEAP))
+    state = fleet.state(price)
+    if not math.isfinite(state.energy):
+        return None
+    return Stop.OPTIMAL, state, state.duration
+
+
+def _lower(goal: Goal, value: float, state: _State, duration: float, dual: float) -> float:
+    """No shorter duration meets the budget: the dual bound is a line below E(T)."""
+    if state.price <= 0.0:
+        return duration
+    rate = state.price + (value if goal is Goal.POWER else 0.0)
+    return duration - max(allowance(goal, value, duration) - dual, 0.0) / rate

@@ -1,0 +1,272 @@
+"""Shared bandwidth: a second truth (a geometric program by cvxpy), the closed form at full speed, proofs and edges."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets import Instance, make, mnist_types
+from scipy.optimize import brentq
+
+import fedopt
+from fedopt import Deadline, EnergyBudget, InputError, PowerBudget, SharedBandwidth, Status, TimePrice
+from fedopt.scenario import to_document
+
+FAMILIES = ("typical", "wide", "powers", "bounds", "mixed", "tight", "loose")
+TERMS = 40  # of (e^u - 1)/u: below 1e-12 of it for u up to 8
+
+
+def total(instance: Instance) -> float:
+    return float(instance.clients.bandwidth.mean()) * len(instance.clients)
+
+
+def shared(instance: Instance, budget: object) -> fedopt.Schedule:
+    return fedopt.schedule(instance.clients, instance.work, budget, access=SharedBandwidth(total(instance)))
+
+
+def least(instance: Instance) -> float:
+    """T_min: any energy will do."""
+    return shared(instance, EnergyBudget(math.inf)).duration
+
+
+def geometric_program(instance: Instance, goal: str, value: float, unit: float, joules: float) -> tuple[float, float]:
+    """The round as a geometric program: (duration [s], energy [J]). goal: deadline, energy, power or price.
+
+    With u = s ln 2/(tau b) an upload costs (N0/h) s ln 2 (e^u - 1)/u, whose series has positive terms only; everything
+    else is a posynomial as it stands, so logarithms make the joint problem convex. Times are in units of ``unit``.
+    """
+    cvxpy = pytest.importorskip("cvxpy")
+    c, w, N = instance.clients, instance.work, len(instance.clients)
+    nats, reach, share = w.upload_bits * math.log(2.0), c.channel_gain / c.noise_density, total(instance) / N
+    t, tau, b, u = (cvxpy.Variable(N, pos=True) for _ in range(4))
+    T = cvxpy.Variable(pos=True)
+    energy: Any = 0.0
+    constraints = [cvxpy.sum(b) <= N]
+    for n in range(N):
+        series = 1.0 + sum(u[n] ** k / math.factorial(k + 1) for k in range(1, TERMS))
+        energy += nats[n] / reach[n] / joules * series
+        energy += c.capacitance[n] * w.cycles[n] ** 3 / unit**2 / joules * t[n] ** -2
+        energy += sum(
+            watts * unit / joules * time
+            for watts, time in ((c.static_power[n], t[n]), (c.circuit_power[n], tau[n]))
+            if watts > 0.0
+        )
+        constraints += [
+            nats[n] / (unit * share) * tau[n] ** -1 * b[n] ** -1 <= u[n],
+            share / reach[n] / c.power_max[n] * b[n] * u[n] * series <= 1.0,
+            t[n] >= w.cycles[n] / c.frequency_max[n] / unit,
+            t[n] + tau[n] + (c.overhead[n] / unit if c.overhead[n] > 0.0 else 0.0) <= T,
+        ]
+        if c.frequency_min[n] > 0.0:
+            constraints.append(t[n] <= w.cycles[n] / c.frequency_min[n] / unit)
+    extra, objective = {
+        "deadline": ([value / unit >= T], energy),
+        "energy": ([energy <= value / joules], T),
+        "power": ([energy * T**-1 <= value * unit / joules], T),
+        "price": ([], energy + value * unit / joules * T),
+    }[goal]
+    problem = cvxpy.Problem(cvxpy.Minimize(objective), constraints + extra)
+    tight = dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), 1e-10)
+    problem.solve(gp=True, solver=cvxpy.CLARABEL, **tight)
+    assert problem.status == "optimal"
+    return float(T.value) * unit, float(energy.value) * joules
+
+
+@pytest.mark.parametrize(("seed", "size"), [(0, 3), (1, 4)])
+def test_the_same_as_a_geometric_program(seed: int, size: int) -> None:
+    instance = make("typical", seed, size)
+    clients = instance.clients.replace(circuit_power=np.linspace(0.0, 0.02, size), static_power=0.05, overhead=0.5)
+    instance = Instance(clients, instance.work, instance.duration)
+    T = 1.5 * least(instance)
+    at_T = shared(instance, Deadline(T))
+    assert at_T.sharing is not None
+    E, price = at_T.energy, at_T.sharing.time_price
+    _, energy = geometric_program(instance, "deadline", T, T, E)
+    assert energy == pytest.approx(E, rel=1e-8)
+    budgets = {"energy": EnergyBudget(1.1 * E), "power": PowerBudget(1.1 * E / T)}
+    for goal, budget in budgets.items():
+        found = shared(instance, budget)
+        value = 1.1 * E if goal == "energy" else 1.1 * E / T
+        duration, _ = geometric_program(instance, goal, value, T, E)
+        assert found.duration == pytest.approx(duration, rel=1e-8)
+    found = shared(instance, TimePrice(2.0 * price))
+    duration, energy = geometric_program(instance, "price", 2.0 * price, T, E)
+    expected = energy + 2.0 * price * duration
+    assert found.energy + 2.0 * price * found.duration == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_closed_form_where_energy_does_not_bind(seed: int) -> None:
+    """All finish together at full speed and power, and use up the bandwidth.
+
+    Shi et al. (IEEE Trans. Wireless Commun. 2021): b_n solves s_n = (T - t_n) b ln(1 + p_max h/(N0 b))/ln 2.
+    """
+    instance = make("typical", seed, 10)
+    c, w = instance.clients, instance.work
+    found = shared(instance, PowerBudget(math.inf))
+    assert found.status is Status.SLACK
+    assert found.allocation is not None
+    assert found.sharing is not None
+    np.testing.assert_allclose(found.allocation.frequency, c.frequency_max, rtol=1e-12)
+    np.testing.assert_allclose(found.allocation.power, c.power_max, rtol=1e-9)
+    ends = found.allocation.compute_time + found.allocation.upload_time
+    np.testing.assert_allclose(ends, found.duration, rtol=1e-12)
+    assert found.sharing.bandwidth.sum() == pytest.approx(total(instance), rel=1e-12)
+    G = c.power_max * c.channel_gain / c.noise_density
+    for n in range(10):
+        need = w.upload_bits[n] * math.log(2.0) / (found.duration - w.cycles[n] / c.frequency_max[n])
+        b = brentq(lambda b, n=n, need=need: b * math.log1p(G[n] / b) - need, 1e-3, total(instance), xtol=1e-9)
+        assert found.sharing.bandwidth[n] == pytest.approx(b, rel=1e-6)  # T - t_n is a small difference
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("seed", [0, 1])
+def test_optimal_by_its_own_proof(family: str, seed: int) -> None:
+    """The judge's energy equals the dual bound at the reported prices, and the KKT conditions hold."""
+    instance = make(family, seed, 8)
+    t_min = least(instance)
+    for factor in (1.0 + 1e-4, 1.3, 3.0, 50.0):
+        found = shared(instance, Deadline(t_min * factor))
+        assert found.status is Status.OPTIMAL
+        assert found.sharing is not None
+        assert found.sharing.residual <= 1e-9
+        assert abs(found.sharing.gap) <= 1e-9
+        b = found.sharing.bandwidth
+        assert b.sum() == pytest.approx(total(instance), rel=1e-12)
+        assert np.all((b > 0.0) == (instance.work.upload_bits > 0.0))
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "bounds", "mixed"])
+def test_every_budget_leads_to_the_same_point(family: str) -> None:
+    instance = make(family, 2, 6)
+    T = 1.4 * least(instance)
+    at_T = shared(instance, Deadline(T))
+    assert at_T.sharing is not None
+    E, price = at_T.energy, at_T.sharing.time_price
+    for budget in (EnergyBudget(E), PowerBudget(E / T), TimePrice(price)):
+        found = shared(instance, budget)
+        assert found.status is Status.OPTIMAL
+        assert found.duration == pytest.approx(T, rel=1e-6)  # E(T) is flat here and there
+        assert found.energy == pytest.approx(E, rel=1e-9)
+        assert found.bracket[0] <= found.duration == found.bracket[1]
+
+
+def test_prices_are_slopes() -> None:
+    """Time and bandwidth prices against central differences of the judged energy."""
+    instance = make("typical", 4, 6)
+    T, B = 1.4 * least(instance), total(instance)
+
+    def energy(duration: float, hertz: float) -> float:
+        found = fedopt.schedule(instance.clients, instance.work, Deadline(duration), access=SharedBandwidth(hertz))
+        return found.energy
+
+    found = shared(instance, Deadline(T))
+    assert found.sharing is not None
+    h = 1e-5
+    by_time = (energy(T * (1 - h), B) - energy(T * (1 + h), B)) / (2 * h * T)
+    by_bandwidth = (energy(T, B * (1 - h)) - energy(T, B * (1 + h))) / (2 * h * B)
+    assert found.sharing.time_price == pytest.approx(by_time, rel=1e-6)
+    assert found.sharing.bandwidth_price == pytest.approx(by_bandwidth, rel=1e-6)
+
+
+def test_no_random_split_is_better_and_an_equal_one_is_worse() -> None:
+    instance = make("typical", 6, 5)
+    T, B = 1.5 * least(instance), total(instance)
+    best = shared(instance, Deadline(T)).energy
+    rng = np.random.default_rng(0)
+    splits = [np.full(5, 0.2), *rng.dirichlet(np.ones(5), 200)]
+    energies = [fedopt.allocate(instance.clients.replace(bandwidth=B * s), instance.work, duration=T) for s in splits]
+    found = np.array([a.energy.sum() for a in energies])
+    assert np.isfinite(found).sum() > 20
+    assert np.all(found >= best * (1 - 1e-12))
+    assert found[0] > best * 1.001
+
+
+def test_permutation_changes_nothing_and_more_bandwidth_never_hurts() -> None:
+    instance = make("mixed", 3, 12)
+    T = 1.3 * least(instance)
+    order = np.random.default_rng(2).permutation(12)
+    w = instance.work
+    turned = fedopt.Workload(
+        cycles=w.cycles[order], upload_bits=w.upload_bits[order], download_bits=w.download_bits[order]
+    )
+    access = SharedBandwidth(total(instance))
+    found = shared(instance, Deadline(T))
+    again = fedopt.schedule(instance.clients.take(order), turned, Deadline(T), access=access)
+    assert again.energy == pytest.approx(found.energy, rel=1e-11)
+    more = fedopt.schedule(instance.clients, w, Deadline(T), access=SharedBandwidth(1.5 * total(instance)))
+    assert more.energy <= found.energy
+
+
+def test_one_client_has_the_whole_channel() -> None:
+    for seed in range(4):
+        instance = make("powers", seed, 5).one(seed)
+        alone = fedopt.schedule(instance.clients, instance.work, Deadline(instance.duration * 1.2))
+        found = shared(instance, Deadline(instance.duration * 1.2))
+        assert found.energy == pytest.approx(alone.energy, rel=1e-12)
+
+
+def test_nobody_sends() -> None:
+    instance = make("typical", 0, 4)
+    work = fedopt.Workload(cycles=instance.work.cycles, upload_bits=0.0)
+    alone = fedopt.schedule(instance.clients, work, PowerBudget(1.0))
+    found = fedopt.schedule(instance.clients, work, PowerBudget(1.0), access=SharedBandwidth(1e6))
+    assert found.duration == pytest.approx(alone.duration, rel=1e-9)
+    assert found.sharing is not None
+    assert np.all(found.sharing.bandwidth == 0.0)
+    idle = fedopt.Workload(cycles=0.0, upload_bits=0.0)
+    assert fedopt.schedule(instance.clients, idle, PowerBudget(1.0), access=SharedBandwidth(1e6)).duration == 0.0
+
+
+def test_infeasible_says_who_and_by_how_much() -> None:
+    instance = make("typical", 0, 5)
+    t_min = least(instance)
+    late = shared(instance, Deadline(0.9 * t_min))
+    assert late.status is Status.INFEASIBLE
+    assert late.allocation is None
+    assert late.shortfall == pytest.approx(0.1 * t_min)
+    poor = shared(instance, EnergyBudget(1e-3))
+    assert poor.status is Status.INFEASIBLE
+    assert "misses the least possible" in poor.reason
+    with pytest.raises(InputError, match="power_max: client 0"):
+        fedopt.schedule(
+            instance.clients.replace(power_max=math.inf), instance.work, Deadline(9.0), access=SharedBandwidth(1e6)
+        )
+
+
+def test_the_judge_adds_the_bandwidths_up() -> None:
+    instance = make("typical", 0, 5)
+    c, w, T = instance.clients, instance.work, 2.0 * least(instance)
+    found = shared(instance, Deadline(T))
+    assert found.allocation is not None
+    assert found.sharing is not None
+    f, r, b = found.allocation.frequency, found.allocation.rate, found.sharing.bandwidth
+    assert fedopt.judge(c, w, T, f, r, access=SharedBandwidth(b.sum()), bandwidth=b).feasible
+    verdict = fedopt.judge(c, w, T, f, r, access=SharedBandwidth(0.9 * b.sum()), bandwidth=b)
+    assert verdict.violation == pytest.approx(1 / 0.9 - 1)
+    with pytest.raises(InputError, match="bandwidth"):
+        fedopt.judge(c, w, T, f, r, access=SharedBandwidth(1e6))
+
+
+def test_solve() -> None:
+    clients = make("typical", 2, 8).clients
+    problem = fedopt.Problem(
+        clients,
+        mnist_types((1, 2, 4, 4)),
+        budget=PowerBudget(2.0),
+        partitions=[(2, 2, 4, 0), (4, 4, 0, 0), (8, 0, 0, 0)],
+        access=SharedBandwidth(8e6),
+    )
+    by_rule, better = (fedopt.solve(problem, matching=name) for name in ("sorted", "marginal"))
+    assert by_rule.status.solved
+    assert better.utility >= by_rule.utility * (1 - 1e-12)
+    assert better.sharing is not None
+    assert better.sharing.residual <= 1e-9
+    assert better.verdict is not None
+    assert better.verdict.feasible
+    with pytest.raises(InputError, match="sum over clients"):
+        fedopt.solve(problem)
+    with pytest.raises(InputError, match=r"Problem\.access"):
+        to_document(problem)
