@@ -28,7 +28,8 @@ A_T, A_G, B_T, B_G = 8, 9, 10, 11  # last duration that is too short, first one 
 PASSES, STOP, LAST = 12, 13, 14  # passes made; a Stop, 0 while running; 1 where the next pass should be the last
 DEEP = 15  # 1 after a step that went far too far
 A_PRICE, B_PRICE = 16, 17  # prices of time at A_T and B_T, for a goal of PRICE (A_G and B_G are then E)
-STATE = 18
+SIDE, WIDTH = 18, 19  # where the last pass fell: 1 behind the answer, -1 before it; how far apart the ends were then
+STATE = 20
 
 State = FloatArray | list[float]  # an array where compiled code runs it
 
@@ -309,6 +310,7 @@ def _advance_price(state: State, e: float, price: float, curve: float) -> None:
     Newton where the price is smooth; where two tangents of E meet where it jumps; the middle where both fail.
     """
     T, value = state[T_NOW], state[VALUE]
+    side = 1.0 if price <= value else -1.0
     if price <= value:
         if state[T_MIN] >= T:
             state[STOP], state[LOWER], state[UPPER] = _OPTIMAL, T, T
@@ -333,14 +335,18 @@ def _advance_price(state: State, e: float, price: float, curve: float) -> None:
         guess = max(guess, 1.001 * T) if guess > T else 2.0 * T
         state[T_NOW] = min(guess, state[T_FLAT]) if state[T_FLAT] > T else guess
         return
-    if not low < guess < high:
+    smooth = low < guess < high
+    if not smooth:
         fall = state[A_PRICE] - state[B_PRICE]
         meet = low + ((state[A_G] - state[B_G]) - state[B_PRICE] * (high - low)) / fall
-        near = 2e-16 * high * 2.0 ** (state[PASSES] % 8.0)
-        guess = min(max(meet, low + near), high - near)  # a jump is passed on both sides
+        # The jump is where two near tangents meet; a side that is still far off is brought near by overshooting.
+        guess = meet - side * 4.0 * abs(meet - T) if side == state[SIDE] else meet
+        guess = min(max(guess, low + 2.3e-16 * high), high - 2.3e-16 * high)
         state[LAST] = 0.0
-    if not low < guess < high or (state[PASSES] > _PATIENCE and state[PASSES] % 3.0 == 0.0):
+    slow = high - low > 0.5 * state[WIDTH] and state[WIDTH] > 0.0
+    if not low < guess < high or (slow and not (smooth and abs(guess - T) < 1e-3 * T)):
         guess = math.sqrt(low) * math.sqrt(high) if high > 1.1 * low else 0.5 * (low + high)
         if not low < guess < high:
             guess = high
+    state[SIDE], state[WIDTH] = side, high - low
     state[T_NOW] = guess
