@@ -210,8 +210,10 @@ def draw(rows: list[Row], ratios: list[Ratio]) -> Any:
         growth(left, sizes, seconds, method, index)
     left.set_xlabel("clients N")
     left.set_ylabel("median time [s]")
-    left.legend(frameon=False, fontsize=9)
-    passes = [each for each in ratios if each.goal]
+    left.legend(frameon=False, fontsize=8, loc="upper left")
+    left.set_ylim(top=10.0 * left.get_ylim()[1])  # room for the legend
+    largest = f"N = {max(row.clients for row in rows):,}"
+    passes = [each for each in ratios if each.goal and each.what.endswith(largest)]
     forms = [each.what.partition(", ")[2].partition(" ")[0] for each in passes]
     sizes = [int(each.what.rpartition("= ")[2].replace(",", "")) for each in passes]
     goals(right, passes, [f"{form}\nN = {size:.0e}" for form, size in zip(forms, sizes, strict=True)])

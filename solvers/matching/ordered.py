@@ -15,22 +15,8 @@ from numpy.typing import NDArray
 
 from solvers.allocation.kernel import CLOSE, price_blocks
 from solvers.compile import kernel, stage
-from solvers.duration.newton import (
-    A_T,
-    B_T,
-    E_INF,
-    GOAL,
-    LOWER,
-    PASSES,
-    STATE,
-    STOP,
-    T_FLAT,
-    T_MIN,
-    T_NOW,
-    UPPER,
-    VALUE,
-    search,
-)
+from solvers.duration.newton import search
+from solvers.duration.steps import A_T, B_T, E_INF, GOAL, LOWER, PASSES, STATE, STOP, T_FLAT, T_MIN, T_NOW, UPPER, VALUE
 from solvers.matching.task import (
     DURATION,
     ENERGY,
