@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 IntArray = NDArray[np.int64]
 
 MAX_PARTITIONS = 5_000_000  # that may be searched: a gigabyte or so
+MAX_PLACES = 10**10  # partitions times clients: beyond, a search would take hours
 
 _CYCLES = Field(name="cycles", unit="cycle", meaning="CPU cycles of the round", zero=True)
 _UPLOAD = Field(name="upload_bits", unit="bit", meaning="update sent", zero=True)
@@ -150,7 +151,7 @@ def all_partitions(clients: int, submodels: Sequence[SubModel]) -> IntArray:
     """Every partition of ``clients`` into whole replicas, shape (P, K), largest first type first.
 
     Each n_k is a multiple of cover q_k and they sum to N; R > 0. Raises InputError where none exists, or more than
-    MAX_PARTITIONS do.
+    MAX_PARTITIONS or, times the clients, MAX_PLACES do.
     """
     covers = [types.cover for types in submodels]
     ways = _ways(clients, covers)
@@ -158,6 +159,9 @@ def all_partitions(clients: int, submodels: Sequence[SubModel]) -> IntArray:
         expected = f"at most {MAX_PARTITIONS:,} partitions to search: name some with partitions=[...], or raise covers"
         found = f"{ways[0, clients]:,.0f}" if ways[0, clients] < 1e15 else f"{ways[0, clients]:.3g}"
         raise InputError("Problem.submodels", expected, f"{found} for {clients} clients")
+    if ways[0, clients] * clients > MAX_PLACES:
+        expected = f"at most {MAX_PLACES:.0e} partitions x clients to search: name some with partitions=[...]"
+        raise InputError("Problem.submodels", expected, f"{ways[0, clients]:,.0f} partitions of {clients:,} clients")
     left = np.full(min(1, int(ways[0, clients])), clients)
     rows = np.empty((left.size, 0), dtype=np.int64)
     for k, cover in enumerate(covers):

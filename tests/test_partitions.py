@@ -72,3 +72,13 @@ def test_too_many_partitions_are_refused_at_once(clients: int, found: str) -> No
     assert f"found {found} for {clients} clients" in str(caught.value)
     assert "partitions=[...]" in str(caught.value)
     assert len(fedopt.Problem(fleet, types, budget=fedopt.Deadline(1.0), partitions=[(clients, 0, 0, 0)]).candidates())
+
+
+def test_a_search_of_hours_is_refused_at_once() -> None:
+    """Half a million partitions of a million clients: too many, with their number and the way out."""
+    types = (
+        fedopt.SubModel("L", flops=2e7, upload_bits=2e5),
+        fedopt.SubModel("M", flops=1e7, upload_bits=1e5, cover=2),
+    )
+    with pytest.raises(fedopt.InputError, match=r"partitions=\[\.\.\.\].*500,001 partitions of 1,000,000 clients"):
+        all_partitions(1_000_000, types)
