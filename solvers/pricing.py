@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 from solvers.compile import inlined, stage, wide
-from solvers.elementary import EXP_MAX, exp, expm1_given, log, marginal_given, rough_exp, rough_log
-from solvers.rows import FloatArray
+from solvers.elementary import EXP_MAX, exp, log, marginal_given
+from solvers.rows import ROUNDING, FloatArray
 
 V_MAX = 690.0
 
@@ -41,104 +41,72 @@ def scale_block(
 
 
 @stage
-def start_block(c: FloatArray, l: FloatArray, v: FloatArray) -> None:
-    """A first v for every row. Small x has F = x^2/2: 3v = ln k + ln(1 + e^v), k = 2c/l^2.
+def halley_block(
+    c: FloatArray,
+    l: FloatArray,
+    d: FloatArray,
+    v: FloatArray,
+    error: FloatArray,
+    odds: FloatArray,
+    s: FloatArray,
+    x: FloatArray,
+    g: FloatArray,
+    p: FloatArray,
+) -> None:
+    """One step of Halley for every row, H(v) = ln(c/s^3 + d+) - ln(F(x) + d-) with x = l/(1-s), d = gamma (P_c - P_s).
 
-    One Newton step with ln F = 2 ln x - ln 2 + 2x/3 + x^2/36 leaves an error of some 1e-3 where x is small.
+    With u = 1 - s, p = 3 u (c/s^3)/(c/s^3 + d+) and g = x^2 e^x/(F + d-):
+    H' = -(p + s g), H'' = p (s + 3u - p) - s g (u + s (2 + x - g)). Divisions cost most: three here.
+    error: the step's size, times 1 + x; inf where a product leaves the range of a double (then for the safe path).
+    odds: e^v behind a step of at most 0.01, garbage behind a longer one. s, x, g, p: scratch. Many short loops: a long
+    chain of operations would leave the processor waiting.
     """
     wide()
-    for i in range(v.shape[0]):
-        log_k = rough_log(min(max(2.0 * c[i] / (l[i] * l[i]), 1e-290), 1e290))
-        y = log_k * (1.0 / 3.0) if log_k < 0.0 else 0.5 * log_k
-        y = (log_k + rough_log(1.0 + rough_exp(y))) * (1.0 / 3.0)
-        w = 1.0 + rough_exp(y)
-        x = min(l[i] * w, 3.0)
-        h = log_k + rough_log(w) - 3.0 * y - x * (2.0 / 3.0 + x * (1.0 / 36.0))
-        fall = 3.0 + (w - 1.0) * (2.0 + x * (2.0 / 3.0 + x * (1.0 / 18.0)))  # times w
-        v[i] = y + min(max(h * w / fall, -3.0), 3.0)
-    large = 0
-    for i in range(v.shape[0]):
-        large += 1 if l[i] * (1.0 + rough_exp(v[i])) > 1.5 else 0
-    if large > 0:
-        for i in range(v.shape[0]):
-            v[i] = _bounded_start(v[i], c[i], l[i])
-
-
-@inlined
-def _bounded_start(y: float, c: float, l: float) -> float:
-    """Large x grows much slower than its square: ln F = x + ln(x - 1) bounds v from above; then one Newton step."""
-    log_c = rough_log(min(max(c, 1e-290), 1e290))
-    large = l * (1.0 + rough_exp(y)) > 1.5
-    narrow = l > 1.5  # then x > l cannot be small, and s may be
-    per_l = 1.0 / l
-    by_work = (log_c - l - rough_log(max(l - 1.0, 0.37))) * (1.0 / 3.0)
-    log_f = log_c + 3.0 * rough_log(1.0 + rough_exp(-y))
-    x = max(1.5, log_f - rough_log(max(log_f - 1.0, 0.5)))
-    odds = x * per_l - 1.0
-    bound = rough_log(max(odds, 1e-30)) if odds > 0.0 else (by_work if narrow else y)
-    bound = min(bound, by_work) if narrow and odds <= 0.3 else bound
-    y = min(y, bound) if large else y
-    w = 1.0 + rough_exp(min(y, 600.0))  # one Newton step with ln F = x + ln(x - 1 + e^-x)
-    x = min(l * w, 600.0)
-    rest = max(x - 1.0 + rough_exp(-x), 1e-3)
-    h = log_c + 3.0 * (rough_log(w) - y) - x - rough_log(rest)
-    fall = 3.0 + (w - 1.0) * x * x / rest  # times w
-    return y + min(max(h * w / fall, -1.0), 1.0) if large else y
-
-
-@inlined
-def anchored(v: float, left: float, d: float, anchor: float) -> float:
-    """A first v with static or circuit power: on the right side of the anchor."""
-    if anchor >= left:
-        return v
-    odds = math.log((left - anchor) / anchor)
-    return max(v, odds) if d > 0.0 else min(v, -odds)
-
-
-@stage
-def halley_block(c: FloatArray, l: FloatArray, d: FloatArray, v: FloatArray, error: FloatArray) -> None:
-    """One step for every row with d = gamma (P_c - P_s); error: its size, times 1 + x."""
-    wide()
-    for i in range(v.shape[0]):
-        step, x = _halley(v[i], c[i], l[i], max(d[i], 0.0), max(-d[i], 0.0))
+    n = v.shape[0]
+    for i in range(n):
+        odds[i] = exp(v[i])
+    for i in range(n):
+        w = 1.0 + odds[i]
+        per = 1.0 / (odds[i] * w)
+        s[i] = odds[i] * (odds[i] * per)
+        x[i] = l[i] * w
+        p[i] = w * w * per  # 1/s
+    for i in range(n):
+        p[i] = (c[i] * p[i]) * (p[i] * p[i])
+        g[i] = exp(min(x[i], EXP_MAX))
+    for i in range(n):
+        error[i] = marginal_given(min(x[i], EXP_MAX), g[i])
+    for i in range(n):
+        near = min(x[i], EXP_MAX)
+        left, right = p[i] + max(d[i], 0.0), error[i] + max(-d[i], 0.0)
+        both = 1.0 / (left * right)
+        p[i] = 3.0 * (1.0 - s[i]) * (p[i] * right * both)
+        g[i] = near * near * g[i] * left * both
+        error[i] = left * left * both
+        x[i] = near if _LEAST < left * right < _MOST and x[i] < EXP_MAX else math.inf
+    for i in range(n):
+        h, u, sg = log(error[i]), 1.0 - s[i], s[i] * g[i]
+        h1 = -(p[i] + sg)
+        h2 = p[i] * (s[i] + 3.0 * u - p[i]) - sg * (u + s[i] * (2.0 + min(x[i], EXP_MAX) - g[i]))
+        below = 2.0 * h1 * h1 - h * h2
+        error[i] = (-2.0 * h * h1 if below > 0.0 else -h) / (below if below > 0.0 else h1)
+    for i in range(n):
+        step = min(max(error[i], -30.0), 30.0)
         v[i] = min(max(v[i] + step, -V_MAX), V_MAX)
-        error[i] = abs(step) * (1.0 + x) if x < EXP_MAX else math.inf
+        odds[i] += odds[i] * _expm1_near(step)
+        error[i] = abs(step) * (1.0 + x[i])
 
 
 @inlined
-def _halley(v: float, c: float, l: float, up: float, down: float) -> tuple[float, float]:
-    """Halley's step for H(v) = ln(c/s^3 + up) - ln(F(l/(1-s)) + down), and x = l/(1-s).
-
-    With A = (c/s^3)/(c/s^3 + up), G = x^2 e^x/(F + down) and u = 1 - s:
-    H' = -(3 u A + s G), H'' = 3 s u A + 9 u^2 A (1 - A) - s G (u + s (2 + x - G)). Divisions cost most: three here.
-    x is inf where a product leaves the range of a double.
-    """
-    e_v = exp(v)
-    w = 1.0 + e_v
-    per = 1.0 / (e_v * w)
-    u = e_v * per
-    s = e_v * u
-    r = w * w * per  # 1/s
-    x = l * w
-    near = min(x, EXP_MAX)
-    e_x = exp(near)
-    work = (c * r) * (r * r)
-    left, right = work + up, marginal_given(near, e_x) + down
-    product = left * right
-    both = 1.0 / product
-    x = x if _LEAST < product < _MOST else math.inf  # beyond the range of this form: left to the safe path
-    h = log(left * left * both)
-    share, g = work * right * both, near * near * e_x * left * both
-    h1 = -(3.0 * u * share + s * g)
-    h2 = 3.0 * u * share * (s + 3.0 * u * (1.0 - share)) - s * g * (u + s * (2.0 + near - g))
-    below = 2.0 * h1 * h1 - h * h2
-    step = (-2.0 * h * h1 if below > 0.0 else -h) / (below if below > 0.0 else h1)
-    return min(max(step, -30.0), 30.0), x
+def _expm1_near(r: float) -> float:
+    """e^r - 1 for |r| <= 0.01, Taylor's sum to r^6."""
+    r2 = r * r
+    return r + r2 * ((0.5 + r * (1.0 / 6.0)) + r2 * ((1.0 / 24.0 + r * (1.0 / 120.0)) + r2 * (1.0 / 720.0)))
 
 
 @stage
 def times_block(
-    v: FloatArray,
+    odds: FloatArray,
     left: FloatArray,
     t_low: FloatArray,
     t_high: FloatArray,
@@ -147,14 +115,15 @@ def times_block(
     t: FloatArray,
     tau: FloatArray,
 ) -> None:
-    """t = T' s and tau = T' (1 - s), then t to [max(t_low, T' - tau_high), min(t_high, T' - tau_low)], tau the rest."""
+    """t = T' s and tau = T' (1 - s), ``odds`` = s/(1 - s); then t to its range, and tau the rest.
+
+    The range is [max(t_low, T' - tau_high), min(t_high, T' - tau_low)].
+    """
     wide()
-    n = v.shape[0]
+    n = odds.shape[0]
     for i in range(n):
-        e_v = exp(v[i])
-        u = 1.0 / (1.0 + e_v)
-        t[i] = left[i] * (e_v * u)
-        tau[i] = left[i] * u
+        tau[i] = left[i] / (1.0 + odds[i])
+        t[i] = odds[i] * tau[i]
     for i in range(n):
         tau[i] = left[i] - t_low[i] if t[i] <= t_low[i] else (left[i] - t_high[i] if t[i] >= t_high[i] else tau[i])
         t[i] = min(max(t[i], t_low[i]), t_high[i])
@@ -167,16 +136,34 @@ def times_block(
 
 
 @stage
-def free_block(
-    left: FloatArray, t_free: FloatArray, tau_free: FloatArray, slack: FloatArray, t: FloatArray, tau: FloatArray
+def settled_block(
+    T: float,
+    fixed: FloatArray,
+    t_low: FloatArray,
+    tau_low: FloatArray,
+    t_free: FloatArray,
+    tau_free: FloatArray,
+    left: FloatArray,
+    settled: FloatArray,
 ) -> None:
-    """Rows with time to spare (slack = 1) take the times that cost least."""
+    """1 for rows with time to spare, -1 for rows that cannot meet T, 0 for those whose times are to be found."""
     wide()
     for i in range(left.shape[0]):
-        slack[i] = 1.0 if t_free[i] + tau_free[i] <= left[i] else 0.0
+        settled[i] = 1.0 if t_free[i] + tau_free[i] <= left[i] else 0.0
     for i in range(left.shape[0]):
-        t[i] = t_free[i] if slack[i] > 0.0 else t[i]
-        tau[i] = tau_free[i] if slack[i] > 0.0 else tau[i]
+        settled[i] = settled[i] if (fixed[i] + (t_low[i] + tau_low[i])) * ROUNDING <= T else -1.0
+
+
+@stage
+def free_block(t_free: FloatArray, tau_free: FloatArray, settled: FloatArray, t: FloatArray, tau: FloatArray) -> None:
+    """Rows with time to spare take the times that cost least."""
+    wide()
+    for i in range(t.shape[0]):
+        free, found = t_free[i], t[i]  # both read always: a branch would not vectorise
+        t[i] = free if settled[i] > 0.0 else found
+    for i in range(t.shape[0]):
+        free, found = tau_free[i], tau[i]
+        tau[i] = free if settled[i] > 0.0 else found
 
 
 @stage
@@ -212,26 +199,32 @@ def upload_block(
     tau_high: FloatArray,
     x: FloatArray,
     e_x: FloatArray,
+    f: FloatArray,
     per_gamma: FloatArray,
     energy: FloatArray,
     price: FloatArray,
     curve_tau: FloatArray,
 ) -> None:
-    """Adds the upload's energy; price: the greater of computing's and F(x)/gamma - P_c where tau can grow."""
+    """Adds the upload's energy; price: the greater of computing's and F(x)/gamma - P_c where tau can grow.
+
+    x, e_x, f, per_gamma: written, e^x, F(x) and 1/gamma.
+    """
     wide()
     n = tau.shape[0]
     per = curve_tau
     for i in range(n):
         per[i] = 1.0 / tau[i]
         x[i] = min(a[i] * per[i], EXP_MAX)
+    for i in range(n):
         e_x[i] = exp(x[i])
     for i in range(n):
         per_gamma[i] = 1.0 / gamma[i]
     for i in range(n):
-        energy[i] += tau[i] * (expm1_given(x[i], e_x[i]) * per_gamma[i] + p_c[i])
+        f[i] = marginal_given(x[i], e_x[i])
     for i in range(n):
-        marginal = marginal_given(x[i], e_x[i]) * per_gamma[i] - p_c[i]
-        price[i] = max(price[i], marginal if tau[i] < tau_high[i] else 0.0)
+        energy[i] += tau[i] * ((x[i] * e_x[i] - f[i]) * per_gamma[i] + p_c[i])  # e^x - 1 = x e^x - F, cancels nowhere
+    for i in range(n):
+        price[i] = max(price[i], f[i] * per_gamma[i] - p_c[i] if tau[i] < tau_high[i] else 0.0)
     for i in range(n):
         curve_tau[i] = x[i] * x[i] * e_x[i] * per_gamma[i] * per[i]
 
@@ -256,3 +249,49 @@ def curve_block(
         both = curve_t[i] * (curve_tau[i] / (curve_t[i] + curve_tau[i]))
         one = curve_t[i] if free_t else curve_tau[i]
         curve[i] = both if free_t == free_tau else one
+
+
+@stage
+def unfinished(settled: FloatArray, error: FloatArray, tolerance: float) -> int:
+    """How many rows are not settled and have an error above the tolerance."""
+    wide()
+    count = 0
+    for i in range(error.shape[0]):
+        open_, off = settled[i] == 0.0, not error[i] <= tolerance  # both read always: a branch would not vectorise
+        count += 1 if open_ & off else 0
+    return count
+
+
+@stage
+def mask_block(settled: FloatArray, price: FloatArray, curve: FloatArray) -> int:
+    """Settled rows have neither price nor curvature; how many are settled otherwise than by time to spare."""
+    wide()
+    others = 0
+    for i in range(settled.shape[0]):
+        p = price[i]
+        price[i] = p if settled[i] == 0.0 else 0.0
+    for i in range(settled.shape[0]):
+        c = curve[i]
+        curve[i] = c if settled[i] == 0.0 else 0.0
+        others += 1 if settled[i] < 0.0 else 0
+    return others
+
+
+@inlined
+def total(values: FloatArray) -> float:
+    """The sum of a block, in one order whatever the machine; eight sums side by side, as one would wait for itself."""
+    s0, s1, s2, s3, s4, s5, s6, s7 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    n = values.shape[0]
+    whole = n - n % 8
+    for i in range(0, whole, 8):
+        s0 += values[i]
+        s1 += values[i + 1]
+        s2 += values[i + 2]
+        s3 += values[i + 3]
+        s4 += values[i + 4]
+        s5 += values[i + 5]
+        s6 += values[i + 6]
+        s7 += values[i + 7]
+    for i in range(whole, n):
+        s0 += values[i]
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))

@@ -17,7 +17,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.compile import inlined, kernel, wide
+from solvers.compile import inlined, kernel, stage, wide
 from solvers.limits import inverse_marginal
 from solvers.plan import (
     ANCHOR,
@@ -44,16 +44,19 @@ from solvers.plan import (
     make_plan,
 )
 from solvers.pricing import (
-    anchored,
     compute_block,
     curve_block,
     free_block,
     halley_block,
+    mask_block,
     scale_block,
-    start_block,
+    settled_block,
     times_block,
+    total,
+    unfinished,
     upload_block,
 )
+from solvers.rough import SingleArray, anchor_block, logs_block, rough_block, start_block
 from solvers.rows import ROUNDING, FloatArray, Point, Rows
 from solvers.saferow import safe_row
 
@@ -61,6 +64,7 @@ EXACT = 2e-5  # a Halley step below this leaves an error of its cube: the last d
 CLOSE = 1e-2  # enough for the energy, whose error is the square of v's
 
 _STEPS = 12  # Halley steps before a row is handed to the safe path
+_ROUGH_STEPS, _NEAR = 4, 5e-2  # steps in single precision; one this small leaves an error of its cube
 
 
 def allocate(rows: Rows, duration: float) -> Point:
@@ -136,7 +140,8 @@ def price_blocks(
     constant = np.empty((COLUMNS, BLOCK))  # columns that are one number
     for j in range(COLUMNS):
         constant[j, :] = columns[j][0]
-    scratch = np.empty((14, BLOCK))
+    scratch, singles = np.empty((15, BLOCK)), np.empty((11, BLOCK), dtype=np.float32)
+    everyone = kind.shape[0] == 1 and kind[0] == ORDINARY
     for block in range(first, last):
         start = block * BLOCK
         stop = min(start + BLOCK, v.shape[0])
@@ -155,50 +160,45 @@ def price_blocks(
         e_fixed = _view(columns[E_FIXED], constant[E_FIXED], start, n)
         anchor = _view(columns[ANCHOR], constant[ANCHOR], start, n)
         left, c, l, d = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n]
-        error, slack, t, tau = scratch[4, :n], scratch[5, :n], scratch[6, :n], scratch[7, :n]
-        x, e_x, energy, price = scratch[8, :n], scratch[9, :n], scratch[10, :n], scratch[11, :n]
-        curve_t, curve_tau = scratch[12, :n], scratch[13, :n]
+        error, settled, x, e_x = scratch[4, :n], scratch[5, :n], scratch[6, :n], scratch[7, :n]
+        curve_t, curve_tau, odds = scratch[8, :n], scratch[9, :n], scratch[14, :n]
+        kept = out.shape[1] > 0
+        t = out[0, start:stop] if kept else scratch[10, :n]
+        tau = out[1, start:stop] if kept else scratch[11, :n]
+        energy = out[2, start:stop] if kept else scratch[12, :n]
+        price = out[3, start:stop] if kept else scratch[13, :n]
         w = v[start:stop]
 
         scale_block(T, fixed, k, a, gamma, left, c, l)
-        free_block(left, t_free, tau_free, slack, t, tau)
+        settled_block(T, fixed, t_low, tau_low, t_free, tau_free, left, settled)
         for i in range(n):
             d[i] = gamma[i] * (p_c[i] - p_s[i])
-        if not warm:
-            start_block(c, l, w)
-            if priced:
-                for i in range(n):
-                    w[i] = anchored(w[i], left[i], d[i], anchor[i])
-        bad = n
-        for _ in range(_STEPS):
-            halley_block(c, l, d, w, error)
-            bad = 0
-            for i in range(n):
-                bad += 1 if slack[i] == 0.0 and not error[i] <= tolerance else 0
-            if bad == 0:
-                break
-        times_block(w, left, t_low, t_high, tau_low, tau_high, t, tau)
-        free_block(left, t_free, tau_free, slack, t, tau)
-        compute_block(k, p_s, e_fixed, t, t_high, energy, price, curve_t)
-        upload_block(a, gamma, p_c, tau, tau_high, x, e_x, l, energy, price, curve_tau)
-        curve_block(curve_t, curve_tau, t, t_low, t_high, tau, tau_low, tau_high, c)
-        for i in range(n):
-            price[i] = price[i] if slack[i] == 0.0 else 0.0
-            c[i] = c[i] if slack[i] == 0.0 else 0.0
-
-        energies, prices, curves = 0.0, 0.0, 0.0
-        for i in range(n):
-            energies += energy[i]
-            prices += price[i]
-            curves += c[i]
-        for i in range(n):
-            bad += 0 if (fixed[i] + (t_low[i] + tau_low[i])) * ROUNDING <= T else 1
-        if bad > 0 or not (energies < math.inf) or kind.shape[0] > 1 or kind[0] != ORDINARY:
-            energies, prices, curves = 0.0, 0.0, 0.0
+        if not everyone:
             for i in range(n):
                 what = kind[start + i] if kind.shape[0] > 1 else kind[0]
-                odd = slack[i] == 0.0 and not error[i] <= tolerance
-                if what != ORDINARY or odd or not energy[i] < math.inf:
+                settled[i] = settled[i] if what == ORDINARY else (-2.0 if settled[i] >= 0.0 or what == IDLE else -1.0)
+        if not warm:
+            _start(c, l, priced, d, anchor, left, settled, w, singles)
+        odd = n
+        for _ in range(_STEPS):
+            halley_block(c, l, d, w, error, odds, x, e_x, curve_t, curve_tau)
+            odd = unfinished(settled, error, tolerance)
+            if odd == 0:
+                break
+        times_block(odds, left, t_low, t_high, tau_low, tau_high, t, tau)
+        free_block(t_free, tau_free, settled, t, tau)
+        compute_block(k, p_s, e_fixed, t, t_high, energy, price, curve_t)
+        upload_block(a, gamma, p_c, tau, tau_high, x, e_x, odds, l, energy, price, curve_tau)
+        curve_block(curve_t, curve_tau, t, t_low, t_high, tau, tau_low, tau_high, c)
+        others = mask_block(settled, price, c)
+        energies = total(energy)
+        if others > 0 or odd > 0 or not energies < math.inf:
+            for i in range(n):
+                what = kind[start + i] if kind.shape[0] > 1 else kind[0]
+                lost = settled[i] == 0.0 and not error[i] <= tolerance
+                if settled[i] == -1.0:
+                    energy[i] = math.inf
+                elif settled[i] == -2.0 or lost or not energy[i] < math.inf:
                     w[i], t[i], tau[i], energy[i], price[i], c[i] = safe_row(
                         what,
                         left[i],
@@ -215,20 +215,49 @@ def price_blocks(
                         p_c[i],
                         e_fixed[i],
                     )
-                if what != IDLE and not (fixed[i] + (t_low[i] + tau_low[i])) * ROUNDING <= T:
-                    energy[i] = math.inf
-                energies += energy[i]
-                prices += price[i]
-                curves += c[i]
+            energies = total(energy)
         sums[block, 0] = energies
-        sums[block, 1] = prices
-        sums[block, 2] = curves
-        if out.shape[1] > 0:
-            for i in range(n):
-                out[0, start + i] = t[i]
-                out[1, start + i] = tau[i]
-                out[2, start + i] = energy[i]
-                out[3, start + i] = price[i]
+        sums[block, 1] = total(price)
+        sums[block, 2] = total(c)
+
+
+@stage
+def _start(
+    c: FloatArray,
+    l: FloatArray,
+    priced: bool,
+    d: FloatArray,
+    anchor: FloatArray,
+    left: FloatArray,
+    settled: FloatArray,
+    v: FloatArray,
+    singles: SingleArray,
+) -> None:
+    """v of every row from nothing, in single precision (rough.py)."""
+    n = v.shape[0]
+    log_c, log_l, log_d, up = singles[0, :n], singles[1, :n], singles[2, :n], singles[3, :n]
+    rough, error = singles[4, :n], singles[5, :n]
+    s, x, h, g, p = singles[6, :n], singles[7, :n], singles[8, :n], singles[9, :n], singles[10, :n]
+    logs_block(c, log_c)
+    logs_block(l, log_l)
+    start_block(log_c, log_l, rough, s, x)
+    if priced:
+        for i in range(n):
+            up[i] = np.float32(1.0) if d[i] > 0.0 else np.float32(0.0)
+        for i in range(n):
+            d[i] = abs(d[i])
+        logs_block(d, log_d)
+        for i in range(n):
+            d[i] = d[i] if up[i] > np.float32(0.0) else -d[i]
+        anchor_block(anchor, left, up, rough)
+    for _ in range(_ROUGH_STEPS):
+        rough_block(log_c, log_l, priced, log_d, up, rough, error, s, x, h, g, p)
+        for i in range(n):
+            v[i] = error[i]
+        if unfinished(settled, v, _NEAR) == 0:
+            break
+    for i in range(n):
+        v[i] = rough[i]
 
 
 @inlined
