@@ -18,9 +18,7 @@ from solvers.allocation import kernel as level3
 from solvers.allocation.kernel import CLOSE, EXACT, complete, price_blocks
 from solvers.compile import kernel
 from solvers.duration.steps import (
-    A_T,
     B_T,
-    E_INF,
     GOAL,
     LAST,
     LOWER,
@@ -33,13 +31,15 @@ from solvers.duration.steps import (
     UPPER,
     VALUE,
     advance,
+    begin,
 )
 from solvers.plan import Columns, K, Plan, frozen, limits_of, make_plan
-from solvers.rows import ROUNDING, Allocate, FloatArray, Goal, Point, Rows, Stop, Timing
+from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing
 from solvers.threads import each_chunk
 
 _LARGE = 1 << 15  # from this many rows on a sample makes the first guess
 _SAMPLE = 4096
+_AT_BOUND = 1e-12  # relative: a value this near its bound is at it
 
 
 def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing:
@@ -84,16 +84,7 @@ def _closed_form(plan: Plan, goal: Goal, value: float) -> Stop | None:
 def _state(plan: Plan, goal: Goal, value: float) -> list[float]:
     """A fresh state, its T_NOW a first guess (or the answer where the closed form knows it)."""
     state = [0.0] * STATE
-    state[GOAL], state[VALUE] = float(goal), value
-    state[T_MIN], state[T_FLAT], state[E_INF] = plan.t_min, plan.t_flat, plan.e_inf
-    state[LOWER], state[UPPER], state[A_T], state[B_T] = plan.t_min, math.inf, -math.inf, math.inf
-    state[T_NOW] = min(2.0 * plan.t_min, plan.t_flat)
-    if goal is Goal.DEADLINE:
-        state[T_NOW] = value
-    elif goal is Goal.ENERGY and value == plan.e_inf:
-        state[T_NOW] = plan.t_flat
-    elif value == math.inf or goal is Goal.PRICE:
-        state[T_NOW] = plan.t_min
+    begin(state, float(goal), value, plan.t_min, plan.t_flat, plan.e_inf)
     return state
 
 
@@ -162,13 +153,18 @@ def _curvature(rows: Rows, point: Point) -> float:
     with np.errstate(all="ignore"):
         curve_t = 6.0 * r.capacitance * r.work**3 / t**4
         curve_tau = x * x * np.exp(x) / (r.snr * tau)
-        free_t = (point.frequency > r.frequency_min) & (point.frequency < r.frequency_max) & (r.work > 0.0)
-        power = np.expm1(x) / r.snr
-        free_tau = (power > r.power_min) & (power < r.power_max) & (r.bits > 0.0)
+        free_t = _inside(point.frequency, r.frequency_min, r.frequency_max) & (r.work > 0.0)
+        free_tau = _inside(np.expm1(x) / r.snr, r.power_min, r.power_max) & (r.bits > 0.0)
         inside = 1.0 / (1.0 / curve_t + 1.0 / curve_tau)
         curve = np.where(free_t & free_tau, inside, np.where(free_t, curve_t, curve_tau))
     busy = (point.price > 0.0) & np.isfinite(curve)
     return float(np.where(busy, curve, 0.0).sum())
+
+
+def _inside(value: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
+    """Off both bounds by more than rounding."""
+    result: BoolArray = (value > low * (1.0 + _AT_BOUND)) & (value < high * (1.0 - _AT_BOUND))
+    return result
 
 
 def _timing(state: list[float], point: Point) -> Timing:

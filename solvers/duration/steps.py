@@ -16,18 +16,21 @@ T_NOW, LOWER, UPPER = 5, 6, 7  # where to look next; proved bounds of the answer
 A_T, A_G, B_T, B_G = 8, 9, 10, 11  # last duration that is too short, first one that is long enough
 PASSES, STOP, LAST = 12, 13, 14  # passes made; a Stop, 0 while running; 1 where the next pass should be the last
 DEEP = 15  # 1 after a step that went far too far
-A_PRICE, B_PRICE = 16, 17  # prices of time at A_T and B_T, for a goal of PRICE (A_G and B_G are then E)
-SIDE, WIDTH = 18, 19  # where the last pass fell: 1 behind the answer, -1 before it; how far apart the ends were then
-STATE = 20
+# For a goal of PRICE, where A_G and B_G are E: prices and their slopes at A_T and B_T; the width between them (ln T);
+# how far off the last pass was by Newton (relative to T), and the best one in ln price; passes in a row of little use.
+A_PRICE, B_PRICE, A_CURVE, B_CURVE, WIDTH, OFF, MISS, STUCK = 16, 17, 18, 19, 20, 21, 22, 23
+STATE = 24
 
 State = FloatArray | list[float]  # an array where compiled code runs it
 
-_ENERGY, _POWER, _PRICE = int(Goal.ENERGY), int(Goal.POWER), int(Goal.PRICE)
+_ENERGY, _POWER, _DEADLINE, _PRICE = int(Goal.ENERGY), int(Goal.POWER), int(Goal.DEADLINE), int(Goal.PRICE)
 _OPTIMAL, _SLACK, _LIMIT = float(Stop.OPTIMAL), float(Stop.SLACK), float(Stop.LIMIT)
 
 _MARGIN = 2e-15  # aim this far inside the budget: the rounding of the sum must not exceed it
 _CERTAIN = 3e-6  # a step below this leaves an error of its cube
 _ULPS = 1e-15  # a bracket this narrow, relative, is closed
+_FAR = 4.0  # ln T: no step goes further
+_NEAR = 0.02  # ln T: ends closer than this know where the price jumps between them
 _PATIENCE = 10  # passes of Halley's step before the tangent decides alone
 _PASSES = 200
 
@@ -119,46 +122,110 @@ def _halley_guess(T: float, e: float, price: float, curve: float, floor: float, 
 def _advance_price(state: State, e: float, price: float, curve: float) -> None:
     """The T with price(T+) <= value <= price(T-), the least of the convex E(T) + value T; the price may jump there.
 
-    Newton where the price is smooth; where two tangents of E meet where it jumps; the middle where both fail.
+    Both ends of what is left, A and B, have a model of E: its price a power of T. The answer is where A's price falls
+    to the value, or B's rises to it, or where the price jumps between: where the models cross.
     """
     T, value = state[T_NOW], state[VALUE]
-    side = 1.0 if price <= value else -1.0
     if price <= value:
         if state[T_MIN] >= T:
             state[STOP], state[LOWER], state[UPPER] = _OPTIMAL, T, T
             return
-        if state[B_T] > T:
-            state[B_T], state[B_G], state[B_PRICE], state[UPPER] = T, e, price, T
-    elif state[A_T] < T:
-        state[A_T], state[A_G], state[A_PRICE], state[LOWER] = T, e, price, T
-    low, high = state[A_T], state[B_T]
-    if low > 0.0 and high < math.inf and high - low <= 4e-16 * high:
+        if state[B_T] >= T:
+            state[B_T], state[B_G], state[B_PRICE], state[B_CURVE], state[UPPER] = T, e, price, curve, T
+    elif state[A_T] <= T:
+        state[A_T], state[A_G], state[A_PRICE], state[A_CURVE], state[LOWER] = T, e, price, curve, T
+    low, high = max(state[A_T], state[T_MIN]), state[B_T]
+    off = abs(_root(T, price, curve, value) - T) / T
+    certain = state[OFF] < 1e-7 and off < 1e-13  # Newton squares: what is left is rounding
+    nothing = off < 1e-6 and off * abs(price - value) * T < 1e-17 * (abs(e) + value * T) and off > 0.25 * state[OFF]
+    if off <= _ULPS or certain or nothing:
+        state[STOP], state[LOWER], state[UPPER] = _OPTIMAL, max(low, T * (1.0 - off)), min(high, T * (1.0 + off))
+        return
+    if state[A_T] > 0.0 and low >= high * (1.0 - 4.0 * _ULPS):
         state[STOP], state[T_NOW] = _OPTIMAL, high
         return
-    guess = math.nan
-    if price > 0.0 and curve > 0.0:
-        step = math.log(price / value) * price / (T * curve)
-        if abs(step) <= 4e-16:
-            state[STOP], state[LOWER], state[UPPER] = _OPTIMAL, T, T
-            return
-        guess = T * math.exp(min(max(step, -2.0), 2.0))
-        state[LAST] = 1.0 if abs(step) < 1e-8 else 0.0
-    if high == math.inf:
-        guess = max(guess, 1.001 * T) if guess > T else 2.0 * T
-        state[T_NOW] = min(guess, state[T_FLAT]) if state[T_FLAT] > T else guess
-        return
-    smooth = low < guess < high
-    if not smooth:
-        fall = state[A_PRICE] - state[B_PRICE]
-        meet = low + ((state[A_G] - state[B_G]) - state[B_PRICE] * (high - low)) / fall
-        # The jump is where two near tangents meet; a side that is still far off is brought near by overshooting.
-        guess = meet - side * 4.0 * abs(meet - T) if side == state[SIDE] else meet
-        guess = min(max(guess, low + 2.3e-16 * high), high - 2.3e-16 * high)
-        state[LAST] = 0.0
-    slow = high - low > 0.5 * state[WIDTH] and state[WIDTH] > 0.0
-    if not low < guess < high or (slow and not (smooth and abs(guess - T) < 1e-3 * T)):
-        guess = math.sqrt(low) * math.sqrt(high) if high > 1.1 * low else 0.5 * (low + high)
-        if not low < guess < high:
-            guess = high
-    state[SIDE], state[WIDTH] = side, high - low
+    guess = _root(T, price, curve, value)
+    width = math.log(high / low) if high < math.inf else math.inf
+    if price <= value and guess <= state[T_MIN]:
+        guess = state[T_MIN] if state[A_T] < 0.0 else guess
+    elif state[A_T] > 0.0 and high < math.inf and (width < _NEAR or not low < guess < high):
+        guess = _between(state, low, high)
+    miss = abs(math.log(price / value)) if price > 0.0 else math.inf
+    state[STUCK] = state[STUCK] + 1.0 if width > 0.5 * state[WIDTH] and miss > 0.5 * state[MISS] else 0.0
+    if state[STUCK] >= 2.0 and low < guess < high < math.inf:  # beyond that guess, short of the far end
+        near, far = abs(guess - T), high - T if guess > T else T - low
+        guess = T + math.copysign(min(near ** (2.0 / 3.0) * far ** (1.0 / 3.0), 0.5 * far), guess - T)
+        state[STUCK] = 0.0
+    elif not low < guess < high and guess != state[T_MIN]:
+        guess = math.sqrt(low) * math.sqrt(high) if high < math.inf else 4.0 * T
+        guess = guess if low < guess < high else 0.5 * (low + high)
+    state[WIDTH], state[OFF], state[MISS] = width, off, min(state[MISS], miss)
+    state[LAST] = 1.0 if off < 1e-8 or width < 1e-12 else 0.0
     state[T_NOW] = guess
+
+
+@shared
+def _between(state: State, low: float, high: float) -> float:
+    """Where the models of both ends say that the price is the value."""
+    value = state[VALUE]
+    first = _root(low, state[A_PRICE], state[A_CURVE], value)
+    last = _root(high, state[B_PRICE], state[B_CURVE], value)
+    near, far = low, high  # A's model lies above B's before the models cross
+    for _ in range(60):
+        middle = 0.5 * (near + far)
+        of_a = _model(middle, low, state[A_G], state[A_PRICE], state[A_CURVE])
+        of_b = _model(middle, high, state[B_G], state[B_PRICE], state[B_CURVE])
+        near, far = (middle, far) if of_a > of_b else (near, middle)
+    if first <= near:
+        return first
+    if last >= near:
+        return last
+    # A jump: the next pass falls to one side of it; the end that is far off is brought near by overshooting.
+    reach = 4.0 * min(near - low, high - near) + 2.0 * _ULPS * high
+    if near - low < 1e-3 * (high - near):
+        return min(near + reach, 0.5 * (low + high))
+    if high - near < 1e-3 * (near - low):
+        return max(near - reach, 0.5 * (low + high))
+    return near
+
+
+@shared
+def _root(T: float, price: float, curve: float, value: float) -> float:
+    """Where a price that is a power of the duration, with this price and slope at T, is ``value``."""
+    if not (price > 0.0 and curve > 0.0):
+        return 0.0 if price < value else math.inf
+    return T * math.exp(min(max(math.log(price / value) * price / (T * curve), -_FAR), _FAR))
+
+
+@shared
+def _model(T: float, at: float, e: float, price: float, curve: float) -> float:
+    """E(T) where the price is a power of T, from E, price and slope at a duration: e less the integral of the price."""
+    if not (price > 0.0 and curve > 0.0):
+        return e - price * (T - at)
+    k = 1.0 - at * curve / price
+    log_ratio = math.log(T / at)
+    if abs(k * log_ratio) < 1e-8:
+        return e - price * at * log_ratio
+    return e - price * at * math.expm1(min(k * log_ratio, 600.0)) / k
+
+
+@shared
+def begin(state: State, goal: float, value: float, t_min: float, t_flat: float, e_inf: float) -> None:
+    """A fresh state; T_NOW is a first guess, or the answer where the limits alone know it (STOP is then set)."""
+    for i in range(STATE):
+        state[i] = 0.0
+    state[GOAL], state[VALUE], state[T_MIN], state[T_FLAT], state[E_INF] = goal, value, t_min, t_flat, e_inf
+    state[LOWER], state[UPPER], state[A_T], state[B_T] = t_min, math.inf, -math.inf, math.inf
+    state[T_NOW] = min(2.0 * t_min, t_flat)
+    if goal == _PRICE:
+        state[WIDTH], state[OFF], state[MISS] = math.inf, math.inf, math.inf
+        if t_flat < math.inf:
+            state[B_T], state[B_G], state[UPPER] = t_flat, e_inf, t_flat
+    if value == math.inf:
+        state[T_NOW] = t_min
+    elif goal == _DEADLINE:
+        state[T_NOW], state[STOP] = value, _OPTIMAL
+    elif goal == _ENERGY and value == e_inf:
+        state[T_NOW], state[STOP] = t_flat, _OPTIMAL
+    elif t_min == 0.0:  # everybody is idle
+        state[T_NOW], state[STOP] = 0.0, _OPTIMAL

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from solvers.allocation.kernel import CLOSE, price_blocks
 from solvers.compile import kernel, stage
 from solvers.duration.newton import search
-from solvers.duration.steps import A_T, B_T, E_INF, GOAL, LOWER, PASSES, STATE, STOP, T_FLAT, T_MIN, T_NOW, UPPER, VALUE
+from solvers.duration.steps import PASSES, STATE, STOP, T_NOW, begin
 from solvers.matching.task import (
     DURATION,
     ENERGY,
@@ -168,7 +168,7 @@ def solve_partitions(
             if turn == 0 or e_inf < results[p, LEAST_ENERGY]:
                 results[p, LEAST_ENERGY] = e_inf
             stop = _verdict(goal, value, t_min, t_flat, e_inf)
-            _start(state, goal, value, t_min, t_flat, e_inf)
+            begin(state, float(goal), value, t_min, t_flat, e_inf)
             if stop == 0 and goal != _PRICE:
                 limit = value if goal == _DEADLINE else min(needed, found)
                 tied = 1.0 + 1e-14  # an equal utility may still cost less energy
@@ -275,21 +275,6 @@ def _verdict(goal: int, value: float, t_min: float, t_flat: float, e_inf: float)
     if goal == _ENERGY and (value < e_inf or (value == e_inf and t_flat == math.inf)):
         return _TOO_LITTLE
     return _TOO_LITTLE if goal == _POWER and value == 0.0 else 0
-
-
-@stage
-def _start(state: FloatArray, goal: int, value: float, t_min: float, t_flat: float, e_inf: float) -> None:
-    """A fresh state of level 2."""
-    state[:] = 0.0
-    state[GOAL], state[VALUE], state[T_MIN], state[T_FLAT], state[E_INF] = goal, value, t_min, t_flat, e_inf
-    state[LOWER], state[UPPER], state[A_T], state[B_T] = t_min, math.inf, -math.inf, math.inf
-    state[T_NOW] = t_min if value == math.inf or goal > _DEADLINE else min(2.0 * t_min, t_flat)
-    if goal == _DEADLINE:
-        state[T_NOW], state[STOP] = value, _OPTIMAL
-    elif goal == _ENERGY and value == e_inf:
-        state[T_NOW], state[STOP] = t_flat, _OPTIMAL
-    elif t_min == 0.0:  # everybody is idle
-        state[T_NOW], state[STOP] = 0.0, _OPTIMAL
 
 
 @stage
