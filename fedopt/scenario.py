@@ -101,7 +101,7 @@ def from_document(
 
     ``folder`` is where ``[clients] file`` is looked for; None refuses files. Raises InputError naming the key.
     """
-    _known("scenario", document, ("version", "clients", "submodels", "budget", "search"))
+    _known("scenario", _table("scenario", document), ("version", "clients", "submodels", "budget", "search"))
     version = whole("version", _required("scenario", document, "version"), least=1)
     if version != VERSION:
         raise InputError("version", f"{VERSION}, the version this fedopt reads", version)
