@@ -222,9 +222,9 @@ def test_a_key_of_many_tables_is_found_on_its_line(tmp_path: Path) -> None:
 
 
 def test_not_text_too_long_not_there_not_a_file(tmp_path: Path) -> None:
-    with pytest.raises(fedopt.InputError, match="line 1: expected a TOML file.*UTF-8.*found byte 0xff"):
+    with pytest.raises(fedopt.InputError, match=r"line 1: expected a TOML file.*UTF-8.*found byte 0xff"):
         read_scenario(write(tmp_path, b"\xff\xfe version = 1"))
-    with pytest.raises(fedopt.InputError, match="line 3: .*found byte 0xfc"):
+    with pytest.raises(fedopt.InputError, match=r"line 3: .*found byte 0xfc"):
         read_scenario(write(tmp_path, b"version = 1\n\n# f\xfcr\n"))
     with pytest.raises(fedopt.InputError, match="at most"):
         read_scenario(write(tmp_path, b"#" * (LIMIT + 1)))
