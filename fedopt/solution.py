@@ -300,8 +300,9 @@ def _judge_block(
         compute, send = np.where(W > 0.0, compute, 0.0), np.where(s > 0.0, send, 0.0)
     energies = compute + send + c.receive_power[rows] * t_d
     energies = energies if busy is None else np.where(busy, energies, 0.0)
+    late = finish / duration - 1.0 if duration > 0.0 else np.where(finish > 0.0, np.inf, 0.0)  # 0/0 is in time
     excesses = [
-        ("finishes after the round's end", finish / duration - 1.0, busy),
+        ("finishes after the round's end", late, busy),
         ("computes above frequency_max", f / c.frequency_max[rows] - 1.0, works),
         ("computes below frequency_min", _below(f, c.frequency_min[rows]), works),
         ("sends above power_max", p / c.power_max[rows] - 1.0, sends),

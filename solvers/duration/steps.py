@@ -98,7 +98,9 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     if guess == T:
         guess = T * (1.0 + 4e-16) if g > 0.0 else T * (1.0 - 4e-16)
     state[LAST] = 1.0 if abs(guess - T) <= _CERTAIN * T else 0.0
-    state[T_NOW] = max(guess, state[T_MIN])
+    # An energy budget above E_inf is met at T_flat; an ulp later, so that all rows are slack there.
+    latest = math.inf if power else max(state[T_FLAT], state[T_MIN]) * (1.0 + 4e-16)
+    state[T_NOW] = min(max(guess, state[T_MIN]), latest)
 
 
 @shared
