@@ -228,7 +228,8 @@ def upload_block(
     for i in range(n):
         per_gamma[i] = 1.0 / gamma[i]
     for i in range(n):
-        energy[i] += tau[i] * (expm1_given(x[i], e_x[i]) * per_gamma[i] + p_c[i])
+        sent = tau[i] * (expm1_given(x[i], e_x[i]) * per_gamma[i] + p_c[i])
+        energy[i] += sent if x[i] < EXP_MAX else math.inf  # cut short above: beyond a double, never a smaller number
     for i in range(n):
         marginal = marginal_given(x[i], e_x[i]) * per_gamma[i] - p_c[i]
         price[i] = max(price[i], marginal if tau[i] < tau_high[i] else 0.0)

@@ -348,3 +348,25 @@ def test_a_reason_names_nobody_where_nobody_needs_anything() -> None:
         assert found.status is Status.INFEASIBLE
         assert found.clients == ()
         assert found.reason.endswith(("only an endless round reaches.", "lets no client work."))
+
+
+@pytest.mark.parametrize("timing", TIMINGS)
+@pytest.mark.parametrize(
+    "budget", [EnergyBudget(1.0), EnergyBudget(1e6), EnergyBudget(1e100), PowerBudget(10.0), TimePrice(1e3)]
+)
+def test_no_power_reaches_the_least_duration_of_a_client_without_greatest_power(timing: str, budget: Any) -> None:
+    """power_max = inf: E grows beyond all bounds towards T_min = 1 s, so the round is longer; against the oracle."""
+    clients = phones(2, frequency_max=1e9, power_max=np.inf)
+    assert fedopt.allocate(clients, job(), duration=1.0).energy.min() == math.inf
+    assert fedopt.allocate(clients, job(), duration=1.0 + 1e-4).energy.min() == math.inf  # e^x, x = 6,931
+    found = fedopt.schedule(clients, job(), budget, timing=timing)
+    assert found.status is Status.OPTIMAL, found.reason
+    fleet = Fleet(clients, job().sized(2))
+    close(found.energy, fleet.energy(found.duration), 1e-9)
+    if isinstance(budget, TimePrice):
+        cost = fleet.energy(found.duration) + budget.watts * found.duration
+        for other in (found.duration * (1 - 1e-6), found.duration * (1 + 1e-6)):
+            assert cost <= fleet.energy(other) + budget.watts * other
+    else:
+        allowed = budget.joules if isinstance(budget, EnergyBudget) else budget.watts * found.duration
+        assert allowed * (1 - 1e-9) <= found.energy <= allowed

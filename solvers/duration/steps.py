@@ -52,6 +52,10 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     """The least T with g(T) = E(T) - budget(T) <= 0."""
     T, value = state[T_NOW], state[VALUE]
     power = state[GOAL] == _POWER
+    if e == math.inf:  # next to a T_min that no power reaches (p_max = inf): nothing to learn but that it is too short
+        state[LOWER] = max(state[LOWER], T)
+        state[T_NOW] = 0.5 * (T + state[UPPER]) if state[UPPER] < math.inf else 2.0 * T
+        return
     limit = value * T if power else value
     slope = price + (value if power else 0.0)  # -g'
     g = e - limit
