@@ -35,7 +35,7 @@ def gain_3gpp(distance: Any) -> FloatArray:
     """Macro cell at 2 GHz: path loss 128.1 + 37.6 log10(d / 1 km) dB, as a power gain.
 
     distance : [m] > 0, any number of them. The model was made for 35 m and more; what gives a gain above 1
-    (d < 0.4 m) is refused. Source: 3GPP TR 36.814 V9.0.0, annex A.2.1.1 (and TR 25.814 before it).
+    (d < 0.4 m) is refused. Source: the macro cell of 3GPP TR 36.814, annex A (and of TR 25.814 before it).
     """
     d = _distances(distance)
     return _passive(from_db(-(128.1 + 37.6 * np.log10(d / 1e3))), d)
@@ -69,7 +69,7 @@ def gain_free_space(distance: Any, *, carrier: float) -> FloatArray:
 def shadowing(size: int, *, deviation: float = 8.0, seed: Any) -> FloatArray:
     """Log-normal shadowing: 10^(X/10), X normal of mean 0 and standard deviation ``deviation`` [dB]; shape (size,).
 
-    The median is 1, the mean is exp((s ln10/10)^2 / 2) > 1. 8 dB is the macro cell's value in 3GPP TR 36.814.
+    The median is 1, the mean is exp((s ln10/10)^2 / 2) > 1. 8 dB is usual for a macro cell.
     """
     sigma = number("deviation", deviation, zero=True, unit="dB")
     return from_db(sigma * generator(seed).standard_normal(whole("size", size)))

@@ -87,6 +87,9 @@ def _plain(owner: str, value: Any) -> NDArray[Any]:
     if array.dtype.kind not in "iuf":
         kinds = {"b": "booleans", "c": "complex numbers", "U": "text", "S": "bytes", "M": "dates", "m": "time spans"}
         raise InputError(owner, "real numbers", kinds.get(array.dtype.kind, f"dtype {array.dtype}"))
+    if array.dtype.itemsize > 8:  # extended precision: what a double cannot hold becomes inf, and is judged as such
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float64)
     return array
 
 
@@ -94,7 +97,7 @@ def _objects(owner: str, array: NDArray[Any]) -> NDArray[Any]:
     """An object array is welcome only if every entry is a real number (pandas makes such columns)."""
     for index, entry in enumerate(array.ravel()):
         if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, (int, float, np.integer, np.floating)):
-            raise InputError(owner, "a real number", f"{type(entry).__name__} {entry!r}", index)
+            raise InputError(owner, "a real number", _shown(entry), index)
     try:
         return array.astype(np.float64)
     except OverflowError:
@@ -173,19 +176,30 @@ def number(name: str, value: Any, *, zero: bool = False, infinite: bool = False,
     return result + 0.0
 
 
-def whole(name: str, value: Any, *, least: int = 0) -> int:
-    """Check one whole number of at least ``least``. Raises InputError."""
+def whole(name: str, value: Any, *, least: int = 0, most: int | None = None) -> int:
+    """Check one whole number from ``least`` to ``most`` (None: any). Raises InputError."""
+    expected = f"a whole number of at least {least}" + ("" if most is None else f" and at most {most:,}")
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise InputError(name, f"a whole number of at least {least}", f"{type(value).__name__} {value!r}")
+        refuse(name, expected, value)
     if value < least:
-        raise InputError(name, f"a whole number of at least {least}", repr(int(value)))
+        raise InputError(name, expected, repr(int(value)))
+    if most is not None and value > most:
+        raise InputError(name, expected, repr(int(value)) if value < 10**80 else "a far larger one")
     return int(value)
+
+
+def decided(name: str, value: Any, size: int) -> FloatArray:
+    """Check a decision that is to be judged: ``size`` real numbers of any value, NaN too, or one for all."""
+    array = _plain(name, value)
+    if array.ndim > 1 or array.shape not in ((), (1,), (size,)):
+        raise InputError(name, f"one number or {size} numbers (one per client)", f"an array of shape {array.shape}")
+    return np.broadcast_to(array.astype(np.float64, copy=False), (size,))
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     """Check that a name is one of ``options``. Raises InputError."""
     if not isinstance(value, str) or value not in options:
-        raise InputError(name, "one of " + ", ".join(options), repr(value))
+        raise InputError(name, "one of " + ", ".join(options), repr(value)[:80])
     return value
 
 
@@ -197,5 +211,9 @@ def kind(name: str, value: Any, types: type | tuple[type, ...], expected: str) -
 
 def refuse(name: str, expected: str, value: Any) -> NoReturn:
     """Raise the InputError for an argument of the wrong type, showing type and value shortly."""
-    text = repr(value)
-    raise InputError(name, expected, f"{type(value).__name__} {text[:80]}")
+    raise InputError(name, expected, _shown(value))
+
+
+def _shown(value: Any) -> str:
+    """Type and value, the value cut short."""
+    return f"{type(value).__name__} {repr(value)[:80]}"

@@ -115,8 +115,8 @@ class Clients:
     def _size(self, checked: dict[str, FloatArray]) -> int:
         """The one length all columns agree on."""
         sizes: dict[str, int] = {field: values.shape[0] for field, values in checked.items() if values.ndim}
-        if self.name is not None and not isinstance(self.name, str) and isinstance(self.name, Sequence | np.ndarray):
-            sizes["name"] = len(self.name)
+        if self.name is not None:
+            sizes["name"] = len(_listed(self.name))
         if not sizes:
             return 1  # all scalars: a fleet of one
         longest = max(sizes, key=lambda field: sizes[field])
@@ -147,8 +147,11 @@ class Clients:
         return f"{client}" if self.name is None else f"{client} ({self.name[client]})"
 
     def take(self, index: Any) -> Clients:
-        """The clients at ``index`` (integers, a slice or a mask), in that order."""
-        rows = np.atleast_1d(np.arange(len(self))[index])
+        """The clients at ``index`` (integers, a slice or a mask), in that order. Raises InputError."""
+        try:
+            rows = np.atleast_1d(np.arange(len(self))[index])
+        except (IndexError, ValueError, TypeError):
+            refuse("index", f"whole numbers below {len(self)}, a slice or a mask of {len(self)}", index)
         names = None if self.name is None else tuple(self.name[row] for row in rows)
         return Clients(**{field.name: getattr(self, field.name)[rows] for field in FIELDS}, name=names)
 
@@ -208,9 +211,7 @@ class Clients:
 
 def _names(value: Any, size: int) -> tuple[str, ...]:
     """Check the clients' names: short printable text that no spreadsheet takes for a formula."""
-    if isinstance(value, str) or not isinstance(value, Sequence | np.ndarray):
-        refuse("Clients.name", f"{size} texts", value)
-    names = tuple(value)
+    names = tuple(_listed(value))
     if len(names) != size:
         raise InputError("Clients.name", f"{size} texts", f"{len(names)}")
     for client, text in enumerate(names):
@@ -220,6 +221,15 @@ def _names(value: Any, size: int) -> tuple[str, ...]:
             expected = "at most 200 printable characters, the first none of = + - @"
             raise InputError("Clients.name", expected, repr(text[:80]), client)
     return tuple(str(text) for text in names)
+
+
+def _listed(value: Any) -> Sequence[Any] | NDArray[Any]:
+    """The names as a list of some kind; refuses one text, which is a list of letters to Python."""
+    if isinstance(value, np.ndarray) and value.ndim == 1:
+        return value
+    if isinstance(value, str | bytes) or not isinstance(value, Sequence):
+        refuse("Clients.name", "a list of texts, one per client", value)
+    return value
 
 
 def _span(values: NDArray[np.float64]) -> str:

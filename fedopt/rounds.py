@@ -265,16 +265,13 @@ def why_infeasible(clients: Clients, least: Limits, budget: Budget, stop: Stop) 
     who = np.argsort(-least.least_energy, kind="stable")
     who = who[least.least_energy[who] > 0.0]
     names = _list(clients, who, lambda n: f"needs {least.least_energy[n]:.6g} J")
+    needs = f"; at the least client {names}" if who.size else ""
     if isinstance(budget, PowerBudget):
-        return (
-            f"Infeasible: a power budget of 0 W lets no client work; at the least client {names}.",
-            _tuple(who),
-            least.e_inf,
-        )
+        return f"Infeasible: a power budget of 0 W lets no client work{needs}.", _tuple(who), least.e_inf
     how = f"misses the least possible energy of {least.e_inf:.6g} J by {missing:.6g} J"
     if missing <= 0.0:
         how = f"is the least possible energy, {least.e_inf:.6g} J, which only an endless round reaches"
-    return f"Infeasible: the energy budget of {amount:.6g} J {how}; at the least client {names}.", _tuple(who), missing
+    return f"Infeasible: the energy budget of {amount:.6g} J {how}{needs}.", _tuple(who), missing
 
 
 def _list(clients: Clients, who: Any, say: Any) -> str:

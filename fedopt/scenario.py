@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import difflib
+import re
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from fedopt.checks import LARGEST, InputError, choice, compact, whole
+from fedopt.checks import InputError, choice, compact, whole
 from fedopt.clients import FIELD, FIELDS, Clients
 from fedopt.disk import read_limited, replace_file
+from fedopt.keys import as_table, known, numbers, quantities, required, short, told
 from fedopt.problem import (
     UTILITIES,
     Budget,
@@ -28,7 +29,7 @@ from fedopt.problem import (
 )
 from fedopt.submodels import SubModel
 from fedopt.toml import dumps, line_of
-from fedopt.units import parse_name, quantity, to_si
+from fedopt.units import quantity
 from solvers import allocation, duration, matching
 from solvers.lookup import Methods
 
@@ -75,13 +76,18 @@ def read_scenario(path: str | PathLike[str], *, clients: Clients | None = None) 
     content = read_limited(path, LIMIT)
     try:
         text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        where = f"{path}: line {content.count(10, 0, error.start) + 1}"  # 10 is the line feed
+        raise InputError(where, "a TOML file, which is UTF-8 text", f"byte 0x{content[error.start]:02x}") from None
+    try:
         document = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(str(path), "a valid TOML file", str(error) or "too deep nesting") from None
     try:
         return from_document(document, folder=path.parent, clients=clients)
     except InputError as error:
-        line = line_of(text, error.field.rpartition(" ")[2])
+        place = re.match(r"(\[\[?\w+\]\]?(?: \d+)?) ", error.field)
+        line = line_of(text, place[1] if place else "", error.field[place.end() if place else 0 :])
         where = f"{path}: {error.field}" if line is None else f"{path}: line {line}: {error.field}"
         raise InputError(where, error.expected, error.found, error.client) from None
 
@@ -101,19 +107,19 @@ def from_document(
 
     ``folder`` is where ``[clients] file`` is looked for; None refuses files. Raises InputError naming the key.
     """
-    _known("scenario", document, ("version", "clients", "submodels", "budget", "search"))
-    version = whole("version", _required("scenario", document, "version"), least=1)
+    known("scenario", as_table("scenario", document), ("version", "clients", "submodels", "budget", "search"))
+    version = whole("version", required("scenario", document, "version"), least=1)
     if version != VERSION:
         raise InputError("version", f"{VERSION}, the version this fedopt reads", version)
     if clients is None:
-        clients = _clients(_table("[clients]", _required("scenario", document, "clients")), folder)
-    entries = _required("scenario", document, "submodels")
+        clients = _clients(as_table("[clients]", required("scenario", document, "clients")), folder)
+    entries = required("scenario", document, "submodels")
     if not isinstance(entries, list) or not entries:
-        raise InputError("[[submodels]]", "one table or more", _short(entries))
-    submodels = tuple(_submodel(k, _table(f"[[submodels]] {k}", entry)) for k, entry in enumerate(entries))
-    budget = _budget(_table("[budget]", _required("scenario", document, "budget")))
-    search = _table("[search]", document.get("search", {}))
-    _known("[search]", search, _SEARCH)
+        raise InputError("[[submodels]]", "one table or more", short(entries))
+    submodels = tuple(_submodel(k, as_table(f"[[submodels]] {k}", entry)) for k, entry in enumerate(entries))
+    budget = _budget(as_table("[budget]", required("scenario", document, "budget")))
+    search = as_table("[search]", document.get("search", {}))
+    known("[search]", search, _SEARCH)
     partitions = search.get("partitions")
     utility = _utility(search)
     problem = Problem(clients, submodels, budget=budget, partitions=partitions, utility=utility)
@@ -154,50 +160,55 @@ def to_document(problem: Problem, **settings: Any) -> dict[str, Any]:
 def _clients(table: Mapping[str, Any], folder: Path | None) -> Clients:
     """From a file beside the scenario, a bundled fleet, or the fields themselves."""
     if "file" in table:
-        _known("[clients]", table, ("file",))
+        known("[clients]", table, ("file",))
         return Clients.from_csv(_inside(folder, table["file"]))
     if "bundled" in table:
         from fedopt import devices
 
-        _known("[clients]", table, ("bundled",))
+        known("[clients]", table, ("bundled",))
         choice("[clients] bundled", table["bundled"], ("phones64",))
         return devices.phones64()
-    values = _quantities("[clients]", table, {f.name: quantity(f) for f in FIELDS}, also=("name", "file", "bundled"))
+    values = quantities("[clients]", table, {f.name: quantity(f) for f in FIELDS}, also=("name", "file", "bundled"))
     for name, given in FIELD.items():
         if given.default is None:
-            _required("[clients]", values, name)
-    return Clients(**values, name=table.get("name"))
+            required("[clients]", values, name)
+    with told("[clients]", table):
+        return Clients(**values, name=table.get("name"))
 
 
 def _inside(folder: Path | None, name: Any) -> Path:
     """A scenario may come from anybody, so the file it names lies in its own folder or below."""
     if folder is None or not isinstance(name, str) or not name.isprintable() or not name:
-        raise InputError("[clients] file", "the name of a CSV file beside the scenario", _short(name))
+        raise InputError("[clients] file", "the name of a CSV file beside the scenario", short(name))
     resolved, base = (folder / name).resolve(), folder.resolve()
     if Path(name).is_absolute() or not resolved.is_relative_to(base):
-        raise InputError("[clients] file", "a path inside the scenario's folder (elsewhere: --clients)", _short(name))
+        raise InputError("[clients] file", "a path inside the scenario's folder (elsewhere: --clients)", short(name))
     return folder / name
 
 
 def _submodel(index: int, table: Mapping[str, Any]) -> SubModel:
     where = f"[[submodels]] {index}"
     if "idle" in table:
-        _known(where, table, ("idle", "name"))
+        known(where, table, ("idle", "name"))
         if table["idle"] is not True:
-            raise InputError(f"{where} idle", "true, or no such key", _short(table["idle"]))
-        return SubModel.idle(table.get("name", "idle"))
-    values = _quantities(where, table, _SIZES, also=("name", "cover", "idle"))
+            raise InputError(f"{where} idle", "true, or no such key", short(table["idle"]))
+        with told(where, table):
+            return SubModel.idle(table.get("name", "idle"))
+    values = quantities(where, table, _SIZES, also=("name", "cover", "idle"))
     for key in ("flops", "upload_bits"):
-        _required(where, values, key)
-    return SubModel(_required(where, table, "name"), cover=table.get("cover", 1), **values)
+        required(where, values, key)
+    name = required(where, table, "name")
+    with told(where, table):
+        return SubModel(name, cover=table.get("cover", 1), **values)
 
 
 def _budget(table: Mapping[str, Any]) -> Budget:
-    values = _quantities("[budget]", table, {key: unit for key, (_, _, unit) in _BUDGETS.items()})
+    values = quantities("[budget]", table, {key: unit for key, (_, _, unit) in _BUDGETS.items()})
     if len(values) != 1:
         raise InputError("[budget]", "exactly one of " + ", ".join(_BUDGETS), ", ".join(values) or "none")
     [(key, value)] = values.items()
-    return _BUDGETS[key][0](value)
+    with told("[budget]", table, key):
+        return _BUDGETS[key][0](value)
 
 
 def _utility(search: Mapping[str, Any]) -> UtilityFunction:
@@ -205,8 +216,8 @@ def _utility(search: Mapping[str, Any]) -> UtilityFunction:
     if "beta" not in search:
         return UTILITIES[name]
     if name != "replica_rate":
-        raise InputError("[search] beta", "no beta: it belongs to utility = 'replica_rate'", _short(search["beta"]))
-    return ReplicaRate(_numbers("[search] beta", search["beta"]))
+        raise InputError("[search] beta", "no beta: it belongs to utility = 'replica_rate'", short(search["beta"]))
+    return ReplicaRate(numbers("[search] beta", search["beta"]))
 
 
 def _settings(search: Mapping[str, Any]) -> dict[str, Any]:
@@ -217,40 +228,6 @@ def _settings(search: Mapping[str, Any]) -> dict[str, Any]:
         else:
             choice(f"[search] {key}", value, _METHODS[key].names)
     return given
-
-
-def _quantities(
-    where: str, table: Mapping[str, Any], units: Mapping[str, str], also: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The numbers of a table in SI units, by field name; the keys of ``also`` are left to the caller."""
-    values: dict[str, Any] = {}
-    for key, value in table.items():
-        if key in also:
-            continue
-        try:
-            name, unit = parse_name(key)
-        except InputError as error:
-            raise InputError(f"{where} {key[:80]}", error.expected, error.found) from None
-        _known(where, [name], [*units, *also])
-        if name in also or name in values:
-            raise InputError(f"{where} {key}", f"{name} once and, if a text, without a unit", "one more")
-        values[name] = _numbers(f"{where} {key}", value)
-        if unit is not None:
-            try:
-                values[name] = to_si(values[name], unit, units[name])
-            except InputError as error:
-                raise InputError(f"{where} {key}", f"in brackets {error.expected}", error.found) from None
-    return values
-
-
-def _numbers(where: str, value: Any) -> Any:
-    """A number or a flat list of numbers, as TOML knows them: true is no number."""
-    for entry in value if isinstance(value, list) else [value]:
-        if isinstance(entry, bool) or not isinstance(entry, int | float):
-            raise InputError(where, "a number or a flat list of numbers", _short(entry))
-        if isinstance(entry, int) and abs(entry) > LARGEST:
-            raise InputError(where, f"numbers up to {LARGEST:g}", "a larger one")
-    return value
 
 
 def _columns(clients: Clients) -> dict[str, Any]:
@@ -265,27 +242,3 @@ def _columns(clients: Clients) -> dict[str, Any]:
     if len(clients) > 1 and not any(isinstance(value, list) for value in columns.values()):
         columns["frequency_max"] = clients.frequency_max.tolist()
     return columns
-
-
-def _table(where: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise InputError(where, "a table", _short(value))
-    return value
-
-
-def _required(where: str, table: Mapping[str, Any], key: str) -> Any:
-    if key not in table:
-        raise InputError(f"{where} {key}", "this key", "none")
-    return table[key]
-
-
-def _known(where: str, keys: Iterable[str], known: Sequence[str]) -> None:
-    for key in keys:
-        if key not in known:
-            close = difflib.get_close_matches(key, known, n=1)
-            hint = f"did you mean {close[0]}?" if close else "one of " + ", ".join(known)
-            raise InputError(f"{where} {key[:80]}", f"a known key ({hint})", "an unknown one")
-
-
-def _short(value: Any) -> str:
-    return f"{type(value).__name__} {value!r}"[:80]

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from fedopt.access import Access, Sharing, channel, coupling
-from fedopt.checks import FloatArray, compact
+from fedopt.access import Access, SharedBandwidth, Sharing, channel, check_access, coupling
+from fedopt.checks import FloatArray, compact, decided, kind, number
 from fedopt.submodels import IntArray, Partition, Workload
 
 if TYPE_CHECKING:
@@ -204,15 +204,24 @@ def judge(
     bandwidth : (N,) [Hz] decided under a SharedBandwidth; ignored otherwise.
     tolerance : relative; a constraint counts as violated beyond it.
 
-    Returns a Verdict. Formulas: section 3 of the model; t = W/f, tau = s/r, p = (2^(r/B) - 1) / gamma.
+    Returns a Verdict. NaN and infinite decisions are judged, not refused; InputError where an argument is no such
+    thing at all. Formulas: section 3 of the model; t = W/f, tau = s/r, p = (2^(r/B) - 1) / gamma.
     """
-    from fedopt.problem import overspent
+    from fedopt.clients import Clients
+    from fedopt.problem import check_budget, overspent
 
-    found = _Findings(tolerance, clients)
+    kind("clients", clients, Clients, "a Clients table")
+    kind("work", work, Workload, "a Workload")
+    if budget is not None:
+        check_budget("budget", budget)
+    check_access("access", access)
     size = len(clients)
     work = work.sized(size)
-    f_all = np.broadcast_to(np.asarray(frequency, dtype=np.float64), (size,))
-    r_all = np.broadcast_to(np.asarray(rate, dtype=np.float64), (size,))
+    duration = float(decided("duration", duration, 1)[0])
+    f_all, r_all = decided("frequency", frequency, size), decided("rate", rate, size)
+    if isinstance(access, SharedBandwidth):
+        bandwidth = decided("bandwidth", bandwidth, size)
+    found = _Findings(number("tolerance", tolerance, zero=True), clients)
     b_all = channel(access, clients.bandwidth, bandwidth, size)
     energy = 0.0
     with np.errstate(all="ignore"):
@@ -291,8 +300,9 @@ def _judge_block(
         compute, send = np.where(W > 0.0, compute, 0.0), np.where(s > 0.0, send, 0.0)
     energies = compute + send + c.receive_power[rows] * t_d
     energies = energies if busy is None else np.where(busy, energies, 0.0)
+    late = finish / duration - 1.0 if duration > 0.0 else np.where(finish > 0.0, np.inf, 0.0)  # 0/0 is in time
     excesses = [
-        ("finishes after the round's end", finish / duration - 1.0, busy),
+        ("finishes after the round's end", late, busy),
         ("computes above frequency_max", f / c.frequency_max[rows] - 1.0, works),
         ("computes below frequency_min", _below(f, c.frequency_min[rows]), works),
         ("sends above power_max", p / c.power_max[rows] - 1.0, sends),

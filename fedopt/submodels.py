@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 IntArray = NDArray[np.int64]
 
 MAX_PARTITIONS = 5_000_000  # that may be searched: a gigabyte or so
+MAX_COUNT = 10**15  # clients of a type, or sub-models of a replica: beyond, a double no longer counts them
 MAX_PLACES = 10**10  # partitions times clients: beyond, a search would take hours
 
 _CYCLES = Field(name="cycles", unit="cycle", meaning="CPU cycles of the round", zero=True)
@@ -59,7 +60,7 @@ class SubModel:
         download = self.download_bits
         download = upload if download is None else number(f"{owner}.download_bits", download, zero=True, unit="bit")
         object.__setattr__(self, "download_bits", download)
-        object.__setattr__(self, "cover", whole(f"{owner}.cover", self.cover, least=1))
+        object.__setattr__(self, "cover", whole(f"{owner}.cover", self.cover, least=1, most=MAX_COUNT))
 
     @classmethod
     def idle(cls, name: str = "idle") -> SubModel:
@@ -123,9 +124,10 @@ class Partition(tuple[int, ...]):
     replicas: float
 
     def __new__(cls, counts: Sequence[int], submodels: Sequence[SubModel]) -> Partition:
+        kind("Partition", counts, (Sequence, np.ndarray), f"{len(submodels)} counts, one per sub-model type")
         if len(counts) != len(submodels):
             raise InputError("Partition", f"{len(submodels)} counts, one per sub-model type", f"{len(counts)}")
-        checked = [whole(f"Partition[{submodels[k].name!r}]", count) for k, count in enumerate(counts)]
+        checked = [whole(f"Partition[{submodels[k].name!r}]", count, most=MAX_COUNT) for k, count in enumerate(counts)]
         self = super().__new__(cls, checked)
         self.replicas = replicas(np.array([checked]), submodels)[0]
         return self
@@ -208,6 +210,8 @@ def given_partitions(clients: int, submodels: Sequence[SubModel], partitions: An
     """Check a list of count tuples: shape (P, K), sums N, whole replicas, something trained. Raises InputError."""
     owner = "Problem.partitions"
     kind(owner, partitions, (Sequence, np.ndarray), "a list of count tuples")
+    if isinstance(partitions, np.ndarray) and partitions.ndim != 2:
+        raise InputError(owner, "a list of count tuples", f"an array of shape {partitions.shape}")
     if len(partitions) == 0:
         raise InputError(owner, "at least one partition", "an empty list")
     rows = np.empty((len(partitions), len(submodels)), dtype=np.int64)
@@ -229,7 +233,13 @@ def given_partitions(clients: int, submodels: Sequence[SubModel], partitions: An
 
 def make_workload(clients: Clients, submodels: Sequence[SubModel], assignment: Any) -> Workload:
     """The workload of a matching; see ``Clients.workload``."""
-    types = np.asarray(assignment)
+    kind("submodels", submodels, (tuple, list), "a tuple of SubModel")
+    for entry in submodels:
+        kind("submodels", entry, SubModel, "SubModel entries")
+    try:
+        types = np.asarray(assignment)
+    except ValueError:  # ragged
+        refuse("assignment", f"{len(clients)} whole numbers, a type index per client", assignment)
     if types.dtype.kind not in "iu" or types.ndim > 1:
         refuse("assignment", f"{len(clients)} whole numbers, a type index per client", assignment)
     if types.ndim == 1 and types.shape[0] != len(clients):

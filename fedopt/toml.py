@@ -29,8 +29,20 @@ def _value(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
-def line_of(text: str, key: str) -> int | None:
-    """The number of the line that sets ``key``; None where no line or more than one does."""
+def line_of(text: str, table: str, key: str) -> int | None:
+    """The number of the line that sets ``key``, quoted or not; None where no line or more than one does.
+
+    ``table`` is its header, such as ``[clients]``, or ``[[submodels]] 2`` for the third of that name; anything else is
+    the top of the file.
+    """
+    wanted = re.fullmatch(r"(\[\[?\w+\]\]?)(?: (\d+))?", table)
+    header, place = (wanted[1], int(wanted[2] or 0)) if wanted else ("", 0)
     pattern = re.compile(rf"""\s*(["']?){re.escape(key)}\1\s*=""")
-    lines = [number for number, line in enumerate(text.splitlines(), 1) if pattern.match(line)]
+    now, lines, seen = "", [], {"": 1}
+    for number, line in enumerate(text.splitlines(), 1):
+        if found := re.match(r"\s*(\[\[?\w+\]\]?)\s*(#|$)", line):
+            now = found[1]
+            seen[now] = seen.get(now, 0) + 1
+        elif now == header and seen[now] == place + 1 and pattern.match(line):
+            lines.append(number)
     return lines[0] if len(lines) == 1 else None

@@ -8,16 +8,22 @@ compiles anew.
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
+import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 import llvmlite
 import numba
 import numpy as np
+from numba.core.event import Listener, register
 from numba.extending import intrinsic, register_jitable
+
+if TYPE_CHECKING:
+    from numba.core.event import Event
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -80,3 +86,26 @@ def sources_stamp() -> str:
         digest.update(path.relative_to(root).as_posix().encode() + b"\0")
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()
+
+
+class _Announcer(Listener):
+    """Says once per process that something is being compiled: some seconds of silence look like a hang."""
+
+    def __init__(self) -> None:
+        self.told = False
+
+    def on_start(self, event: Event) -> None:
+        if self.told:
+            return
+        self.told = True
+        text = "fedopt: compiling for this machine, some seconds, once: the result is kept on disk"
+        logging.getLogger("fedopt").info(text.removeprefix("fedopt: "))
+        if sys.stderr is not None and (sys.stderr.isatty() or hasattr(sys, "ps1")):  # ps1: a session, a notebook too
+            print(text, file=sys.stderr, flush=True)
+
+    def on_end(self, event: Event) -> None:
+        """Nothing to say."""
+
+
+_announcer = _Announcer()
+register("numba:compile", _announcer)  # type: ignore[no-untyped-call]

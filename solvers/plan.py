@@ -224,7 +224,7 @@ def energy_of(k: float, a: float, gamma: float, p_s: float, p_c: float, fixed: f
     upload = 0.0
     if a > 0.0:
         x = a / tau
-        upload = a / gamma * (1.0 + 0.5 * x if x < 1e-8 else math.expm1(x) / x)
+        upload = a / gamma * (1.0 + 0.5 * x if x < 1e-8 else (math.expm1(x) / x if x < 700.0 else math.inf))
         if p_c > 0.0:
             upload += p_c * tau
     return fixed + (compute + upload)

@@ -222,7 +222,8 @@ def upload_block(
     for i in range(n):
         f[i] = marginal_given(x[i], e_x[i])
     for i in range(n):
-        energy[i] += tau[i] * ((x[i] * e_x[i] - f[i]) * per_gamma[i] + p_c[i])  # e^x - 1 = x e^x - F, cancels nowhere
+        sent = tau[i] * ((x[i] * e_x[i] - f[i]) * per_gamma[i] + p_c[i])  # e^x - 1 = x e^x - F, cancels nowhere
+        energy[i] += sent if x[i] < EXP_MAX else math.inf  # cut short above: beyond a double, never a smaller number
     for i in range(n):
         price[i] = max(price[i], f[i] * per_gamma[i] - p_c[i] if tau[i] < tau_high[i] else 0.0)
     for i in range(n):

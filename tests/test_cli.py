@@ -126,7 +126,7 @@ def test_infeasible_is_exit_code_1_with_the_reason(scenario: Path, tmp_path: Pat
     [
         ("samples", "sample", ("line 6", "did you mean samples?")),
         ("version = 1", "version = ", ("TOML", "line 2")),
-        ("samples = [100", "samples = [nan", ("Clients.samples", "client 0", "nan")),
+        ("samples = [100", "samples = [nan", ("line 6: [clients] samples", "client 0", "nan")),
         ("[budget]", '["\\u001b[2J"]\n[budget]', ("known key", "\\x1b[2J")),
     ],
 )

@@ -315,3 +315,58 @@ def test_a_fleet_of_one_is_the_same_as_in_company(method: str) -> None:
                 np.testing.assert_allclose(
                     getattr(alone, name)[0], getattr(together, name)[n], rtol=1e-13, err_msg=name
                 )
+
+
+@pytest.mark.parametrize("timing", TIMINGS)
+@pytest.mark.parametrize("ulps", [-1, 0, 1, 2, 3, 50])
+def test_a_budget_met_at_t_flat_takes_no_longer(timing: str, ulps: int) -> None:
+    """One client, f_min = 0.1 GHz and p_min = 0.05 W: T_flat = W/f_min + a/x_min, E_inf = kappa W f_min^2 + a/x p."""
+    clients = phones(frequency_min=1e8, power_min=0.05)
+    send = 1e6 * math.log(2.0) / 1e6 / math.log1p(50.0 * 0.05)
+    flat, least = 1e9 / 1e8 + send, 1e-28 * 1e9 * 1e16 + send * 0.05
+    found = fedopt.schedule(clients, job(), EnergyBudget(least * (1.0 + ulps * 2.2e-16)), timing=timing)
+    assert found.status in (Status.OPTIMAL, Status.INFEASIBLE)
+    assert ulps <= 1 or found.status is Status.OPTIMAL
+    if found.status is Status.OPTIMAL:
+        close(found.duration, flat, 1e-6)
+        assert found.duration <= flat * (1.0 + 1e-12)
+
+
+@pytest.mark.parametrize("matching", ["exact", "marginal", "sorted"])
+@pytest.mark.parametrize("budget", [EnergyBudget(1.0), PowerBudget(1.0), fedopt.Deadline(0.0), fedopt.TimePrice(1.0)])
+def test_a_type_that_takes_no_time_makes_a_round_of_no_time(matching: str, budget: fedopt.PowerBudget) -> None:
+    """Nothing to compute or send, and a download without delay: T = 0 and E = 0, replicas without end."""
+    free = fedopt.SubModel("free", flops=0.0, upload_bits=0.0, download_bits=1e6)
+    found = fedopt.solve(fedopt.Problem(phones(2), (free,), budget=budget), matching=matching)
+    assert found.status.solved, found.reason
+    assert (found.duration, found.energy, found.utility) == (0.0, 0.0, math.inf)
+
+
+def test_a_reason_names_nobody_where_nobody_needs_anything() -> None:
+    for budget in (EnergyBudget(0.0), PowerBudget(0.0)):
+        found = fedopt.schedule(phones(frequency_min=0.0), job(upload_bits=0.0), budget)
+        assert found.status is Status.INFEASIBLE
+        assert found.clients == ()
+        assert found.reason.endswith(("only an endless round reaches.", "lets no client work."))
+
+
+@pytest.mark.parametrize("timing", TIMINGS)
+@pytest.mark.parametrize(
+    "budget", [EnergyBudget(1.0), EnergyBudget(1e6), EnergyBudget(1e100), PowerBudget(10.0), TimePrice(1e3)]
+)
+def test_no_power_reaches_the_least_duration_of_a_client_without_greatest_power(timing: str, budget: Any) -> None:
+    """power_max = inf: E grows beyond all bounds towards T_min = 1 s, so the round is longer; against the oracle."""
+    clients = phones(2, frequency_max=1e9, power_max=np.inf)
+    assert fedopt.allocate(clients, job(), duration=1.0).energy.min() == math.inf
+    assert fedopt.allocate(clients, job(), duration=1.0 + 1e-4).energy.min() == math.inf  # e^x, x = 6,931
+    found = fedopt.schedule(clients, job(), budget, timing=timing)
+    assert found.status is Status.OPTIMAL, found.reason
+    fleet = Fleet(clients, job().sized(2))
+    close(found.energy, fleet.energy(found.duration), 1e-9)
+    if isinstance(budget, TimePrice):
+        cost = fleet.energy(found.duration) + budget.watts * found.duration
+        for other in (found.duration * (1 - 1e-6), found.duration * (1 + 1e-6)):
+            assert cost <= fleet.energy(other) + budget.watts * other
+    else:
+        allowed = budget.joules if isinstance(budget, EnergyBudget) else budget.watts * found.duration
+        assert allowed * (1 - 1e-9) <= found.energy <= allowed

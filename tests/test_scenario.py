@@ -144,17 +144,21 @@ BAD = [
     ("samples = [100", "samples = [true", ("samples", "number", "bool True")),
     ("samples = [100", 'samples = ["100"', ("samples", "number", "'100'")),
     ("samples = [100", "samples = [[100]", ("samples", "flat list", "[100]")),
-    ("samples = [100", "samples = [nan", ("Clients.samples", "client 0", "nan")),
-    ("samples = [100", "samples = [-1", ("Clients.samples", "client 0", "-1.0")),
+    ("samples = [100", "samples = [nan", ("line 7: [clients] samples", "client 0", "nan")),
+    ("samples = [100", "samples = [-1", ("line 7: [clients] samples", "client 0", "-1.0")),
     ("samples = [100", "samples = [" + "9" * 400, ("samples", "up to", "larger")),
     ("samples = [100", "samples = [" + "9" * 5000, ("TOML",)),
-    ("samples = [100, ", "samples = [", ("Clients.samples", "4 numbers", "3 numbers")),
+    ("samples = [100, ", "samples = [", ("line 7: [clients] samples", "4 numbers", "3 numbers")),
     ('"frequency_max[GHz]"', '"frequency_max[W]"', ("frequency_max[W]", "GHz", "'W'")),
     ('"frequency_max[GHz]"', '"frequency_max[GHz"', ("frequency_max[GHz", "name")),
     ('"frequency_max[GHz]"', "frequency_min = 1\n" + '"frequency_max[GHz]"', ("frequency_min", "once")),
-    ('"frequency_max[GHz]" = [2,', '"frequency_max[GHz]" = [0.1,', ("Clients.frequency_min", "client 0", "at most")),
-    ('name = ["a"', 'name = ["=cmd()"', ("Clients.name", "client 0", "=cmd()")),
-    ('name = ["a"', 'name = ["a\\u001b[2J"', ("Clients.name", "client 0", "printable")),
+    (
+        '"frequency_max[GHz]" = [2,',
+        '"frequency_max[GHz]" = [0.1,',
+        ("line 5: [clients] frequency_min[MHz]: client 0", "at most"),
+    ),
+    ('name = ["a"', 'name = ["=cmd()"', ("line 4: [clients] name: client 0", "=cmd()")),
+    ('name = ["a"', 'name = ["a\\u001b[2J"', ("line 4: [clients] name: client 0", "printable")),
     ("[clients]", '[clients]\nfile = "x.csv"', ("[clients]", "unknown")),
     ("[clients]", '[clients]\nbundled = "phones65"', ("[clients]", "unknown")),
     (CLIENTS, '[clients]\nbundled = "phones65"\n', ("line 3", "bundled", "phones64", "phones65")),
@@ -168,15 +172,19 @@ BAD = [
     (CLIENTS + TYPES, "submodels = [3]\n" + CLIENTS, ("submodels", "table", "3")),
     ('name = "L"\n', "", ("[[submodels]] 0 name", "this key")),
     ("flops = 34_038_144\n", "", ("[[submodels]] 0 flops", "this key")),
-    ("cover = 2", "cover = 0", ("SubModel('M').cover", "at least 1", "0")),
-    ("cover = 2", "cover = 1.5", ("SubModel('M').cover", "whole", "1.5")),
+    ("cover = 2", "cover = 0", ("[[submodels]] 1 cover: expected", "line", "at least 1", "0")),
+    ("cover = 2", "cover = 1.5", ("[[submodels]] 1 cover: expected", "line", "whole", "1.5")),
+    ("flops = 34_038_144", "flops = -1", ("[[submodels]] 0 flops: expected", "FLOP/sample", "line", "-1.0")),
+    ('name = "M"', "name = 7", ("[[submodels]] 1 name: expected", "line", "int 7")),
+    ('name = "M"', 'name = "M"\ncover = 2', ("TOML", "line")),
+    ('"power[mW]" = 2500', '"power[mW]" = nan', ("line", "[budget] power[mW]: expected", "W", "nan")),
     ("cover = 2", "covers = 2", ("covers", "did you mean cover?")),
     ("cover = 2", "idle = true", ("idle", "unknown")),
     ('name = "M"', 'name = "L"', ("submodels", "different names")),
     ('"power[mW]" = 2500', "", ("[budget]", "exactly one", "none")),
     ('"power[mW]" = 2500', "power = 1\nenergy = 1", ("[budget]", "exactly one", "power, energy")),
-    ('"power[mW]" = 2500', "power = -1", ("PowerBudget.watts", "-1.0")),
-    ('"power[mW]" = 2500', "power = [1, 2]", ("PowerBudget.watts", "one number")),
+    ('"power[mW]" = 2500', "power = -1", ("line", "[budget] power: expected", "-1.0")),
+    ('"power[mW]" = 2500', "power = [1, 2]", ("line", "[budget] power: expected", "one number")),
     ('"power[mW]" = 2500', '"power[J]" = 1', ("power[J]", "mW", "'J'")),
     ('"power[mW]" = 2500', "powr = 1", ("powr", "did you mean power?")),
     (BUDGET, BUDGET + "[serch]\n", ("serch", "did you mean search?")),
@@ -205,9 +213,19 @@ def test_errors_name_file_place_expected_and_found(tmp_path: Path, old: str, new
         assert part in message, message
 
 
+def test_a_key_of_many_tables_is_found_on_its_line(tmp_path: Path) -> None:
+    """The second [[submodels]] table's flops, though every table has that key."""
+    path = write(tmp_path, WHOLE.replace("upload_bits = 320320", 'flops = "many"').replace('"flops[M', '# "flops[M'))
+    line = path.read_text(encoding="utf-8").splitlines().index('flops = "many"') + 1
+    with pytest.raises(fedopt.InputError, match=rf"line {line}: \[\[submodels\]\] 1 flops: "):
+        read_scenario(path)
+
+
 def test_not_text_too_long_not_there_not_a_file(tmp_path: Path) -> None:
-    with pytest.raises(fedopt.InputError, match="TOML"):
+    with pytest.raises(fedopt.InputError, match=r"line 1: expected a TOML file.*UTF-8.*found byte 0xff"):
         read_scenario(write(tmp_path, b"\xff\xfe version = 1"))
+    with pytest.raises(fedopt.InputError, match=r"line 3: .*found byte 0xfc"):
+        read_scenario(write(tmp_path, b"version = 1\n\n# f\xfcr\n"))
     with pytest.raises(fedopt.InputError, match="at most"):
         read_scenario(write(tmp_path, b"#" * (LIMIT + 1)))
     with pytest.raises(FileNotFoundError):

@@ -57,12 +57,15 @@ def solve(
     allocation: Annotated[str | None, _method(level3)] = None,
 ) -> None:
     """Solve a scenario: all three levels, judged."""
+    from fedopt.plausible import hints
     from fedopt.scenario import read_scenario
 
     with guarded():
         fleet = None if clients is None else fedopt.Clients.from_csv(clients)
         given = read_scenario(scenario, clients=fleet)
         chosen = {"matching": matching, "timing": timing, "allocation": allocation}
+        for hint in hints(given.problem.clients):
+            typer.echo(f"fedopt: note: {hint}", err=True)
         settings = {**given.settings, **{key: value for key, value in chosen.items() if value is not None}}
         with progress(f"solving {scenario.name}") as report:
             solution = fedopt.solve(given.problem, **settings, progress=report)

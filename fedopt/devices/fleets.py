@@ -25,7 +25,7 @@ def cell(
     """A cell of ``n`` clients uniform over the area between ``inner`` and ``radius`` [m].
 
     Gain = 3GPP macro path loss x log-normal shadowing of ``deviation`` [dB] x Rayleigh fading (if ``fading``).
-    35 m, 8 dB and the path loss are the macro cell of 3GPP TR 36.814, annex A.2.1.1. Raises InputError.
+    35 m, 8 dB and the path loss are the macro cell of 3GPP TR 36.814, annex A. Raises InputError.
     """
     size = whole("n", n, least=1)
     rng = generator(seed)

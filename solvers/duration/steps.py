@@ -55,6 +55,10 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     """The least T with g(T) = E(T) - budget(T) <= 0."""
     T, value = state[T_NOW], state[VALUE]
     power = state[GOAL] == _POWER
+    if e == math.inf:  # next to a T_min that no power reaches (p_max = inf): nothing to learn but that it is too short
+        state[LOWER] = max(state[LOWER], T)
+        state[T_NOW] = 0.5 * (T + state[UPPER]) if state[UPPER] < math.inf else 2.0 * T
+        return
     limit = value * T if power else value
     slope = price + (value if power else 0.0)  # -g'
     g = e - limit
@@ -101,7 +105,9 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     if guess == T:
         guess = T * (1.0 + 4e-16) if g > 0.0 else T * (1.0 - 4e-16)
     state[LAST] = 1.0 if abs(guess - T) <= _CERTAIN * T else 0.0
-    state[T_NOW] = max(guess, state[T_MIN])
+    # An energy budget above E_inf is met at T_flat; an ulp later, so that all rows are slack there.
+    latest = math.inf if power else max(state[T_FLAT], state[T_MIN]) * (1.0 + 4e-16)
+    state[T_NOW] = min(max(guess, state[T_MIN]), latest)
 
 
 @shared
@@ -126,6 +132,10 @@ def _advance_price(state: State, e: float, price: float, curve: float) -> None:
     to the value, or B's rises to it, or where the price jumps between: where the models cross.
     """
     T, value = state[T_NOW], state[VALUE]
+    if not (e < math.inf and price < math.inf):  # next to a T_min that no power reaches (p_max = inf): no model of it
+        state[A_T], state[A_PRICE], state[LOWER] = T, 0.0, T
+        state[T_NOW] = math.sqrt(T) * math.sqrt(state[B_T]) if state[B_T] < math.inf else 2.0 * T
+        return
     if price <= value:
         if state[T_MIN] >= T:
             state[STOP], state[LOWER], state[UPPER] = _OPTIMAL, T, T

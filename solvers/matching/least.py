@@ -45,7 +45,7 @@ def least_duration(match: Match, root: Root, goal: Goal, value: float, least: fl
         allowed = value * duration if goal is Goal.POWER else value
         if found is None or allowed <= 0.0:
             return math.inf
-        return math.log(found[1] / allowed) if found[1] > 0.0 else -math.inf
+        return math.log(found[1] / allowed) if found[1] > 0.0 and allowed < math.inf else -math.inf
 
     best: IntArray | None = None
     low, too_dear, within = least, math.inf, -math.inf

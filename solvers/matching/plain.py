@@ -59,7 +59,7 @@ def search_plain(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
             score, T = reached, timing.duration
             results[p, DURATION], results[p, ENERGY] = T, float(timing.point.energy.sum())
         if task.gains is not None and math.isfinite(score):
-            best = max(best, task.gains[p] / T)
+            best = max(best, float(task.gains[p]) / T if T > 0.0 else math.inf)
         task.progress(p + 1, counts.shape[0], best)
     return Searched(results=results, passes=passes, assign=chosen.__getitem__)
 

@@ -1,0 +1,87 @@
+"""Numbers no device has: legal, so never refused, but most often a unit that was left out. The command says so."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedopt.checks import FloatArray
+from fedopt.clients import FIELD, Clients
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Rule:
+    """A field, what makes its whole column odd, and the question to ask then."""
+
+    field: str
+    odd: Callable[[FloatArray], bool]
+    why: str
+    meant: str
+
+
+_RULES = (
+    _Rule(
+        field="frequency_max",
+        odd=lambda f: bool(f.max() < 1e6),
+        why="no CPU is that slow",
+        meant="frequency_max[GHz] or frequency_max[MHz]",
+    ),
+    _Rule(
+        field="bandwidth",
+        odd=lambda b: bool(b.max() < 1e3),
+        why="no uplink is that narrow",
+        meant="bandwidth[MHz] or bandwidth[kHz]",
+    ),
+    _Rule(
+        field="channel_gain",
+        odd=lambda h: bool(h.max() > 1.0),
+        why="a channel does not amplify",
+        meant="channel_gain[dB], which is below 0 (a loss of 98 dB is a gain of -98)",
+    ),
+    _Rule(
+        field="power_max",
+        odd=lambda p: bool(np.isfinite(p.min()) and p.min() > 10.0),
+        why="no phone sends with so much",
+        meant="power_max[dBm] or power_max[mW]",
+    ),
+    _Rule(
+        field="static_power",
+        odd=lambda p: bool(p.max() > 1e3),
+        why="no CPU draws so much",
+        meant="static_power[mW]",
+    ),
+    _Rule(
+        field="circuit_power",
+        odd=lambda p: bool(p.max() > 1e3),
+        why="no radio draws so much",
+        meant="circuit_power[mW]",
+    ),
+)
+_HOTTEST = 1e5  # W of one CPU; a slip of unit is off by 1e9 and more
+
+
+def hints(clients: Clients) -> tuple[str, ...]:
+    """A sentence for every column that no fleet of devices has, with the unit that may be missing; mostly none.
+
+    Takes the column as a whole: a single odd client is the user's business. Problems in scaled units are legal and
+    get hints at most.
+    """
+    found = []
+    for rule in _RULES:
+        values = getattr(clients, rule.field)
+        if rule.odd(values):
+            found.append(f"{rule.field} is {_span(values, FIELD[rule.field].unit)}: {rule.why}; {rule.meant} meant?")
+    with np.errstate(over="ignore"):
+        power = clients.capacitance * clients.frequency_max**3
+    if power.min() > _HOTTEST:
+        text = _span(power, "W")
+        found.append(f"capacitance x frequency_max^3 is {text}: no CPU draws so much; capacitance[W/GHz^3] meant?")
+    return tuple(found)
+
+
+def _span(values: FloatArray, unit: str) -> str:
+    least, greatest = f"{values.min():.4g}", f"{values.max():.4g}"
+    text = least if least == greatest else f"{least} to {greatest}"
+    return f"{text} {unit}".rstrip()
