@@ -60,8 +60,8 @@ def make_plan(rows: Rows) -> Plan:
     work, bits, snr, kappa = frozen(rows.work), frozen(rows.bits), frozen(rows.snr), frozen(rows.capacitance)
     p_min, p_max = frozen(rows.power_min), frozen(rows.power_max)
     p_s, p_c = frozen(rows.static_power), frozen(rows.circuit_power)
-    least_work = least_of(work)
-    kind = _ALL_ORDINARY if least_work > 0.0 and least_of(bits) > 0.0 else _kinds(rows)
+    least_work, least_bits = least_of(work), least_of(bits)
+    kind = _ALL_ORDINARY if least_work > 0.0 and least_bits > 0.0 else _kinds(rows)
     static, circuit = greatest_of(p_s) > 0.0, greatest_of(p_c) > 0.0  # else it is cheapest to compute or send slowly
     priced = bool((static or circuit) and (p_s != p_c).any())
 
@@ -71,12 +71,13 @@ def make_plan(rows: Rows) -> Plan:
     a = frozen(bits * (LN2 / rows.bandwidth))
     k = frozen(kappa * work * work * work)
     t_low = work / rows.frequency_max
-    with np.errstate(all="ignore"):
-        t_high = work / rows.frequency_min  # inf for f_min = 0
-    if least_work == 0.0:
-        t_high = np.where(work == 0.0, 0.0, t_high)
+    f_min, t_high = frozen(rows.frequency_min), np.full(1, np.inf)  # one number where all may take for ever
+    if least_work == 0.0 or greatest_of(f_min) > 0.0:
+        with np.errstate(all="ignore"):
+            t_high = work / f_min  # inf for f_min = 0
+        t_high = t_high if least_work > 0.0 else np.where(work == 0.0, 0.0, t_high)
     tau_low = new(a, snr, p_max)
-    tau_high = new(a, snr, p_min) if greatest_of(p_min) > 0.0 else new(a)
+    tau_high = new(a, snr, p_min) if least_bits == 0.0 or greatest_of(p_min) > 0.0 else np.empty(1)
     fill_uploads(a, snr, p_min, p_max, tau_low, tau_high)
     t_free, tau_free, anchor = t_high, tau_high, _NO_ANCHOR
     if static:
