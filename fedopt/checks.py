@@ -6,7 +6,9 @@ A column is stored compactly: a scalar given by the user stays one number behind
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -17,7 +19,8 @@ FloatArray = NDArray[np.float64]
 SMALLEST = 1e-250  # beyond these a product of three fields can leave the range of a double
 LARGEST = 1e250
 
-_SWEEP = 1 << 14  # numbers looked at together: they stay in the nearest cache between two sweeps
+_SWEEP = 1 << 15  # clients whose numbers are copied and then looked at while they are in a near cache
+_DOUBLE = np.dtype(np.float64)
 
 
 class InputError(ValueError):
@@ -109,59 +112,87 @@ def column(owner: str, field: Field, value: Any, size: int | None) -> FloatArray
 
     Raises InputError for a wrong type, shape, length or value.
     """
-    if type(value) is float and (SMALLEST <= value <= LARGEST or value == field.default):  # the common case, quickly
-        values: FloatArray = np.array(value if size is None else (value,))
-    else:
-        name = f"{owner}.{field.name}"
-        array = value if type(value) is np.ndarray and value.dtype == np.float64 else _plain(name, value)
-        if array.ndim > 1:
-            expected = "one number or a flat array, one number per client"
-            raise InputError(name, expected, f"an array of shape {array.shape}")
-        if array.ndim == 1 and size is not None and array.shape[0] != size:
-            raise InputError(name, f"one number or {size} numbers (one per client)", f"{array.shape[0]} numbers")
-        if array.ndim == 1 and array.shape[0] > 1 and array.strides[0] == 0:  # one number stands for all
-            size, array = array.shape[0], array[:1]
-        values = np.add(array, 0.0, dtype=np.float64, order="C")  # a copy in one sweep, -0.0 becomes 0.0
-        values = np.asarray(values)
-        _refuse_illegal(name, field, values)
-    if size is not None and values.shape != (size,):
-        return broadcast(values.reshape(1), size)
-    values.flags.writeable = False
-    return values
+    given = read(owner, field, value)
+    if isinstance(given, float):
+        return one_number(owner, field, given, size)
+    if size is not None and given.shape[0] != size:
+        expected = f"one number or {size} numbers (one per client)"
+        raise InputError(f"{owner}.{field.name}", expected, f"{given.shape[0]} numbers")
+    if stands_for_all(given):
+        return one_number(owner, field, float(given[0]), given.shape[0])
+    return copies(owner, [field], [given])[0][0]
 
 
-def _refuse_illegal(name: str, field: Field, values: FloatArray) -> None:
-    """Two sweeps (least and greatest) settle the ordinary case; only an odd one is looked at closer."""
-    if values.size == 0:
-        return
-    flat = values.reshape(-1)
-    for start in range(0, flat.size, _SWEEP):
-        part = flat[start : start + _SWEEP]
-        if not (part.min() >= SMALLEST and part.max() <= LARGEST):  # NaN spreads through both
-            break
-    else:
-        return
+def read(owner: str, field: Field, value: Any) -> float | NDArray[Any]:
+    """What a user gave for a field, not yet copied: one number, or a flat array. Raises InputError for neither."""
+    if type(value) is float:
+        return value
+    name = f"{owner}.{field.name}"
+    array = value if type(value) is np.ndarray and value.dtype is _DOUBLE else _plain(name, value)
+    if array.ndim > 1:
+        expected = "one number or a flat array, one number per client"
+        raise InputError(name, expected, f"an array of shape {array.shape}")
+    return array if array.ndim else float(array)
+
+
+def one_number(owner: str, field: Field, value: float, size: int | None) -> FloatArray:
+    """A checked number as a read-only array of shape (size,), or () for None. Raises InputError."""
+    if not (SMALLEST <= value <= LARGEST or value == field.default):
+        _refuse_illegal(owner, field, np.array(value))
+    return _constant(value + 0.0, size)  # -0.0 becomes 0.0
+
+
+@lru_cache(maxsize=256)
+def _constant(value: float, size: int | None) -> FloatArray:
+    """A read-only view of one number in memory that nobody can write; fleets share it."""
+    shape = () if size is None else (size,)
+    return np.ndarray(shape, np.float64, np.float64(value).tobytes(), 0, (0,) * len(shape))
+
+
+def copies(
+    owner: str, fields: Sequence[Field], arrays: Sequence[NDArray[Any]]
+) -> list[tuple[FloatArray, float, float]]:
+    """Read-only float64 copies of flat arrays of one length, each with its least and its greatest number.
+
+    Raises InputError for a number that its field may not hold.
+    """
+    size = arrays[0].shape[0]
+    table = np.empty((len(arrays), size))
+    spans = []
+    for start in range(0, max(size, 1), _SWEEP):
+        part = table[:, start : start + _SWEEP]
+        np.concatenate([array[None, start : start + _SWEEP] for array in arrays], out=part)
+        least = np.minimum.reduce(part, axis=1, initial=np.inf)  # NaN spreads through both
+        spans.append((least, np.maximum.reduce(part, axis=1, initial=-np.inf)))
+    lows, highs = spans[0] if len(spans) == 1 else (np.min([s[0] for s in spans], 0), np.max([s[1] for s in spans], 0))
+    found = list(zip(table, lows.tolist(), highs.tolist(), strict=True))
+    for field, (values, low, high) in zip(fields, found, strict=True):
+        if not (low >= SMALLEST and high <= LARGEST):  # else it is the ordinary case
+            _refuse_illegal(owner, field, values)
+            np.add(values, 0.0, out=values)  # -0.0 becomes 0.0
+        values.flags.writeable = False
+    return found
+
+
+def _refuse_illegal(owner: str, field: Field, values: FloatArray) -> None:
+    """Raise the InputError where some number may not stand in its field."""
     ok = np.atleast_1d(field.legal(values))
     if not ok.all():
         first = int(np.argmin(ok))
         bad = int(ok.size - ok.sum())
         more = f" (and {bad - 1} more like it)" if bad > 1 else ""
         found = f"{float(np.atleast_1d(values)[first])!r}{more}"
-        raise InputError(name, field.expected, found, first if values.ndim else None)
+        raise InputError(f"{owner}.{field.name}", field.expected, found, first if values.ndim else None)
 
 
-def broadcast(values: FloatArray, size: int) -> FloatArray:
-    """A read-only view of shape (size,) of the single number in ``values`` (1,)."""
-    view: FloatArray = np.ndarray((size,), np.float64, values, 0, (0,))  # np.broadcast_to, without its ten microseconds
-    view.flags.writeable = False
-    return view
+def stands_for_all(values: NDArray[Any]) -> bool:
+    """Whether a flat array is one number broadcast."""
+    return values.shape[0] > 1 and values.strides[0] == 0
 
 
 def compact(values: FloatArray) -> FloatArray:
-    """Undo broadcast: shape (1,) where one number stands for all, else the array itself."""
-    if values.size > 1 and values.strides[0] == 0:
-        return values[:1]
-    return values
+    """Undo broadcasting: shape (1,) where one number stands for all, else the array itself."""
+    return values[:1] if values.strides[0] == 0 and values.shape[0] > 1 else values
 
 
 def number(name: str, value: Any, *, zero: bool = False, infinite: bool = False, unit: str = "") -> float:
@@ -193,7 +224,8 @@ def decided(name: str, value: Any, size: int) -> FloatArray:
     array = _plain(name, value)
     if array.ndim > 1 or array.shape not in ((), (1,), (size,)):
         raise InputError(name, f"one number or {size} numbers (one per client)", f"an array of shape {array.shape}")
-    return np.broadcast_to(array.astype(np.float64, copy=False), (size,))
+    array = array.astype(np.float64, copy=False)
+    return array if array.shape == (size,) else np.broadcast_to(array, (size,))
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:

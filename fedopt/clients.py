@@ -10,7 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedopt.checks import Field, FloatArray, InputError, broadcast, column, compact, refuse
+from fedopt.checks import (
+    Field,
+    FloatArray,
+    InputError,
+    compact,
+    copies,
+    one_number,
+    read,
+    refuse,
+    stands_for_all,
+)
 
 if TYPE_CHECKING:
     import pandas
@@ -43,7 +53,6 @@ FIELDS: tuple[Field, ...] = (
     Field(name="overhead", unit="s", meaning="any fixed delay in a client's round", default=0.0, zero=True),
 )
 FIELD = {field.name: field for field in FIELDS}
-
 
 _DEFAULT: dict[str, Any] = {field.name: field.default for field in FIELDS}  # numbers; columns once checked
 
@@ -97,24 +106,38 @@ class Clients:
     name: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        given = {field.name: getattr(self, field.name) for field in FIELDS}
-        scalars = [field for field in FIELDS if type(given[field.name]) is float]
-        checked = {
-            f.name: column("Clients", f, given[f.name], None) for f in FIELDS if type(given[f.name]) is not float
-        }
-        size = self._size(checked)
-        for name, values in checked.items():
-            object.__setattr__(self, name, values if values.ndim else broadcast(values.reshape(1), size))
-        for field in scalars:
-            object.__setattr__(self, field.name, column("Clients", field, given[field.name], size))
+        numbers: list[tuple[Field, float]] = []
+        fields: list[Field] = []
+        arrays: list[NDArray[Any]] = []
+        sizes: dict[str, int] = {}
+        for field in FIELDS:
+            value = read("Clients", field, getattr(self, field.name))
+            if isinstance(value, float):
+                numbers.append((field, value))
+                continue
+            sizes[field.name] = value.shape[0]
+            if stands_for_all(value):
+                numbers.append((field, float(value[0])))
+            else:
+                fields.append(field)
+                arrays.append(value)
+        size = self._size(sizes)
+        spans: dict[str, tuple[float, float]] = {}
+        for field, number in numbers:
+            object.__setattr__(self, field.name, one_number("Clients", field, number, size))
+            spans[field.name] = number, number
+        if arrays:
+            for field, (values, least, greatest) in zip(fields, copies("Clients", fields, arrays), strict=True):
+                object.__setattr__(self, field.name, values)
+                spans[field.name] = least, greatest
         if self.name is not None:
             object.__setattr__(self, "name", _names(self.name, size))
-        self._ordered("frequency_min", "frequency_max")
-        self._ordered("power_min", "power_max")
+        for low, high in (("frequency_min", "frequency_max"), ("power_min", "power_max")):
+            if not spans[low][1] <= spans[high][0]:
+                self._ordered(low, high)
 
-    def _size(self, checked: dict[str, FloatArray]) -> int:
+    def _size(self, sizes: dict[str, int]) -> int:
         """The one length all columns agree on."""
-        sizes: dict[str, int] = {field: values.shape[0] for field, values in checked.items() if values.ndim}
         if self.name is not None:
             sizes["name"] = len(_listed(self.name))
         if not sizes:
@@ -130,8 +153,8 @@ class Clients:
 
     def _ordered(self, low: str, high: str) -> None:
         least, greatest = getattr(self, low), getattr(self, high)
-        if (compact(least) > compact(greatest)).any():
-            wrong = least > greatest
+        wrong = compact(least) > compact(greatest)
+        if wrong.any():
             first = int(np.argmax(wrong))
             expected = f"at most {high} = {greatest[first]:g} {FIELD[high].unit}"
             raise InputError(f"Clients.{low}", expected, f"{least[first]:g}", first)

@@ -10,14 +10,14 @@ import numpy as np
 
 from fedopt.access import Access, Sharing, check_access
 from fedopt.checks import FloatArray, InputError, choice, compact, kind, number
-from fedopt.clients import Clients
+from fedopt.clients import FIELDS, Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, TimePrice, check_budget
 from fedopt.solution import Allocation, Schedule, Status, judge
 from fedopt.submodels import Workload
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers.limits import limits
-from solvers.rows import LN2, Goal, Limits, Point, Rows, Stop, Timing
+from solvers.rows import LN2, Goal, Limits, Point, Rows, Stop, Timing, greatest_of, least_of
 
 
 def allocate(clients: Clients, work: Workload, *, duration: float, allocation: str = "kernel") -> Allocation:
@@ -102,23 +102,25 @@ def schedule(
 def rows_of(clients: Clients, work: Workload) -> Rows:
     """The solver's view of clients and workload; a column that is one number for all stays one number."""
     work = work.sized(len(clients))
-    c = {name: compact(getattr(clients, name)) for name in clients.__slots__ if name != "name"}
+    c = {name: compact(getattr(clients, name)) for name in _COLUMNS}
     cycles, upload, download = compact(work.cycles), compact(work.upload_bits), compact(work.download_bits)  # type: ignore[arg-type]
-    idle = np.zeros(1, dtype=np.bool_)
-    if cycles.min() == 0.0 and upload.min() == 0.0:
+    idle = _NOBODY
+    if least_of(cycles) == 0.0 and least_of(upload) == 0.0:
         idle = (cycles == 0.0) & (upload == 0.0) & (download == 0.0)
     with np.errstate(all="ignore"):
         snr = c["channel_gain"] / (c["noise_density"] * c["bandwidth"])
-        receiving = download / c["download_rate"]  # [s]
+        receiving = download / c["download_rate"] if least_of(c["download_rate"]) < math.inf else _NOTHING  # [s]
         fixed_time = c["overhead"] + receiving
         fixed_energy = c["receive_power"] * receiving
     if idle.any():
         fixed_time, fixed_energy = np.where(idle, 0.0, fixed_time), np.where(idle, 0.0, fixed_energy)
-    _refuse_overflow("channel_gain", "gain / (noise density x bandwidth)", snr, c["channel_gain"] > 0.0)
-    _refuse_overflow("download_rate", "download time", fixed_time, None)
-    with np.errstate(over="ignore"):
-        greatest = cycles.max() ** 3 * c["capacitance"].max()
-    if not np.isfinite(greatest):
+    if not (least_of(snr) > 1e-300 and greatest_of(snr) < math.inf):
+        positive = c["channel_gain"] > 0.0
+        _refuse_overflow("channel_gain", "gain / (noise density x bandwidth)", snr, positive & (snr < 1e-300))
+    if not greatest_of(fixed_time) < math.inf:
+        _refuse_overflow("download_rate", "download time", fixed_time)
+    most = greatest_of(cycles)
+    if not most * most * most * greatest_of(c["capacitance"]) < math.inf:
         client = int(np.argmax(np.broadcast_to(cycles, (len(clients),))))
         found = f"{np.broadcast_to(cycles, (len(clients),))[client]:g} cycles"
         raise InputError("work.cycles", "capacitance x cycles^3 within the range of a double", found, client)
@@ -141,14 +143,14 @@ def rows_of(clients: Clients, work: Workload) -> Rows:
     return rows if len(rows) == len(clients) else rows.widen(len(clients))
 
 
-def _refuse_overflow(field: str, what: str, values: FloatArray, positive: Any) -> None:
+_COLUMNS = tuple(field.name for field in FIELDS)
+_NOBODY, _NOTHING = np.zeros(1, dtype=np.bool_), np.zeros(1)
+_NOBODY.flags.writeable = _NOTHING.flags.writeable = False
+
+
+def _refuse_overflow(field: str, what: str, values: FloatArray, underflown: Any = False) -> None:
     """A derived quantity that left the range of a double is bad input, not a number."""
-    greatest = values.max()
-    if math.isfinite(greatest) and (positive is None or values.min() > 1e-300):
-        return
-    bad = ~np.isfinite(values)
-    if positive is not None:
-        bad |= positive & (values < 1e-300)
+    bad = ~np.isfinite(values) | underflown
     if bad.any():
         client = int(np.argmax(bad))
         raise InputError(f"Clients.{field}", f"a {what} within the range of a double", f"{values[client]:g}", client)
@@ -172,9 +174,8 @@ def allocation_of(rows: Rows, point: Point) -> Allocation:
     with np.errstate(all="ignore"):
         power = np.expm1(point.efficiency)
         power /= rows.snr
-        unreachable = rows.snr <= 0.0
-        if unreachable.any():
-            power = np.where(unreachable & (point.efficiency == 0.0), 0.0, power)
+        if not least_of(rows.snr) > 0.0:
+            power = np.where((rows.snr <= 0.0) & (point.efficiency == 0.0), 0.0, power)
         return Allocation(
             frequency=point.frequency,
             rate=point.efficiency * (rows.bandwidth / LN2),

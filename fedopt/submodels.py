@@ -10,7 +10,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedopt.checks import Field, FloatArray, InputError, column, kind, number, refuse, whole
+from fedopt.checks import (
+    Field,
+    FloatArray,
+    InputError,
+    column,
+    copies,
+    kind,
+    number,
+    read,
+    refuse,
+    stands_for_all,
+    whole,
+)
 
 if TYPE_CHECKING:
     from fedopt.clients import Clients
@@ -24,6 +36,7 @@ MAX_PLACES = 10**10  # partitions times clients: beyond, a search would take hou
 _CYCLES = Field(name="cycles", unit="cycle", meaning="CPU cycles of the round", zero=True)
 _UPLOAD = Field(name="upload_bits", unit="bit", meaning="update sent", zero=True)
 _DOWNLOAD = Field(name="download_bits", unit="bit", meaning="weights received", zero=True)
+_FIELDS = (_CYCLES, _UPLOAD, _DOWNLOAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,21 +104,26 @@ class Workload:
     download_bits: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        fields = _FIELDS[:2] if self.download_bits is None else _FIELDS
+        given = [read("Workload", field, getattr(self, field.name)) for field in fields]
+        arrays = [values for values in given if not isinstance(values, float) and not stands_for_all(values)]
+        if len(arrays) == len(fields) and len({array.shape for array in arrays}) == 1:
+            columns = [values for values, _, _ in copies("Workload", fields, arrays)]  # all in one sweep
+        else:
+            columns = [column("Workload", field, values, None) for field, values in zip(fields, given, strict=True)]
+        for field, values in zip(fields, columns, strict=True):
+            object.__setattr__(self, field.name, values)
         if self.download_bits is None:
             object.__setattr__(self, "download_bits", self.upload_bits)
-        for field in (_CYCLES, _UPLOAD, _DOWNLOAD):
-            values = column("Workload", field, getattr(self, field.name), None)
-            object.__setattr__(self, field.name, values)
 
     def sized(self, size: int) -> Workload:
         """The workload with every column of shape (size,). Raises InputError where a length does not fit."""
-        fields = (_CYCLES, _UPLOAD, _DOWNLOAD)
-        if all(getattr(self, field.name).shape == (size,) for field in fields):
+        if all(getattr(self, field.name).shape == (size,) for field in _FIELDS):
             return self
         sized = object.__new__(Workload)  # its numbers are checked
-        for field in fields:
+        for field in _FIELDS:
             values = getattr(self, field.name)
-            if values.ndim == 0 or values.shape != (size,):
+            if values.shape != (size,):
                 values = column("Workload", field, values if values.ndim else float(values), size)
             object.__setattr__(sized, field.name, values)
         return sized

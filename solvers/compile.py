@@ -32,6 +32,7 @@ _INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"  # the same code as pl
 
 # contract: a*b + c may be fused. Nothing else: full fastmath would delete the tests for NaN.
 _OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+_WHOLE: dict[str, Any] = {"no_cfunc_wrapper": True}  # Python calls it, no other language
 _PART: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # a quarter of the compile time
 
 
@@ -39,7 +40,7 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     """Compile a function on its first call and keep the machine code on disk."""
     if _INTERPRETED:
         return np.errstate(all="ignore")(function)  # as compiled code: no warnings of inf and NaN
-    compiled = numba.njit(cache=True, **_OPTIONS)(function)
+    compiled = numba.njit(cache=True, **_WHOLE, **_OPTIONS)(function)
     compiled._cache._cache_file._source_stamp = sources_stamp()
     return cast(Callable[P, R], compiled)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import lambertw
 
 from solvers.rows import FloatArray, Limits, Rows
 
@@ -32,6 +31,8 @@ def inverse_marginal(m: FloatArray) -> FloatArray:
     """
     if not m.any():
         return np.zeros_like(m)
+    from scipy.special import lambertw  # half of all the time an import of this package would take
+
     with np.errstate(all="ignore"):
         large = 1.0 + lambertw((np.minimum(m, 1e300) - 1.0) / np.e, 0).real
         root = np.sqrt(2.0 * m)

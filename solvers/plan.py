@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from solvers.compile import inlined, kernel
 from solvers.elementary import inverse_marginal, log1p
-from solvers.rows import LN2, ROUNDING, BoolArray, FloatArray, Rows
+from solvers.rows import LN2, ROUNDING, BoolArray, FloatArray, Rows, greatest_of, least_of
 
 BLOCK = 256  # rows priced together: their scratch fits the first-level cache
 
@@ -60,22 +60,24 @@ def make_plan(rows: Rows) -> Plan:
     work, bits, snr, kappa = frozen(rows.work), frozen(rows.bits), frozen(rows.snr), frozen(rows.capacitance)
     p_min, p_max = frozen(rows.power_min), frozen(rows.power_max)
     p_s, p_c = frozen(rows.static_power), frozen(rows.circuit_power)
-    kind = _kinds(rows)
-    static, circuit = bool(p_s.any()), bool(p_c.any())  # else it is cheapest to compute or send slowly
-    priced = (static or circuit) and bool((p_s != p_c).any())
+    least_work, least_bits = least_of(work), least_of(bits)
+    kind = _ALL_ORDINARY if least_work > 0.0 and least_bits > 0.0 else _kinds(rows)
+    static, circuit = greatest_of(p_s) > 0.0, greatest_of(p_c) > 0.0  # else it is cheapest to compute or send slowly
+    priced = bool((static or circuit) and (p_s != p_c).any())
 
     def new(*used: NDArray[np.generic]) -> FloatArray:
         return np.empty(max([column.shape[0] for column in used]))
 
-    a = frozen(bits * (LN2 / frozen(rows.bandwidth)))
+    a = frozen(bits * (LN2 / rows.bandwidth))
     k = frozen(kappa * work * work * work)
-    t_low = work / frozen(rows.frequency_max)
-    with np.errstate(all="ignore"):
-        t_high = work / frozen(rows.frequency_min)  # inf for f_min = 0
-    if work.min() == 0.0:
-        t_high = np.where(work == 0.0, 0.0, t_high)
+    t_low = work / rows.frequency_max
+    f_min, t_high = frozen(rows.frequency_min), np.full(1, np.inf)  # one number where all may take for ever
+    if least_work == 0.0 or greatest_of(f_min) > 0.0:
+        with np.errstate(all="ignore"):
+            t_high = work / f_min  # inf for f_min = 0
+        t_high = t_high if least_work > 0.0 else np.where(work == 0.0, 0.0, t_high)
     tau_low = new(a, snr, p_max)
-    tau_high = new(a, snr, p_min) if p_min.any() else new(a)
+    tau_high = new(a, snr, p_min) if least_bits == 0.0 or greatest_of(p_min) > 0.0 else np.empty(1)
     fill_uploads(a, snr, p_min, p_max, tau_low, tau_high)
     t_free, tau_free, anchor = t_high, tau_high, _NO_ANCHOR
     if static:
@@ -87,16 +89,16 @@ def make_plan(rows: Rows) -> Plan:
     if priced:
         anchor = new(a, snr, k, p_s, p_c)
         fill_anchors(k, a, snr, p_s, p_c, anchor)
-    by_name = (rows.fixed_time, k, a, snr, t_low, t_high, tau_low, tau_high, t_free, tau_free)
-    columns = tuple([frozen(column) for column in (*by_name, p_s, p_c, rows.fixed_energy, anchor)])
+    for filled in (t_low, t_high, tau_low, tau_high, t_free, tau_free, anchor):
+        filled.flags.writeable = False
+    times = (t_low, t_high, tau_low, tau_high, t_free, tau_free)
+    columns = (frozen(rows.fixed_time), k, a, snr, *times, p_s, p_c, frozen(rows.fixed_energy), anchor)
     t_min, t_flat, e_inf = limits_of(kind, columns, size)
     return Plan(size=size, kind=kind, columns=columns, priced=priced, t_min=t_min, t_flat=t_flat, e_inf=e_inf)
 
 
 def _kinds(rows: Rows) -> NDArray[np.uint8]:
-    """The kind of every row, one number where all are ordinary."""
-    if rows.work.min() > 0.0 and rows.bits.min() > 0.0:
-        return _ALL_ORDINARY
+    """The kind of every row."""
     no_work, no_upload, idle = np.broadcast_arrays(rows.work == 0.0, rows.bits == 0.0, rows.idle)
     kind = no_work * np.uint8(NO_WORK) + no_upload * np.uint8(NO_UPLOAD)
     return frozen(np.where(idle, np.uint8(IDLE), kind).astype(np.uint8))

@@ -21,6 +21,16 @@ LN2 = math.log(2.0)
 ROUNDING = 1.0 - 1e-15  # a duration this close below a least duration meets it: both are rounded
 
 
+def least_of(column: FloatArray) -> float:
+    """The least number of a column; NaN where one is."""
+    return float(column[0] if column.shape[0] == 1 else np.minimum.reduce(column))
+
+
+def greatest_of(column: FloatArray) -> float:
+    """The greatest number of a column; NaN where one is."""
+    return float(column[0] if column.shape[0] == 1 else np.maximum.reduce(column))
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Rows:
     """N independent rows. Symbols: W, f_min, f_max, kappa, P_s; s, B, gamma, p_min, p_max, P_c; t_0 + t_d, its energy.
@@ -45,7 +55,7 @@ class Rows:
     idle: BoolArray  # nothing to do: no time, no energy, never limits the duration
 
     def __len__(self) -> int:
-        return max(len(getattr(self, name)) for name in self.__slots__)
+        return max([len(getattr(self, name)) for name in self.__slots__])
 
     @property
     def transfer(self) -> FloatArray:

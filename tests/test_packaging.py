@@ -15,7 +15,7 @@ import fedopt
 import solvers
 
 ROOT = Path(__file__).parents[1]
-HEAVY = ("torch", "cvxpy", "pulp", "highspy", "pandas", "matplotlib", "typer", "rich", "sklearn")
+HEAVY = ("torch", "cvxpy", "pulp", "highspy", "pandas", "matplotlib", "typer", "rich", "sklearn", "numba", "scipy")
 
 
 def python(code: str, *, cwd: Path) -> subprocess.CompletedProcess[str]:

@@ -86,7 +86,7 @@ def complete(rows: Rows, plan: Plan, duration: float, out: FloatArray) -> Point:
     t, tau, energy, price = out
     with np.errstate(all="ignore"):
         f = np.divide(rows.work, t)  # by rounding outside its range by an ulp
-        np.clip(f, rows.frequency_min, rows.frequency_max, out=f)
+        np.minimum(np.maximum(f, rows.frequency_min, out=f), rows.frequency_max, out=f)
         x = np.divide(plan.columns[A], tau)
     if plan.kind.shape[0] > 1 or plan.kind[0] != ORDINARY:
         _complete_others(rows, plan, price, f, x)

@@ -101,7 +101,7 @@ def _with_kernel(plan: Plan, state: list[float], out: FloatArray) -> None:
         if stopped:
             return
         warm = True
-        advance(state, *sums.sum(axis=0).tolist())
+        advance(state, *np.add.reduce(sums, axis=0).tolist())
         if last and state[STOP] != 0.0 and state[T_NOW] == T:
             return
 

@@ -1,0 +1,131 @@
+"""The door and the judge take short cuts in the ordinary case; here each is compared with the long way.
+
+Copies are made and looked at some thousands of clients at a time, so an odd number is put on both sides of a seam; the
+judge's quick look must say what its slow one says, to the last bit, and leave to it whatever is wrong.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets import FAMILIES, make
+
+import fedopt
+from fedopt import EnergyBudget, InputError, checks, judge, solution
+
+SEAM = checks._SWEEP
+
+
+def fleet(size: int, **changes: Any) -> fedopt.Clients:
+    columns: dict[str, Any] = {
+        "frequency_min": np.full(size, 1e8),
+        "frequency_max": np.full(size, 1e9),
+        "static_power": np.zeros(size),
+        "samples": np.arange(1.0, size + 1.0),
+        "channel_gain": 1e-9,
+        "bandwidth": 1e6,
+    }
+    return fedopt.Clients(**{**columns, **changes})
+
+
+@pytest.mark.parametrize("size", [1, 2, SEAM - 1, SEAM, SEAM + 1, 2 * SEAM + 3])
+def test_columns_are_copies_bit_for_bit(size: int) -> None:
+    samples = np.arange(1.0, size + 1.0)
+    clients = fleet(size, samples=samples, static_power=np.full(size, -0.0))
+    assert clients.samples.tobytes() == samples.tobytes()
+    assert clients.static_power.tobytes() == np.zeros(size).tobytes()  # -0.0 is stored as 0.0
+    assert not np.shares_memory(clients.samples, samples)
+    for column in (clients.samples, clients.static_power, clients.bandwidth):
+        assert column.shape == (size,)
+        with pytest.raises(ValueError, match="read-only"):
+            column[0] = 1.0
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -1.0, 5e-324])
+@pytest.mark.parametrize("client", [0, SEAM - 1, SEAM, 2 * SEAM + 2])
+def test_an_odd_number_is_found_beside_every_seam(bad: float, client: int) -> None:
+    samples = np.arange(1.0, 2 * SEAM + 4.0)
+    samples[client] = bad
+    with pytest.raises(InputError) as caught:
+        fleet(samples.size, samples=samples)
+    assert (caught.value.field, caught.value.client) == ("Clients.samples", client)
+    with pytest.raises(InputError) as caught:
+        fedopt.Workload(cycles=np.ones(samples.size), upload_bits=samples)
+    assert (caught.value.field, caught.value.client) == ("Workload.upload_bits", client)
+
+
+@pytest.mark.parametrize("client", [0, SEAM, SEAM + 2])
+def test_a_minimum_above_its_maximum_is_found_where_the_ranges_overlap(client: int) -> None:
+    """The spans of both columns overlap, so only a look at every client can tell."""
+    low, high = np.linspace(1e8, 9e8, SEAM + 3), np.linspace(2e8, 1e9, SEAM + 3)
+    assert fleet(low.size, frequency_min=low, frequency_max=high).frequency_min.tobytes() == low.tobytes()
+    low[client] = high[client] * 1.01
+    with pytest.raises(InputError) as caught:
+        fleet(low.size, frequency_min=low, frequency_max=high)
+    assert (caught.value.field, caught.value.client) == ("Clients.frequency_min", client)
+
+
+def test_one_number_for_all_takes_no_memory_and_cannot_be_written() -> None:
+    bandwidth = fleet(1_000_000).bandwidth
+    assert bandwidth.strides == (0,)
+    assert not bandwidth.flags.writeable
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        bandwidth.flags.writeable = True
+
+
+def verdicts(monkeypatch: pytest.MonkeyPatch, *decision: Any) -> tuple[fedopt.Verdict, fedopt.Verdict, int]:
+    """With the quick look, without it, and how many blocks the quick look settled."""
+    settled = []
+    look = solution._fine_block
+
+    def counted(*block: Any) -> Any:
+        found = look(*block)
+        settled.append(found is not None)
+        return found
+
+    with monkeypatch.context() as patch:
+        patch.setattr(solution, "_fine_block", counted)
+        quick = judge(*decision)
+        patch.setattr(solution, "_fine_block", lambda *block: None)
+        slow = judge(*decision)
+    return quick, slow, sum(settled)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", [1, 7, 9000])
+def test_the_judges_quick_look_says_what_the_slow_one_says(
+    family: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = make(family, 3, size)
+    clients, work = instance.clients, instance.work
+    found = fedopt.allocate(clients, work, duration=instance.duration)
+    f, r = found.frequency, found.rate
+    budget = EnergyBudget(float(found.energy.sum()))
+    quick, slow, settled = verdicts(monkeypatch, clients, work, instance.duration, f, r, budget)
+    assert quick == slow
+    assert quick.feasible
+    ordinary = bool((work.cycles > 0.0).all() and (work.upload_bits > 0.0).all())
+    assert settled == (-(-size // solution._BLOCK) if ordinary else 0)
+
+
+@pytest.mark.parametrize("which", ["frequency", "rate", "duration"])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -1e9, 1e-300, 1e300, "a little more", "a little less"])
+def test_the_judges_quick_look_settles_nothing_that_is_wrong(
+    which: str, value: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    instance = make("bounds", 1, 9)
+    found = fedopt.allocate(instance.clients, instance.work, duration=instance.duration)
+    decided: dict[str, Any] = {"frequency": found.frequency.copy(), "rate": found.rate.copy()}
+    duration = instance.duration
+    factors = {"a little more": 1.0 + 1e-8, "a little less": 1.0 - 1e-8}
+    if which == "duration":
+        duration = duration * factors[value] if value in factors else value
+    else:
+        column = decided[which]
+        column[4] = column[4] * factors[value] if value in factors else value
+    decision = (instance.clients, instance.work, duration, decided["frequency"], decided["rate"])
+    quick, slow, settled = verdicts(monkeypatch, *decision)
+    assert str(quick) == str(slow)  # NaN included
+    assert not (settled and slow.violations and "not finite" not in slow.violations[0])
