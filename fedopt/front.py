@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
 from fedopt.problem import Budget, Problem, TimePrice, check_budget
 from fedopt.rounds import goal_of, rows_of, schedule_of
-from fedopt.search import menu_of, ordered_by_duration, solution_of, solve
+from fedopt.search import cost_bracket, menu_of, ordered_by_duration, solution_of, solve
 from fedopt.solution import Solution
 from fedopt.submodels import IntArray, Partition
 from solvers import allocation as level3
@@ -27,6 +27,7 @@ from solvers.rows import Goal
 
 if TYPE_CHECKING:
     from solvers.matching.fixed import Fixed
+    from solvers.matching.transport import Impossible, Transport
     from solvers.menu import Menu
 
 
@@ -69,11 +70,10 @@ class Front:
         """The answer of solve() under another budget, from the curves and a short search within one box of each.
 
         The partitions are those of the curves; what the solution says is proved is so for them. ``paper`` and
-        ``place_prices`` are left out. An energy or power budget or a deadline; raises InputError for a price of time.
+        ``place_prices`` are left out. At a price of time no box holds the answer for certain: the curve's cheapest
+        point is where a search of all durations starts. Raises InputError where ``budget`` is none.
         """
         check_budget("budget", budget)
-        if isinstance(budget, TimePrice):
-            raise InputError("budget", "an EnergyBudget, PowerBudget or Deadline", "a TimePrice")
         clients, types, utility = self.problem.clients, self.problem.submodels, self.problem.utility
         counts = [list(curve.partition) for curve in self.curves]
         problem = Problem(clients, types, budget=budget, partitions=counts, utility=utility)
@@ -88,8 +88,11 @@ class Front:
         rows = rows_of(clients, work)
         timing = level2.METHODS.get("newton")(rows, *goal_of(budget), level3.METHODS.get("kernel"))
         round_ = schedule_of(clients, work, budget, rows, timing, 0.0)
-        exact = self.matching == "exact" and ordered_by_duration(problem)
-        more: dict[str, Any] = {"bracket": (min(best.lower, round_.duration), round_.duration)} if exact else {}
+        exact, more = self.matching == "exact" and ordered_by_duration(problem), dict[str, Any]()
+        if isinstance(budget, TimePrice) and self.matching == "exact":
+            exact, more["cost_bracket"] = False, cost_bracket(best.lower, budget.watts, round_)
+        elif exact:
+            more["bracket"] = (min(best.lower, round_.duration), round_.duration)
         stats = {"partitions": float(len(counts)), "passes": float(timing.passes)}
         return solution_of(problem, np.array(best.partition), best.assignment, round_, stats, exact, more)
 
@@ -99,6 +102,8 @@ class Front:
         T = curve.duration
         if goal is Goal.DEADLINE:
             first = int(np.searchsorted(T, value, side="right")) - 1 if T.size else -1
+        elif goal is Goal.PRICE:
+            first = int(np.argmin(curve.energy + value * T)) if T.size else -1
         else:
             enough = np.flatnonzero(curve.energy <= (T * value if goal is Goal.POWER else value))
             first = int(enough[0]) if enough.size else len(T) if T.size else -1
@@ -107,7 +112,7 @@ class Front:
         box = _Box(menu=self.menu, curve=curve, point=first, goal=goal, value=value, fixed=self.fixed)
         if self.matching != "exact":
             return box.kept()
-        return box.given() if goal is Goal.DEADLINE else box.least()
+        return {Goal.DEADLINE: box.given, Goal.PRICE: box.cheapest}.get(goal, box.least)()
 
     def to_csv(self, path: str | PathLike[str]) -> None:
         """A row per point: partition, duration, energy, mean power, clients changed. Raises OSError."""
@@ -129,7 +134,7 @@ class Front:
 class _Answer:
     partition: Partition
     assignment: IntArray
-    lower: float  # [s] proved
+    lower: float  # proved: of the duration [s], or of the cost [J] at a price of time
     duration: float
     energy: float
 
@@ -167,9 +172,18 @@ class _Box:
             high = min(high, float(self.curve.duration[self.point]))
         if not math.isfinite(high):
             return None
-        found = least_duration(self._match, self._root, self.goal, self.value, before, high)
+        found = least_duration(self._match, self._root, self.goal, self.value, before, high, lambda: before)
         if found is None:  # nothing up to the start's own duration, rounding aside: the start is the best
             return self._answer(self._start(), high)
+        return self._answer(found.assignment, found.lower)
+
+    def cheapest(self) -> _Answer | None:
+        """The cheapest matching at a price of time, proved."""
+        from solvers.matching.branch import Branch
+
+        shortest = float(self.curve.duration[0])
+        found = Branch(self.menu.lines, self._solve, self._root, self.value, shortest).search(self._start())
+        assert found is not None
         return self._answer(found.assignment, found.lower)
 
     def _start(self) -> IntArray:
@@ -178,11 +192,16 @@ class _Box:
         return start
 
     def _match(self, duration: float) -> tuple[IntArray, float] | None:
-        from solvers.matching.curve import best_of
+        from solvers.matching.transport import Impossible
 
-        counts = np.array(self.curve.partition, dtype=np.int64)
-        found = best_of(self.menu, counts)(duration, self.curve.prices[min(self.point, len(self.curve.prices) - 1)])
-        return None if found is None else (found.assignment, found.energy)
+        found = self._solve(self.menu.costs(duration))
+        return None if isinstance(found, Impossible) else (found.assignment, found.cost)
+
+    def _solve(self, costs: FloatArray) -> Transport | Impossible:
+        from solvers.matching.transport import transport
+
+        near = min(self.point, len(self.curve.prices) - 1)
+        return transport(costs, np.array(self.curve.partition, dtype=np.int64), self.curve.prices[near])
 
     def _root(self, assignment: IntArray) -> tuple[float, float]:
         if self.fixed.pays:
@@ -231,7 +250,7 @@ def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Fr
 def _curve(problem: Problem, menu: Menu, counts: IntArray, points: int, matching: str) -> Curve:
     from solvers.matching.curve import best_of, sorted_of, trace
 
-    found = trace(menu, (best_of if matching == "exact" else sorted_of)(menu, counts), points)
+    found = trace(*(best_of if matching == "exact" else sorted_of)(menu, counts), points)
     assignment = np.array([at.assignment for at in found], dtype=np.uint8).reshape(len(found), len(menu))
     changed = np.zeros(len(found), dtype=np.int64)
     changed[1:] = (assignment[1:] != assignment[:-1]).sum(axis=1)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property, partial
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.allocation.kernel import EXACT, price_blocks
+from solvers.limits import limits
 from solvers.plan import COLUMNS, FIXED, IDLE, T_LOW, TAU_LOW, Plan, frozen, make_plan
 from solvers.rows import ROUNDING, FloatArray, Rows
 from solvers.threads import each_chunk
@@ -73,15 +75,24 @@ class Menu:
         return rows if len(rows) == len(self) else rows.widen(len(self))
 
     def costs(self, duration: float) -> FloatArray:
-        """The least energy of every row under every type, (K, N); inf where it cannot meet the duration."""
-        costs = np.empty((len(self.rows), len(self)))
+        """The least energy of every row under every type, (K, N) [J]; inf where it cannot meet the duration."""
+        return self.lines(duration)[0]
+
+    def lines(self, duration: float) -> tuple[FloatArray, FloatArray]:
+        """The least energies (K, N) [J] and what one more second would save of them [W], 0 where they are inf.
+
+        An endless duration has the least energies of all.
+        """
+        if math.isinf(duration):
+            return np.stack([limits(rows).least_energy for rows in self.rows]), np.zeros((len(self.rows), len(self)))
+        costs, prices = np.empty((len(self.rows), len(self))), np.empty((len(self.rows), len(self)))
         for k, plan in enumerate(self.plans):
             out, sums = np.empty((4, plan.size)), np.empty((plan.blocks, 3))
             v = np.empty(plan.size)
             price = partial(price_blocks, plan.kind, plan.columns, plan.priced, duration, v, False, EXACT, sums, out)
             each_chunk(price, plan.blocks)
-            costs[k] = out[2]
-        return costs
+            costs[k], prices[k] = out[2], np.where(np.isfinite(out[2]), out[3], 0.0)
+        return costs, prices
 
     @cached_property
     def least_times(self) -> FloatArray:

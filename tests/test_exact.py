@@ -128,10 +128,14 @@ def test_exact_equals_assignment_and_beats_the_rules() -> None:
             assert fedopt.solve(problem, matching=rule).utility <= exact.utility * (1.0 + 1e-10)
 
 
-def test_a_price_of_time_is_improved_but_not_called_proved() -> None:
-    """At a price of time the exact matching has local minima: better than the rules, and no bound is claimed."""
+def test_a_price_of_time_is_proved_in_cost_and_not_in_utility() -> None:
+    """No matching is cheaper; a dearer one may be shorter, so of the utility no bound is claimed."""
     problem = fedopt.Problem(_fleet(2, 24), _types((1, 2, 4)), budget=fedopt.TimePrice(5.0), partitions=[(8, 8, 8)])
     exact, marginal = fedopt.solve(problem), fedopt.solve(problem, matching="marginal")
-    assert exact.energy + 5.0 * exact.duration <= (marginal.energy + 5.0 * marginal.duration) * (1.0 + 1e-12)
+    lower, cost = exact.cost_bracket
+    assert cost == pytest.approx(exact.energy + 5.0 * exact.duration, rel=1e-12)
+    assert cost * (1.0 - 1e-9) <= lower <= cost <= (marginal.energy + 5.0 * marginal.duration) * (1.0 + 1e-12)
     assert np.isnan(exact.bound)
-    assert "may be better" in exact.reason
+    assert "No matching is cheaper" in exact.reason
+    assert np.isnan(marginal.cost_bracket).all()
+    assert "may be better" in marginal.reason
