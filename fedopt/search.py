@@ -191,8 +191,9 @@ def menu_of(problem: Problem, clients: Clients) -> Menu:
     by_size = sorted(range(len(types)), key=lambda k: (types[k].flops, types[k].upload_bits))
     size = np.empty(len(types))
     size[by_size] = np.arange(len(types), dtype=np.float64)
+    rows = [rows_of(clients, clients.workload(types, np.int64(k))) for k in range(len(types))]
     return Menu(
-        rows=tuple(rows_of(clients, clients.workload(types, np.int64(k))) for k in range(len(types))),
+        rows=tuple(dataclasses.replace(each, snr=rows[0].snr) for each in rows),  # the same for all: kept once
         size=size,
         quality=np.asarray(clients.channel_gain),
         weights=np.array([0.0 if s.is_idle else 1.0 / s.cover for s in types]),

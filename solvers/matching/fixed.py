@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -22,9 +23,13 @@ class Fixed:
     """Level 2 for assignments of one menu."""
 
     def __init__(self, menu: Menu) -> None:
-        self._menu, self._room = menu, Room.of(len(menu))
+        self._menu = menu
         self._rank = np.empty(len(menu.rows), dtype=np.int64)
         self._rank[menu.types] = np.arange(len(menu.rows))
+
+    @cached_property
+    def _room(self) -> Room:
+        return Room.of(len(self._menu))
 
     @property
     def pays(self) -> bool:
