@@ -266,7 +266,8 @@ def solution_of(
     partition = Partition(counts.tolist(), problem.submodels)
     utility = float(problem.utility(partition, round_.duration, round_.energy))
     assignment.flags.writeable = False
-    scope = _BEST if proved else _CHEAPEST if "cost_bracket" in more else _UNPROVED
+    low, cost = more.get("cost_bracket", (math.nan, math.nan))
+    scope = _BEST if proved else _CHEAPEST if low >= cost * (1.0 - 1e-9) else _UNPROVED
     solution = Solution(
         status=round_.status,
         reason=f"{round_.reason} {scope}" if round_.status.solved else round_.reason,

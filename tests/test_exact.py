@@ -9,6 +9,7 @@ import pytest
 
 import fedopt
 from fedopt import devices
+from fedopt.search import menu_of
 from solvers.matching.assignment import match
 from solvers.matching.transport import Impossible, Transport, solve, transport
 
@@ -141,3 +142,49 @@ def test_a_price_of_time_is_proved_in_cost_and_not_in_utility() -> None:
     assert "No matching is cheaper" in exact.reason
     assert np.isnan(marginal.cost_bracket).all()
     assert "may be better" in marginal.reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_least_duration_equals_a_bisection_of_scipys_assignment(seed: int) -> None:
+    """20 clients, slack and tight budgets: halving T on scipy's least energies ends at our duration."""
+    clients, types, counts = _fleet(seed, 20), _types((1, 1, 1)), np.array([7, 7, 6])
+
+    def least_energy(T: float) -> float:
+        costs = [fedopt.allocate(clients, clients.workload(types, np.int64(k)), duration=T).energy for k in range(3)]
+        found = match(np.array(costs).T, counts)
+        return np.inf if found is None else found[1]
+
+    for watts in (0.5, 2.0, 8.0, 1e3):
+        for budget in (fedopt.PowerBudget(watts), fedopt.EnergyBudget(least_energy(60.0) * (1.0 + 0.1 * watts))):
+            low, high = 1e-3, 1e4
+            for _ in range(60):
+                T = float(np.sqrt(low * high))
+                allowed = watts * T if isinstance(budget, fedopt.PowerBudget) else budget.joules
+                low, high = (low, T) if least_energy(T) <= allowed else (T, high)
+            found = fedopt.solve(fedopt.Problem(clients, types, budget=budget, partitions=[tuple(counts)]))
+            assert found.duration == pytest.approx(high, rel=1e-10)
+            assert found.bracket[0] == pytest.approx(high, rel=1e-10)
+
+
+def test_a_large_fleet_has_one_answer_whatever_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """70,000 clients are priced in parts: bit for bit as in one piece; the same answer from one to three threads."""
+    size = 70_000
+    clients, types = _fleet(1, size), _types((1, 1, 1))
+    problem = fedopt.Problem(
+        clients, types, budget=fedopt.PowerBudget(0.05 * size), partitions=[(20_000, 30_000, 20_000)]
+    )
+    menu = menu_of(problem, clients)
+    T = 2.0 * menu.shortest
+    for k, row in enumerate(menu.costs(T)):
+        whole = fedopt.allocate(clients, clients.workload(types, np.int64(k)), duration=T)
+        assert np.array_equal(row, whole.energy)
+    answers = []
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("FEDOPT_THREADS", threads)
+        answers.append(fedopt.solve(problem))
+    for answer in answers:
+        assert answer.status.solved
+        assert answer.duration == answers[0].duration
+        assert answer.bracket == answers[0].bracket
+        assert np.array_equal(answer.assignment, answers[0].assignment)
+        assert np.array_equal(answer.place_prices, answers[0].place_prices)
