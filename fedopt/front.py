@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedopt.box import Answer, Box
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
 from fedopt.problem import Budget, Problem, TimePrice, check_budget
 from fedopt.rounds import goal_of, rows_of, schedule_of
@@ -27,7 +28,6 @@ from solvers.rows import Goal
 
 if TYPE_CHECKING:
     from solvers.matching.fixed import Fixed
-    from solvers.matching.transport import Impossible, Transport
     from solvers.menu import Menu
 
 
@@ -77,7 +77,7 @@ class Front:
         clients, types, utility = self.problem.clients, self.problem.submodels, self.problem.utility
         counts = [list(curve.partition) for curve in self.curves]
         problem = Problem(clients, types, budget=budget, partitions=counts, utility=utility)
-        found: list[_Answer] = []
+        found: list[Answer] = []
         for curve in self.curves:
             answer = self._within(curve, budget)
             if answer is None:  # off the curve: the long way
@@ -96,7 +96,7 @@ class Front:
         stats = {"partitions": float(len(counts)), "passes": float(timing.passes)}
         return solution_of(problem, np.array(best.partition), best.assignment, round_, stats, exact, more)
 
-    def _within(self, curve: Curve, budget: Budget) -> _Answer | None:
+    def _within(self, curve: Curve, budget: Budget) -> Answer | None:
         """The best answer of a curve's partition, from one of its boxes or behind; None where nothing is known."""
         goal, value = goal_of(budget)
         T = curve.duration
@@ -109,7 +109,7 @@ class Front:
             first = int(enough[0]) if enough.size else len(T) if T.size else -1
         if first < 0:
             return None
-        box = _Box(menu=self.menu, curve=curve, point=first, goal=goal, value=value, fixed=self.fixed)
+        box = Box(menu=self.menu, curve=curve, point=first, goal=goal, value=value, fixed=self.fixed)
         if self.matching != "exact":
             return box.kept()
         return {Goal.DEADLINE: box.given, Goal.PRICE: box.cheapest}.get(goal, box.least)()
@@ -128,93 +128,6 @@ class Front:
         ]
         header = ("partition", "duration[s]", "energy[J]", "power[W]", "changed")
         replace_file(path, csv_text(header, rows).encode())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Answer:
-    partition: Partition
-    assignment: IntArray
-    lower: float  # proved: of the duration [s], or of the cost [J] at a price of time
-    duration: float
-    energy: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Box:
-    """A search that starts from a point of a curve, or from behind its last; the point before is out of budget."""
-
-    menu: Menu
-    curve: Curve
-    point: int
-    goal: Goal
-    value: float
-    fixed: Fixed
-
-    def kept(self) -> _Answer | None:
-        """The matching of the point."""
-        return self._answer(self._start(), math.nan)
-
-    def given(self) -> _Answer | None:
-        """The best matching at a given duration."""
-        found = self._match(self.value)
-        assert found is not None
-        return self._answer(found[0], self.value)
-
-    def least(self) -> _Answer | None:
-        """The least duration of all matchings, proved."""
-        from solvers.matching.least import least_duration
-
-        if self.point == 0:  # no round is shorter, whatever the budget
-            return self._answer(self._start(), float(self.curve.duration[0]))
-        before = float(self.curve.duration[self.point - 1])
-        high = self._root(self._start())[0]
-        if self.point < len(self.curve.duration):
-            high = min(high, float(self.curve.duration[self.point]))
-        if not math.isfinite(high):
-            return None
-        found = least_duration(self._match, self._root, self.goal, self.value, before, high, lambda: before)
-        if found is None:  # nothing up to the start's own duration, rounding aside: the start is the best
-            return self._answer(self._start(), high)
-        return self._answer(found.assignment, found.lower)
-
-    def cheapest(self) -> _Answer | None:
-        """The cheapest matching at a price of time, proved."""
-        from solvers.matching.branch import Branch
-
-        shortest = float(self.curve.duration[0])
-        found = Branch(self.menu.lines, self._solve, self._root, self.value, shortest).search(self._start())
-        assert found is not None
-        return self._answer(found.assignment, found.lower)
-
-    def _start(self) -> IntArray:
-        point = min(self.point, len(self.curve.duration) - 1)
-        start: IntArray = self.curve.assignment[point].astype(np.int64)
-        return start
-
-    def _match(self, duration: float) -> tuple[IntArray, float] | None:
-        from solvers.matching.transport import Impossible
-
-        found = self._solve(self.menu.costs(duration))
-        return None if isinstance(found, Impossible) else (found.assignment, found.cost)
-
-    def _solve(self, costs: FloatArray) -> Transport | Impossible:
-        from solvers.matching.transport import transport
-
-        near = min(self.point, len(self.curve.prices) - 1)
-        return transport(costs, np.array(self.curve.partition, dtype=np.int64), self.curve.prices[near])
-
-    def _root(self, assignment: IntArray) -> tuple[float, float]:
-        if self.fixed.pays:
-            return self.fixed.duration(assignment, self.goal, self.value)
-        rows = self.menu.rows_of(assignment)
-        timing = level2.METHODS.get("newton")(rows, self.goal, self.value, level3.METHODS.get("kernel"))
-        return timing.duration, math.inf if timing.point is None else float(timing.point.energy.sum())
-
-    def _answer(self, assignment: IntArray, lower: float) -> _Answer | None:
-        T, E = self._root(assignment)
-        if not math.isfinite(E):
-            return None
-        return _Answer(partition=self.curve.partition, assignment=assignment, lower=lower, duration=T, energy=E)
 
 
 def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Front:
