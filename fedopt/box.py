@@ -75,7 +75,7 @@ class Box:
         from solvers.matching.branch import Branch
 
         shortest = float(self.curve.duration[0])
-        found = Branch(self.menu.lines, self._solve, self._root, self.value, shortest).search(self._start())
+        found = Branch(self.menu.costs_and_prices, self._solve, self._root, self.value, shortest).search(self._start())
         assert found is not None
         return self._answer(found.assignment, found.lower)
 

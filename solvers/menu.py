@@ -92,7 +92,7 @@ class Menu:
         self._price(duration, keep)
         return costs
 
-    def lines(self, duration: float) -> tuple[FloatArray, FloatArray]:
+    def costs_and_prices(self, duration: float) -> tuple[FloatArray, FloatArray]:
         """The costs (K, N) [J] and what one more second would save of them [W], 0 where they are inf."""
         costs, prices = np.empty((len(self.rows), len(self))), np.empty((len(self.rows), len(self)))
 

@@ -80,7 +80,7 @@ class _Lines:
         if duration not in self._known:
             if len(self._known) >= self._room:
                 del self._known[next(iter(self._known))]
-            self._known[duration] = self._menu.lines(duration)
+            self._known[duration] = self._menu.costs_and_prices(duration)
         return self._known[duration]
 
 
