@@ -40,9 +40,10 @@ _PACKAGES = ("numpy", "scipy", "numba", "cvxpy", "clarabel")
 class Row:
     """One measurement: (instance, method, settings, repeat). NaN where a number does not apply or does not exist.
 
-    build_seconds : building and checking Clients and Workload. solve_seconds : the call that answers.
-    energy [J], violation : by the judge, from the decision alone. error : relative, of what ``settings`` or the
-    benchmark's table says. passes : level-3 passes over all clients. load : the machine's one-minute load average.
+    build_seconds : building and checking Clients and Workload. solve_seconds : the call that answers. energy [J],
+    violation : by the judge, from the decision alone. error : relative, of what ``settings`` or the benchmark's
+    table says. memory [B]: what the call took, per client. passes : level-3 passes over all clients. load : the
+    machine's one-minute load average.
     """
 
     benchmark: str
@@ -59,6 +60,7 @@ class Row:
     energy: float = NAN
     violation: float = NAN
     error: float = NAN
+    memory: float = NAN
     threads: int = 1
     load: float = dataclasses.field(default_factory=lambda: os.getloadavg()[0])
 

@@ -1,7 +1,7 @@
 """Many questions to one fleet: budgets answered from its front, fading rounds solved from the last one's solution.
 
 The bundled 64 phones. Every answer is compared with that of a cold solve() of the same problem: the column ``error``
-is the relative difference of the utilities.
+is the relative difference of the utilities, which is what keeping the last partition or matching gives up.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from fedopt import devices
 NAME = "front"
 SOLVE, AT, BUILD = "solve, one partition", "front.at", "pareto, 20 points"
 COLD, WARM = "solve, cold", "solve, warm"
+KEPT = {"partition": "partition kept", "matching": "matching kept"}
 BUDGETS, FADING = "budgets of one fleet", "fading rounds"
 CORRELATION = 0.9  # of the amplitudes of two rounds
 
@@ -69,6 +70,9 @@ def _fading(watts: float, rounds: int) -> Iterator[Row]:
             warm, answer = timed(lambda: fedopt.solve(problem, warm=last))  # noqa: B023
             yield _row(FADING, COLD, f"{watts:g} W", repeat, cold, truth, truth)
             yield _row(FADING, WARM, f"{watts:g} W", repeat, warm, answer, truth)
+            for keep, method in KEPT.items():
+                kept, answer = timed(lambda: fedopt.solve(problem, warm=last, keep=keep))  # noqa: B023
+                yield _row(FADING, method, f"{watts:g} W", repeat, kept, answer, truth)
         last = truth
 
 
@@ -112,6 +116,7 @@ def compare(rows: list[Row]) -> list[Ratio]:
         (SOLVE, AT, "EnergyBudget"),
         (COLD, WARM, "10 W"),
         (COLD, WARM, "100 W"),
+        *((COLD, method, watts) for method in KEPT.values() for watts in ("10 W", "100 W")),
     ):
         a, b = (median(r for r in rows if r.method == m and r.settings == settings) for m in (top, bottom))
         what = f"{top} over {bottom.split(', ')[-1]}, {settings}"
@@ -128,7 +133,8 @@ def compare(rows: list[Row]) -> list[Ratio]:
 def draw(rows: list[Row], ratios: list[Ratio]) -> Any:
     """Every answer's time, sorted."""
     made, panels = figure(2, "64 phones: time of an answer, cold and from what is known")
-    for axes, instance, methods in zip(panels, (BUDGETS, FADING), ((SOLVE, AT), (COLD, WARM)), strict=True):
+    asked = (SOLVE, AT), (COLD, WARM, *KEPT.values())
+    for axes, instance, methods in zip(panels, (BUDGETS, FADING), asked, strict=True):
         for index, method in enumerate(methods):
             seconds = np.sort([r.solve_seconds for r in rows if r.method == method])
             share = np.arange(1, len(seconds) + 1) / len(seconds)

@@ -88,6 +88,7 @@ def write_json(problem: Problem, solution: Solution, path: str | PathLike[str], 
         "reason": solution.reason,
         **{name: float(getattr(solution, name)) for name in _FACTS},
         "bracket": [float(end) for end in solution.bracket],
+        "cost_bracket": [float(end) for end in solution.cost_bracket],
         "partition": None if solution.partition is None else list(solution.partition),
         "assignment": None if solution.assignment is None else solution.assignment.tolist(),
         "allocation": arrays,
@@ -152,6 +153,7 @@ def _record(content: Mapping[str, Any]) -> Record:
         numbers = {name: float(rule[name]) for name in ("duration", "energy", "utility")}
         facts["paper"] = Rule(partition=Partition(rule["partition"], problem.submodels), **numbers)
     low, high = content["bracket"]
+    cheapest, cost = content["cost_bracket"]
     solution = Solution(
         status=Status[content["status"]],
         reason=str(content["reason"]),
@@ -160,6 +162,8 @@ def _record(content: Mapping[str, Any]) -> Record:
         partition=partition,
         assignment=assignment,
         bracket=(float(low), float(high)),
+        cost_bracket=(float(cheapest), float(cost)),
+        problem=problem,
         clients=tuple(int(n) for n in content["clients"]),
         stats={str(name): float(value) for name, value in content["stats"].items()},
         **facts,

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fedopt.box import Answer, Box
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
 from fedopt.problem import Budget, Problem, TimePrice, check_budget
 from fedopt.rounds import goal_of, rows_of, schedule_of
-from fedopt.search import menu_of, ordered_by_duration, solution_of, solve
+from fedopt.search import cost_bracket, menu_of, ordered_by_duration, solution_of, solve
 from fedopt.solution import Solution
 from fedopt.submodels import IntArray, Partition
 from solvers import allocation as level3
@@ -69,15 +70,14 @@ class Front:
         """The answer of solve() under another budget, from the curves and a short search within one box of each.
 
         The partitions are those of the curves; what the solution says is proved is so for them. ``paper`` and
-        ``place_prices`` are left out. An energy or power budget or a deadline; raises InputError for a price of time.
+        ``place_prices`` are left out. At a price of time no box holds the answer for certain: the curve's cheapest
+        point is where a search of all durations starts. Raises InputError where ``budget`` is none.
         """
         check_budget("budget", budget)
-        if isinstance(budget, TimePrice):
-            raise InputError("budget", "an EnergyBudget, PowerBudget or Deadline", "a TimePrice")
         clients, types, utility = self.problem.clients, self.problem.submodels, self.problem.utility
         counts = [list(curve.partition) for curve in self.curves]
         problem = Problem(clients, types, budget=budget, partitions=counts, utility=utility)
-        found: list[_Answer] = []
+        found: list[Answer] = []
         for curve in self.curves:
             answer = self._within(curve, budget)
             if answer is None:  # off the curve: the long way
@@ -88,26 +88,31 @@ class Front:
         rows = rows_of(clients, work)
         timing = level2.METHODS.get("newton")(rows, *goal_of(budget), level3.METHODS.get("kernel"))
         round_ = schedule_of(clients, work, budget, rows, timing, 0.0)
-        exact = self.matching == "exact" and ordered_by_duration(problem)
-        more: dict[str, Any] = {"bracket": (min(best.lower, round_.duration), round_.duration)} if exact else {}
+        exact, more = self.matching == "exact" and ordered_by_duration(problem), dict[str, Any]()
+        if isinstance(budget, TimePrice) and self.matching == "exact":
+            exact, more["cost_bracket"] = False, cost_bracket(best.lower, budget.watts, round_)
+        elif exact:
+            more["bracket"] = (min(best.lower, round_.duration), round_.duration)
         stats = {"partitions": float(len(counts)), "passes": float(timing.passes)}
         return solution_of(problem, np.array(best.partition), best.assignment, round_, stats, exact, more)
 
-    def _within(self, curve: Curve, budget: Budget) -> _Answer | None:
+    def _within(self, curve: Curve, budget: Budget) -> Answer | None:
         """The best answer of a curve's partition, from one of its boxes or behind; None where nothing is known."""
         goal, value = goal_of(budget)
         T = curve.duration
         if goal is Goal.DEADLINE:
             first = int(np.searchsorted(T, value, side="right")) - 1 if T.size else -1
+        elif goal is Goal.PRICE:
+            first = int(np.argmin(curve.energy + value * T)) if T.size else -1
         else:
             enough = np.flatnonzero(curve.energy <= (T * value if goal is Goal.POWER else value))
             first = int(enough[0]) if enough.size else len(T) if T.size else -1
         if first < 0:
             return None
-        box = _Box(menu=self.menu, curve=curve, point=first, goal=goal, value=value, fixed=self.fixed)
+        box = Box(menu=self.menu, curve=curve, point=first, goal=goal, value=value, fixed=self.fixed)
         if self.matching != "exact":
             return box.kept()
-        return box.given() if goal is Goal.DEADLINE else box.least()
+        return {Goal.DEADLINE: box.given, Goal.PRICE: box.cheapest}.get(goal, box.least)()
 
     def to_csv(self, path: str | PathLike[str]) -> None:
         """A row per point: partition, duration, energy, mean power, clients changed. Raises OSError."""
@@ -123,79 +128,6 @@ class Front:
         ]
         header = ("partition", "duration[s]", "energy[J]", "power[W]", "changed")
         replace_file(path, csv_text(header, rows).encode())
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Answer:
-    partition: Partition
-    assignment: IntArray
-    lower: float  # [s] proved
-    duration: float
-    energy: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Box:
-    """A search that starts from a point of a curve, or from behind its last; the point before is out of budget."""
-
-    menu: Menu
-    curve: Curve
-    point: int
-    goal: Goal
-    value: float
-    fixed: Fixed
-
-    def kept(self) -> _Answer | None:
-        """The matching of the point."""
-        return self._answer(self._start(), math.nan)
-
-    def given(self) -> _Answer | None:
-        """The best matching at a given duration."""
-        found = self._match(self.value)
-        assert found is not None
-        return self._answer(found[0], self.value)
-
-    def least(self) -> _Answer | None:
-        """The least duration of all matchings, proved."""
-        from solvers.matching.least import least_duration
-
-        if self.point == 0:  # no round is shorter, whatever the budget
-            return self._answer(self._start(), float(self.curve.duration[0]))
-        before = float(self.curve.duration[self.point - 1])
-        high = self._root(self._start())[0]
-        if self.point < len(self.curve.duration):
-            high = min(high, float(self.curve.duration[self.point]))
-        if not math.isfinite(high):
-            return None
-        found = least_duration(self._match, self._root, self.goal, self.value, before, high)
-        if found is None:  # nothing up to the start's own duration, rounding aside: the start is the best
-            return self._answer(self._start(), high)
-        return self._answer(found.assignment, found.lower)
-
-    def _start(self) -> IntArray:
-        point = min(self.point, len(self.curve.duration) - 1)
-        start: IntArray = self.curve.assignment[point].astype(np.int64)
-        return start
-
-    def _match(self, duration: float) -> tuple[IntArray, float] | None:
-        from solvers.matching.curve import best_of
-
-        counts = np.array(self.curve.partition, dtype=np.int64)
-        found = best_of(self.menu, counts)(duration, self.curve.prices[min(self.point, len(self.curve.prices) - 1)])
-        return None if found is None else (found.assignment, found.energy)
-
-    def _root(self, assignment: IntArray) -> tuple[float, float]:
-        if self.fixed.pays:
-            return self.fixed.duration(assignment, self.goal, self.value)
-        rows = self.menu.rows_of(assignment)
-        timing = level2.METHODS.get("newton")(rows, self.goal, self.value, level3.METHODS.get("kernel"))
-        return timing.duration, math.inf if timing.point is None else float(timing.point.energy.sum())
-
-    def _answer(self, assignment: IntArray, lower: float) -> _Answer | None:
-        T, E = self._root(assignment)
-        if not math.isfinite(E):
-            return None
-        return _Answer(partition=self.curve.partition, assignment=assignment, lower=lower, duration=T, energy=E)
 
 
 def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Front:
@@ -231,7 +163,7 @@ def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Fr
 def _curve(problem: Problem, menu: Menu, counts: IntArray, points: int, matching: str) -> Curve:
     from solvers.matching.curve import best_of, sorted_of, trace
 
-    found = trace(menu, (best_of if matching == "exact" else sorted_of)(menu, counts), points)
+    found = trace(*(best_of if matching == "exact" else sorted_of)(menu, counts), points)
     assignment = np.array([at.assignment for at in found], dtype=np.uint8).reshape(len(found), len(menu))
     changed = np.zeros(len(found), dtype=np.int64)
     changed[1:] = (assignment[1:] != assignment[:-1]).sum(axis=1)

@@ -252,20 +252,20 @@ def why_infeasible(clients: Clients, least: Limits, budget: Budget, stop: Stop) 
     """The sentence, the clients it is about (worst first) and by how much the budget misses."""
     if stop is Stop.UNREACHABLE:
         who = np.flatnonzero(~np.isfinite(least.least_time))
-        names = _list(clients, who, lambda n: f"gain {clients.channel_gain[n]:g}, power_max {clients.power_max[n]:g} W")
+        names = named(clients, who, lambda n: f"gain {clients.channel_gain[n]:g}, power_max {clients.power_max[n]:g} W")
         return f"Infeasible: no duration suffices for client {names}: the upload rate is 0.", _tuple(who), math.inf
     if isinstance(budget, Deadline):
         who = np.flatnonzero(least.least_time > budget.seconds)
         who = who[np.argsort(-least.least_time[who], kind="stable")]
         missing = least.t_min - budget.seconds
-        names = _list(clients, who, lambda n: f"needs {least.least_time[n]:.6g} s")
+        names = named(clients, who, lambda n: f"needs {least.least_time[n]:.6g} s")
         text = f"Infeasible: the deadline of {budget.seconds:.6g} s is {missing:.6g} s too short; client {names}."
         return text, _tuple(who), missing
     amount = budget.joules if isinstance(budget, EnergyBudget) else 0.0
     missing = least.e_inf - amount
     who = np.argsort(-least.least_energy, kind="stable")
     who = who[least.least_energy[who] > 0.0]
-    names = _list(clients, who, lambda n: f"needs {least.least_energy[n]:.6g} J")
+    names = named(clients, who, lambda n: f"needs {least.least_energy[n]:.6g} J")
     needs = f"; at the least client {names}" if who.size else ""
     if isinstance(budget, PowerBudget):
         return f"Infeasible: a power budget of 0 W lets no client work{needs}.", _tuple(who), least.e_inf
@@ -275,7 +275,8 @@ def why_infeasible(clients: Clients, least: Limits, budget: Budget, stop: Stop) 
     return f"Infeasible: the energy budget of {amount:.6g} J {how}{needs}.", _tuple(who), missing
 
 
-def _list(clients: Clients, who: Any, say: Any) -> str:
+def named(clients: Clients, who: Any, say: Any) -> str:
+    """The first few of some clients, each with what there is to say of it."""
     named = ", ".join(f"{clients.label(int(n))} {say(n)}" for n in who[:_NAMED])
     return named + (f" and {len(who) - _NAMED} more" if len(who) > _NAMED else "")
 

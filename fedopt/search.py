@@ -19,6 +19,7 @@ import numpy as np
 
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
 from fedopt.clients import Clients
+from fedopt.crowded import why_crowded
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
 from fedopt.sharing import Scheme, nothing_else
@@ -29,7 +30,7 @@ from solvers import duration as level2
 from solvers import matching as level1
 from solvers.limits import limits
 from solvers.matching.task import Searched, Task
-from solvers.rows import Goal, Stop
+from solvers.rows import Allocate, Goal, Stop
 
 if TYPE_CHECKING:
     from solvers.menu import Menu
@@ -49,6 +50,7 @@ def solve(
     seed: int = 0,
     progress: Progress | None = None,
     warm: Solution | None = None,
+    keep: str = "nothing",
 ) -> Solution:
     """Decide partition, matching, duration, frequencies and rates: all three levels.
 
@@ -63,6 +65,8 @@ def solve(
     seed : of the random matching.
     warm : solution of a similar problem, such as the last round's, with as many clients and types: where the exact
         matching starts under an energy or power budget. The answer is the same and as proved, only sooner.
+    keep : what of ``warm`` is kept: "nothing" (default), "partition" (who trains what may change, proved for that
+        partition) or "matching" (every client trains what it did; levels 2 and 3 alone).
     progress : called as progress(partitions done, partitions, best utility so far) while the search runs.
 
     Returns
@@ -87,8 +91,20 @@ def solve(
 
     started = time.perf_counter()
     goal, value = goal_of(problem.budget)
-    counts = problem.candidates()
+    incumbent = _incumbent(problem, warm, matching)
+    if choice("keep", keep, ("nothing", "partition", "matching")) != "nothing":
+        if warm is None or warm.partition is None or incumbent is None:
+            raise InputError("keep", "a warm start with a decision to keep", "none" if warm is None else warm.reason)
+        problem = dataclasses.replace(problem, partitions=np.array([warm.partition]))
     scheme = None if problem.access is None else Scheme(problem.clients, problem.access)
+    if keep == "matching" and incumbent is not None:
+        round_ = _round(problem, incumbent, find_duration, price_rows, scheme)
+        stats = {"partitions": 1.0, "passes": round_.stats["passes"], "seconds": time.perf_counter() - started}
+        if round_.allocation is None:
+            return _unsolved(problem, round_.reason, round_.clients, round_.shortfall, stats)
+        more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
+        return solution_of(problem, problem.candidates()[0], incumbent.copy(), round_, stats, False, more)
+    counts = problem.candidates()
     task = Task(
         menu=menu_of(problem, problem.clients if scheme is None else scheme.clients),
         counts=counts,
@@ -101,7 +117,7 @@ def solve(
         allocate=price_rows,
         default=timing == "newton" and allocation == "kernel" and scheme is None,
         progress=progress or (lambda done, total, best: None),
-        incumbent=_incumbent(problem, warm, matching),
+        incumbent=incumbent,
         limits=None if scheme is None else scheme.limits,
     )
     found = search(task)
@@ -111,22 +127,34 @@ def solve(
         stats["seconds"] = time.perf_counter() - started
         return _infeasible(problem, counts, found, stats, scheme)
     assignment = found.assign(best)
-    work = problem.clients.workload(problem.submodels, assignment)
-    if scheme is None:
-        rows = rows_of(problem.clients, work)
-        timed = find_duration(rows, goal, value, price_rows)
-        round_ = schedule_of(problem.clients, work, problem.budget, rows, timed, 0.0)
-    else:
-        round_ = scheme.schedule(work, problem.budget)
-    more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
-    proved = found.proved and round_.status.solved and ordered_by_duration(problem)
-    if proved and found.lower is not None:
+    round_ = _round(problem, assignment, find_duration, price_rows, scheme)
+    more = {"bracket": round_.bracket, "sharing": round_.sharing}
+    proved = found.proved and round_.status.solved and ordered_by_duration(problem) and goal is not Goal.PRICE
+    if goal is Goal.PRICE and found.lower is not None:
+        more["cost_bracket"] = cost_bracket(float(found.lower[best]), value, round_)
+    elif proved and found.lower is not None:
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
     return solution_of(problem, counts[best], assignment, round_, stats, proved, more)
+
+
+def _round(
+    problem: Problem,
+    assignment: IntArray,
+    find_duration: level2.FindDuration,
+    price_rows: Allocate,
+    scheme: Scheme | None,
+) -> Schedule:
+    """Levels 2 and 3 for a matching."""
+    work = problem.clients.workload(problem.submodels, assignment)
+    if scheme is not None:
+        return scheme.schedule(work, problem.budget)
+    rows = rows_of(problem.clients, work)
+    timed = find_duration(rows, *goal_of(problem.budget), price_rows)
+    return schedule_of(problem.clients, work, problem.budget, rows, timed, 0.0)
 
 
 def _check_shared(problem: Problem, matching: str, timing: str, allocation: str) -> None:
@@ -163,8 +191,9 @@ def menu_of(problem: Problem, clients: Clients) -> Menu:
     by_size = sorted(range(len(types)), key=lambda k: (types[k].flops, types[k].upload_bits))
     size = np.empty(len(types))
     size[by_size] = np.arange(len(types), dtype=np.float64)
+    rows = [rows_of(clients, clients.workload(types, np.int64(k))) for k in range(len(types))]
     return Menu(
-        rows=tuple(rows_of(clients, clients.workload(types, np.int64(k))) for k in range(len(types))),
+        rows=tuple(dataclasses.replace(each, snr=rows[0].snr) for each in rows),  # the same for all: kept once
         size=size,
         quality=np.asarray(clients.channel_gain),
         weights=np.array([0.0 if s.is_idle else 1.0 / s.cover for s in types]),
@@ -213,6 +242,17 @@ def _paper(problem: Problem, task: Task) -> Rule | None:
     return Rule(partition=partition, duration=duration, energy=energy, utility=utility)
 
 
+def cost_bracket(lower: float, price: float, round_: Schedule) -> tuple[float, float]:
+    """A proved lower bound of energy + price x duration, and the round's own [J]."""
+    cost = round_.energy + price * round_.duration
+    return min(lower, cost), cost
+
+
+_BEST = "No partition and no matching is better."
+_CHEAPEST = "No matching is cheaper, and no other partition's cheapest matching is better."
+_UNPROVED = "Other matchings may be better."
+
+
 def solution_of(
     problem: Problem,
     counts: IntArray,
@@ -226,7 +266,8 @@ def solution_of(
     partition = Partition(counts.tolist(), problem.submodels)
     utility = float(problem.utility(partition, round_.duration, round_.energy))
     assignment.flags.writeable = False
-    scope = "No partition and no matching is better." if proved else "Other matchings may be better."
+    low, cost = more.get("cost_bracket", (math.nan, math.nan))
+    scope = _BEST if proved else _CHEAPEST if low >= cost * (1.0 - 1e-9) else _UNPROVED
     solution = Solution(
         status=round_.status,
         reason=f"{round_.reason} {scope}" if round_.status.solved else round_.reason,
@@ -239,6 +280,7 @@ def solution_of(
         utility=utility,
         bound=utility if proved else math.nan,
         stats=stats,
+        problem=problem,
         **more,
     )
     verdict = judge_solution(problem, solution)
@@ -255,16 +297,22 @@ def _infeasible(
     goal, _ = goal_of(problem.budget)
     stops, least_time, least_energy = found.results[:, 2], found.results[:, 3], found.results[:, 4]
     closest = int(np.nanargmin(least_time if goal is Goal.DEADLINE else least_energy))
-    assignment = found.assign(closest)
-    work = problem.clients.workload(problem.submodels, assignment)
-    stop = Stop(int(stops[closest]))
-    if scheme is None:
-        least = limits(rows_of(problem.clients, work))
-        reason, who, missing = why_infeasible(problem.clients, least, problem.budget, stop)
+    stop, crowd = Stop(int(stops[closest])), found.crowds.get(closest)
+    if crowd is not None and stop is not Stop.TOO_LITTLE:
+        reason, who, missing = why_crowded(problem.clients, problem.submodels, crowd, problem.budget)
     else:
-        reason, who, missing = scheme.why_infeasible(scheme.rows(work), problem.budget, stop)
+        work = problem.clients.workload(problem.submodels, found.assign(closest))
+        if scheme is None:
+            least = limits(rows_of(problem.clients, work))
+            reason, who, missing = why_infeasible(problem.clients, least, problem.budget, stop)
+        else:
+            reason, who, missing = scheme.why_infeasible(scheme.rows(work), problem.budget, stop)
     if len(counts) > 1:
         reason += f" That is the closest of {len(counts)} partitions, {tuple(counts[closest].tolist())}."
+    return _unsolved(problem, reason, who, missing, stats)
+
+
+def _unsolved(problem: Problem, reason: str, who: tuple[int, ...], missing: float, stats: dict[str, float]) -> Solution:
     return Solution(
         status=Status.INFEASIBLE,
         reason=reason,
@@ -278,4 +326,5 @@ def _infeasible(
         clients=who,
         shortfall=missing,
         stats=stats,
+        problem=problem,
     )

@@ -18,6 +18,7 @@ from solvers.rows import greatest_of, least_of
 
 if TYPE_CHECKING:
     from fedopt.clients import Clients
+    from fedopt.effects import Sensitivity
     from fedopt.problem import Budget, Problem
 
 _BLOCK = 8192
@@ -158,9 +159,12 @@ class Solution:
     utility : of (partition, duration, energy), NaN where infeasible.
     bound : proved upper limit of the utility over all partitions and matchings, NaN where the method proves none.
     bracket : [s] as in Schedule; where ``bound`` is proved, over all matchings of the partition.
+    cost_bracket : [J] at a price of time, proved lower bound of energy + price x duration over all matchings of the
+        partition, and what this solution costs; NaN where nothing is proved.
     place_prices : (K,) [J] what one more place of each type would change the energy by, up to a common constant; from
         the exact matching, else None.
     paper : what the paper's sorted rule would have given; from the exact matching, else None.
+    problem : what this is the answer of. sensitivity : how it depends on the budget and on every client, see there.
     """
 
     status: Status
@@ -174,12 +178,23 @@ class Solution:
     utility: float
     bound: float = float("nan")
     bracket: tuple[float, float] = (float("nan"), float("nan"))
+    cost_bracket: tuple[float, float] = (float("nan"), float("nan"))
     place_prices: FloatArray | None = None
     paper: Rule | None = None
     clients: tuple[int, ...] = ()
     shortfall: float = 0.0
     sharing: Sharing | None = None
     stats: Mapping[str, float] = field(default_factory=dict)
+    problem: Problem | None = field(default=None, repr=False)
+
+    @property
+    def sensitivity(self) -> Sensitivity | None:
+        """sensitivity(problem, solution), worked out when asked for; None without a decision or on a shared uplink."""
+        if self.problem is None or self.allocation is None or self.problem.access is not None:
+            return None
+        from fedopt.effects import sensitivity
+
+        return sensitivity(self.problem, self)
 
 
 def judge(

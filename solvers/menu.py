@@ -5,19 +5,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.allocation.kernel import EXACT, price_blocks
-from solvers.plan import COLUMNS, FIXED, IDLE, T_LOW, TAU_LOW, Plan, frozen, make_plan
+from solvers.limits import limits
+from solvers.plan import BLOCK, COLUMNS, FIXED, IDLE, T_LOW, TAU_LOW, Plan, frozen, make_plan
 from solvers.rows import ROUNDING, FloatArray, Rows
 from solvers.threads import each_chunk
 
 IntArray = NDArray[np.int64]
+
+_KEPT = 1 << 15  # rows of a menu up to which its plans are kept; a chunk of blocks has no more
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -73,23 +78,64 @@ class Menu:
         return rows if len(rows) == len(self) else rows.widen(len(self))
 
     def costs(self, duration: float) -> FloatArray:
-        """The least energy of every row under every type, (K, N); inf where it cannot meet the duration."""
+        """The least energy of every row under every type, (K, N) [J]; inf where it cannot meet the duration.
+
+        An endless duration has the least energies of all.
+        """
+        if math.isinf(duration):
+            return np.stack([limits(rows).least_energy for rows in self.rows])
         costs = np.empty((len(self.rows), len(self)))
-        for k, plan in enumerate(self.plans):
-            out, sums = np.empty((4, plan.size)), np.empty((plan.blocks, 3))
-            v = np.empty(plan.size)
-            price = partial(price_blocks, plan.kind, plan.columns, plan.priced, duration, v, False, EXACT, sums, out)
-            each_chunk(price, plan.blocks)
-            costs[k] = out[2]
+
+        def keep(k: int, part: slice, out: FloatArray) -> None:
+            costs[k, part] = out[2]
+
+        self._price(duration, keep)
         return costs
 
-    @cached_property
+    def costs_and_prices(self, duration: float) -> tuple[FloatArray, FloatArray]:
+        """The costs (K, N) [J] and what one more second would save of them [W], 0 where they are inf."""
+        costs, prices = np.empty((len(self.rows), len(self))), np.empty((len(self.rows), len(self)))
+
+        def keep(k: int, part: slice, out: FloatArray) -> None:
+            costs[k, part], prices[k, part] = out[2], np.where(np.isfinite(out[2]), out[3], 0.0)
+
+        self._price(duration, keep)
+        return costs, prices
+
+    def _price(self, duration: float, keep: Callable[[int, slice, FloatArray], None]) -> None:
+        """Level 3 of every type at a duration, handed to ``keep`` in parts: times, energies, prices (4, rows)."""
+        for k in range(len(self.rows)):
+
+            def work(first: int, last: int, k: int = k) -> None:
+                part = slice(first * BLOCK, min(last * BLOCK, len(self)))
+                plan = self._plan(k, part)
+                v, sums, out = np.empty(plan.size), np.empty((plan.blocks, 3)), np.empty((4, plan.size))
+                price_blocks(plan.kind, plan.columns, plan.priced, duration, v, False, EXACT, sums, out, 0, plan.blocks)
+                keep(k, part, out)
+
+            each_chunk(work, -(-len(self) // BLOCK))
+
+    def _plan(self, k: int, part: slice) -> Plan:
+        """The plan of some rows under a type: of a large menu made anew each time, which costs less than keeping it."""
+        return self.plans[k] if len(self) <= _KEPT else make_plan(self.rows[k].part(part))
+
+    @property
     def least_times(self) -> FloatArray:
         """The least duration of every row under every type, (K, N) [s]."""
+        return self._kept_least_times if len(self) <= _KEPT else self._least_times()
+
+    @cached_property
+    def _kept_least_times(self) -> FloatArray:
+        return self._least_times()
+
+    def _least_times(self) -> FloatArray:
         least = np.empty((len(self.rows), len(self)))
-        for k, plan in enumerate(self.plans):
-            c = plan.columns
-            least[k] = np.where(plan.kind == IDLE, 0.0, c[FIXED] + (c[T_LOW] + c[TAU_LOW]))
+        for k in range(len(self.rows)):
+            for first in range(0, len(self), _KEPT):
+                part = slice(first, min(first + _KEPT, len(self)))
+                plan = self._plan(k, part)
+                c = plan.columns
+                least[k, part] = np.where(plan.kind == IDLE, 0.0, c[FIXED] + (c[T_LOW] + c[TAU_LOW]))
         return least
 
     @cached_property

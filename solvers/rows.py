@@ -80,6 +80,12 @@ class Rows:
         wanted = len(np.arange(len(self))[index])
         return taken if len(taken) == wanted else taken.widen(wanted)
 
+    def part(self, rows: slice) -> Rows:
+        """Consecutive rows, without a copy."""
+        columns = {name: getattr(self, name) for name in self.__slots__}
+        part = Rows(**{name: c if c.shape[0] == 1 else c[rows] for name, c in columns.items()})
+        return part if len(part) == rows.stop - rows.start else part.widen(rows.stop - rows.start)
+
     def widen(self, size: int) -> Rows:
         """Give rows whose columns all became single numbers their length back."""
         columns = {name: getattr(self, name) for name in self.__slots__}

@@ -1,6 +1,7 @@
 """The benchmarks at tiny sizes: rows are measured, judged and complete, ratios follow from rows, failures are rows."""
 
 import csv
+import dataclasses
 import math
 import time
 
@@ -17,6 +18,8 @@ from benchmarks import (
     p3_find_root,
     p5_growth,
     p6_passes,
+    p9_exact,
+    p12_memory,
     p13_first_answer,
     p14_validation,
 )
@@ -26,6 +29,7 @@ SMALL = {
     p3_find_root: {"sizes": (64,)},
     p5_growth: {"sizes": (64, 128)},
     p6_passes: {"count": 30},
+    p9_exact: {"sizes": (64, 128)},
     p14_validation: {"sizes": (64,)},
     front: {"count": 4},
     complexity: {"sizes": (16, 32, 64)},
@@ -110,6 +114,21 @@ def test_cvxpy_is_measured_and_judged():
     assert theirs
     assert all(row.good and row.violation <= 1e-9 for row in rows)
     assert p1_cvxpy.compare(rows)[0].value > 1.0
+
+
+def test_memory_is_of_the_call_and_of_nothing_else():
+    """A fresh process knows what a call takes; what fails is a row; the ratio is of the largest sizes."""
+    row = p12_memory._process(p12_memory.SCHEDULE, 20_000, 0)
+    assert row.good
+    assert 8.0 < row.memory < 5_000.0
+    assert not p12_memory._process("solve, nothing", 100, 0).good
+    rows = [
+        common.Row(benchmark="x", instance="i", clients=n, method=m, solve_seconds=1.0, memory=b)
+        for m, n, b in (("schedule", 9, 7.0), ("schedule", 99, 5.0), ("cvxpy", 9, 500.0), ("solve, sorted", 9, 6.0))
+    ]
+    rows += [dataclasses.replace(rows[0], method="solve, exact")]
+    assert p12_memory.compare(rows)[0].value == pytest.approx(0.01)
+    assert p12_memory.compare(rows)[0].verdict == "must"
 
 
 def test_a_fresh_process_answers():

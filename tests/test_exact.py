@@ -9,8 +9,9 @@ import pytest
 
 import fedopt
 from fedopt import devices
+from fedopt.search import menu_of
 from solvers.matching.assignment import match
-from solvers.matching.transport import Impossible, Transport, transport
+from solvers.matching.transport import Impossible, Transport, solve, transport
 
 
 def _costs(kind: str, generator: np.random.Generator, types: int, size: int) -> np.ndarray:
@@ -51,13 +52,15 @@ def test_first_prices_change_the_way_but_not_the_answer() -> None:
     size, types = 50_000, 4
     costs = np.outer([1.0, 0.5, 0.25, 0.125], generator.lognormal(size=size)) + 0.1 * generator.random((types, size))
     counts = np.array([size // 2, size // 4, size // 8, size // 8])
-    cold = transport(costs, counts, np.zeros(types))
     sampled = transport(costs, counts)
-    assert isinstance(cold, Transport)
     assert isinstance(sampled, Transport)
-    assert sampled.moved < 0.2 * cold.moved
-    assert sampled.cost == pytest.approx(cold.cost, rel=1e-13)
     assert sampled.dual == pytest.approx(sampled.cost, rel=1e-13)
+    for start in (np.zeros(types), 10.0 * generator.standard_normal(types)):
+        prices, assignment = start.copy(), np.empty(size, dtype=np.int64)
+        moved, short = solve(costs, counts, prices, assignment, np.empty((types * types, size), dtype=np.int32))
+        assert short == -1
+        assert sampled.moved < 0.2 * moved
+        assert costs[assignment, np.arange(size)].sum() == pytest.approx(sampled.cost, rel=1e-12)
 
 
 def test_identical_rows_and_repeats_give_the_same_matching() -> None:
@@ -128,10 +131,60 @@ def test_exact_equals_assignment_and_beats_the_rules() -> None:
             assert fedopt.solve(problem, matching=rule).utility <= exact.utility * (1.0 + 1e-10)
 
 
-def test_a_price_of_time_is_improved_but_not_called_proved() -> None:
-    """At a price of time the exact matching has local minima: better than the rules, and no bound is claimed."""
+def test_a_price_of_time_is_proved_in_cost_and_not_in_utility() -> None:
+    """No matching is cheaper; a dearer one may be shorter, so of the utility no bound is claimed."""
     problem = fedopt.Problem(_fleet(2, 24), _types((1, 2, 4)), budget=fedopt.TimePrice(5.0), partitions=[(8, 8, 8)])
     exact, marginal = fedopt.solve(problem), fedopt.solve(problem, matching="marginal")
-    assert exact.energy + 5.0 * exact.duration <= (marginal.energy + 5.0 * marginal.duration) * (1.0 + 1e-12)
+    lower, cost = exact.cost_bracket
+    assert cost == pytest.approx(exact.energy + 5.0 * exact.duration, rel=1e-12)
+    assert cost * (1.0 - 1e-9) <= lower <= cost <= (marginal.energy + 5.0 * marginal.duration) * (1.0 + 1e-12)
     assert np.isnan(exact.bound)
-    assert "may be better" in exact.reason
+    assert "No matching is cheaper" in exact.reason
+    assert np.isnan(marginal.cost_bracket).all()
+    assert "may be better" in marginal.reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_least_duration_equals_a_bisection_of_scipys_assignment(seed: int) -> None:
+    """20 clients, slack and tight budgets: halving T on scipy's least energies ends at our duration."""
+    clients, types, counts = _fleet(seed, 20), _types((1, 1, 1)), np.array([7, 7, 6])
+
+    def least_energy(T: float) -> float:
+        costs = [fedopt.allocate(clients, clients.workload(types, np.int64(k)), duration=T).energy for k in range(3)]
+        found = match(np.array(costs).T, counts)
+        return np.inf if found is None else found[1]
+
+    for watts in (0.5, 2.0, 8.0, 1e3):
+        for budget in (fedopt.PowerBudget(watts), fedopt.EnergyBudget(least_energy(60.0) * (1.0 + 0.1 * watts))):
+            low, high = 1e-3, 1e4
+            for _ in range(60):
+                T = float(np.sqrt(low * high))
+                allowed = watts * T if isinstance(budget, fedopt.PowerBudget) else budget.joules
+                low, high = (low, T) if least_energy(T) <= allowed else (T, high)
+            found = fedopt.solve(fedopt.Problem(clients, types, budget=budget, partitions=[tuple(counts)]))
+            assert found.duration == pytest.approx(high, rel=1e-10)
+            assert found.bracket[0] == pytest.approx(high, rel=1e-10)
+
+
+def test_a_large_fleet_has_one_answer_whatever_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """70,000 clients are priced in parts: bit for bit as in one piece; the same answer from one to three threads."""
+    size = 70_000
+    clients, types = _fleet(1, size), _types((1, 1, 1))
+    problem = fedopt.Problem(
+        clients, types, budget=fedopt.PowerBudget(0.05 * size), partitions=[(20_000, 30_000, 20_000)]
+    )
+    menu = menu_of(problem, clients)
+    T = 2.0 * menu.shortest
+    for k, row in enumerate(menu.costs(T)):
+        whole = fedopt.allocate(clients, clients.workload(types, np.int64(k)), duration=T)
+        assert np.array_equal(row, whole.energy)
+    answers = []
+    for threads in ("1", "2", "3"):
+        monkeypatch.setenv("FEDOPT_THREADS", threads)
+        answers.append(fedopt.solve(problem))
+    for answer in answers:
+        assert answer.status.solved
+        assert answer.duration == answers[0].duration
+        assert answer.bracket == answers[0].bracket
+        assert np.array_equal(answer.assignment, answers[0].assignment)
+        assert np.array_equal(answer.place_prices, answers[0].place_prices)

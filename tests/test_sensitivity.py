@@ -164,7 +164,14 @@ def test_idle_clients_and_refusals() -> None:
         assert not effect[idle].any()
         assert np.isfinite(effect).all()
         assert not effect.flags.writeable
+    held = solution.sensitivity
+    assert held is not None
+    assert held.budget == found.budget
+    assert (held.channel_gain == found.channel_gain).all()
     starved = dataclasses.replace(problem, budget=fedopt.EnergyBudget(1e-9))
+    assert fedopt.solve(starved).sensitivity is None
+    shared = dataclasses.replace(problem, access=fedopt.TimeDivision(1e6))
+    assert fedopt.solve(shared, matching="sorted").sensitivity is None
     with pytest.raises(fedopt.InputError, match="with a decision"):
         fedopt.sensitivity(starved, fedopt.solve(starved))
     other = fedopt.Problem(clients.take(slice(0, 4)), TYPES, budget=fedopt.PowerBudget(1.0), partitions=[(2, 2, 0)])

@@ -100,8 +100,37 @@ def test_screening_loses_no_winner(seed: int) -> None:
             assert again.utility == pytest.approx(found.utility, rel=1e-12, nan_ok=True)
 
 
+def test_what_is_kept_stays_and_the_rest_is_the_best() -> None:
+    """Kept matching: what schedule() gives its work. Kept partition: solve() of that partition. All judged."""
+    fleets = fading(devices.phones64(), 4, 0.9, seed=2)
+    for budget in (fedopt.PowerBudget(10.0), fedopt.EnergyBudget(400.0), fedopt.Deadline(30.0), fedopt.TimePrice(5.0)):
+        last = fedopt.solve(fedopt.Problem(fleets[0], TYPES[:3], budget=budget, partitions=[(20, 20, 24)]))
+        assert last.assignment is not None
+        for clients in fleets[1:]:
+            problem = fedopt.Problem(clients, TYPES[:3], budget=budget)
+            same = fedopt.solve(problem, warm=last, keep="matching")
+            round_ = fedopt.schedule(clients, clients.workload(TYPES[:3], last.assignment), budget)
+            assert same.status is round_.status
+            if not round_.status.solved:
+                assert same.reason == round_.reason
+                assert same.clients == round_.clients
+                continue
+            assert (same.assignment == last.assignment).all()
+            assert same.duration == round_.duration
+            assert same.energy == round_.energy
+            assert np.isnan(same.bound)
+            part = fedopt.solve(problem, warm=last, keep="partition")
+            alone = fedopt.solve(fedopt.Problem(clients, TYPES[:3], budget=budget, partitions=[(20, 20, 24)]))
+            assert part.partition == last.partition
+            assert part.utility == pytest.approx(alone.utility, rel=1e-9)
+            if not isinstance(budget, fedopt.TimePrice):
+                assert part.bound == pytest.approx(part.utility, rel=1e-12)
+                assert same.utility <= part.utility * (1.0 + 1e-12)
+            assert same.stats["seconds"] > 0.0
+
+
 def test_refusals() -> None:
-    """Another method, another fleet, something else altogether."""
+    """Another method, another fleet, something else altogether; nothing to keep."""
     clients = devices.random_fleet(8, seed=3)
     problem = fedopt.Problem(clients, TYPES[:2], budget=fedopt.PowerBudget(2.0))
     last = fedopt.solve(problem)
@@ -112,3 +141,10 @@ def test_refusals() -> None:
         fedopt.solve(fewer, warm=last)
     with pytest.raises(fedopt.InputError, match="a Solution"):
         fedopt.solve(problem, warm="last")  # type: ignore[arg-type]
+    with pytest.raises(fedopt.InputError, match="nothing, partition, matching"):
+        fedopt.solve(problem, warm=last, keep="clients")
+    with pytest.raises(fedopt.InputError, match="decision to keep"):
+        fedopt.solve(problem, keep="partition")
+    starved = fedopt.solve(dataclasses.replace(problem, budget=fedopt.EnergyBudget(1e-9)))
+    with pytest.raises(fedopt.InputError, match="decision to keep"):
+        fedopt.solve(problem, warm=starved, keep="matching")

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,12 +17,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.matching import marginal
+from solvers.matching.fixed import duration_of, root_of
+from solvers.matching.hall import explain, least_feasible
 from solvers.matching.least import GAP, least_duration
-from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, LEAST_TIME, STOPPED, Searched, Task, empty_results
+from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, STOPPED, Searched, Task, empty_results
 from solvers.menu import IntArray
 from solvers.rows import FloatArray, Goal, Stop
 
-_ENDLESS = 1e4  # times the least durations: where time is no object
 _FIRST = 512  # partitions of which the marginal order makes a first best, where proofs rule the rest out
 
 
@@ -64,6 +64,8 @@ def search_best(task: Task, matcher: Matcher) -> Searched:
     """Start from the marginal order, then improve every partition that can still win; for budgets and deadlines."""
     known = None if task.incumbent is None else _row_of(task, task.incumbent)
     first = np.arange(task.counts.shape[0]) if known is None else np.zeros(0, dtype=np.int64)
+    if len(first) == 1:  # the method itself is quicker
+        first = first[:0]
     if task.gains is not None and len(first) > 2 * _FIRST:
         first = first[:: len(first) // _FIRST]
     start = marginal.search(_part(task, first).quiet()) if len(first) else None
@@ -84,13 +86,15 @@ def search_best(task: Task, matcher: Matcher) -> Searched:
         left = found.still_open(left[1:])
         task.progress(task.counts.shape[0] - left.size, task.counts.shape[0], found.best)
 
+    crowds = {} if np.isfinite(results[:, DURATION]).any() else explain(task, matcher.match, results, found.chosen)
+
     def assign(p: int) -> IntArray:
         if p in found.chosen or start is None:
             return found.chosen[p]
         return start.assign(int(np.flatnonzero(first == p)[0]))
 
     passes = (0 if start is None else start.passes) + found.matchings * task.counts.shape[1]
-    return Searched(results=results, passes=passes, assign=assign, proved=True, lower=found.lower)
+    return Searched(results=results, passes=passes, assign=assign, proved=True, lower=found.lower, crowds=crowds)
 
 
 def _row_of(task: Task, incumbent: IntArray) -> int | None:
@@ -114,7 +118,7 @@ class _Found:
     """The state of a search: results, the best gain / T and its energy, and how many matchings were solved."""
 
     def __init__(self, task: Task, matcher: Matcher, results: FloatArray) -> None:
-        self.task, self.matcher, self.results = task, matcher, results
+        self.task, self.matcher, self.results, self.root = task, matcher, results, root_of(task)
         self.chosen: dict[int, IntArray] = {}
         self.lower = results[:, DURATION].copy()
         self.matchings = 0
@@ -182,17 +186,18 @@ class _Found:
         if task.gains is not None and self.best > 0.0:
             needed = float(task.gains[p]) / self.best
             high = min(high, needed) if math.isfinite(high) else needed
-        if not math.isfinite(high):  # the heuristic knows no matching
-            least = float(known[LEAST_TIME])
-            high = _ENDLESS * (least if math.isfinite(least) else task.menu.longest)
-        root: Callable[[IntArray], tuple[float, float]] = lambda a: duration_of(task, a)  # noqa: E731
+        if not math.isfinite(high):  # nothing is known yet: the matching of least energy meets the budget if any does
+            endless = self._match(math.inf, task.counts[p])
+            high = math.inf if endless is None else self.root(endless[0])[0] * (1.0 + 1e-12)
+            if not math.isfinite(high):
+                return None
         shorter = least_duration(
-            lambda T: self._match(T, task.counts[p]), root, task.goal, task.value, task.menu.shortest, high
+            lambda T: self._match(T, task.counts[p]),
+            self.root,
+            task.goal,
+            task.value,
+            task.menu.shortest,
+            high,
+            lambda: least_feasible(task.menu.least_times, task.counts[p]).duration,
         )
-        return None if shorter is None else (shorter.assignment, *root(shorter.assignment), shorter.lower)
-
-
-def duration_of(task: Task, assignment: IntArray) -> tuple[float, float]:
-    """Duration and energy of a matching; inf where it has none."""
-    timing = task.find_duration(task.menu.rows_of(assignment), task.goal, task.value, task.allocate)
-    return (math.inf, math.inf) if timing.point is None else (timing.duration, float(timing.point.energy.sum()))
+        return None if shorter is None else (shorter.assignment, *self.root(shorter.assignment), shorter.lower)

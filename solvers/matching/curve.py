@@ -6,14 +6,13 @@ the largest box, by area in ln T and ln E, until there are as many points as ask
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from solvers.limits import limits
+from solvers.matching.hall import least_feasible
 from solvers.matching.transport import Transport, transport
 from solvers.menu import IntArray, Menu, fill
 from solvers.rows import FloatArray
@@ -36,36 +35,37 @@ class At:
 Match = Callable[[float, FloatArray | None], At | None]  # (duration, inf too; first prices); None: none is feasible
 
 
-def best_of(menu: Menu, counts: IntArray) -> Match:
-    """The best matching at a duration."""
+def best_of(menu: Menu, counts: IntArray) -> tuple[Match, float]:
+    """The best matching at a duration, and the least duration [s] at which there is one, inf where there is none."""
 
     def match(duration: float, prices: FloatArray | None) -> At | None:
-        found = transport(_costs(menu, duration), counts, prices)
+        found = transport(menu.costs(duration), counts, prices)
         if not isinstance(found, Transport):
             return None
         return At(duration=duration, energy=found.cost, assignment=found.assignment, prices=found.prices)
 
-    return match
+    return match, least_feasible(menu.least_times, counts).duration
 
 
-def sorted_of(menu: Menu, counts: IntArray) -> Match:
-    """The sorted matching, the same at every duration."""
+def sorted_of(menu: Menu, counts: IntArray) -> tuple[Match, float]:
+    """The sorted matching, the same at every duration, and its least duration."""
     assignment, rows = fill(counts, menu.types, menu.order), np.arange(len(menu))
 
     def match(duration: float, prices: FloatArray | None) -> At | None:
-        energy = float(_costs(menu, duration)[assignment, rows].sum())
+        energy = float(menu.costs(duration)[assignment, rows].sum())
         if not math.isfinite(energy):
             return None
         return At(duration=duration, energy=energy, assignment=assignment, prices=np.zeros(len(counts)))
 
-    return match
+    return match, float(menu.least_times[assignment, rows].max())
 
 
-def trace(menu: Menu, match: Match, points: int) -> list[At]:
+def trace(match: Match, shortest: float, points: int) -> list[At]:
     """``points`` points by rising duration from the least feasible one on; none where no duration suffices."""
-    first = _shortest(menu, match)
-    if first is None:
+    if math.isinf(shortest):
         return []
+    first = match(shortest, None)
+    assert first is not None
     if first.duration == 0.0:
         return [first]
     curve = [first, _last(match, first)]
@@ -79,23 +79,6 @@ def trace(menu: Menu, match: Match, points: int) -> list[At]:
         assert middle is not None
         curve.insert(i + 1, middle)
     return curve
-
-
-def _costs(menu: Menu, duration: float) -> FloatArray:
-    """The least energies (K, N); the limits where the duration is endless."""
-    if math.isfinite(duration):
-        return menu.costs(duration)
-    return np.stack([limits(rows).least_energy for rows in menu.rows])
-
-
-def _shortest(menu: Menu, match: Match) -> At | None:
-    """The least duration at which a matching is feasible: one of the rows' own least durations."""
-    times = np.unique(menu.least_times[np.isfinite(menu.least_times)])
-    times = times[times >= menu.shortest]
-    if not times.size or match(float(times[-1]), None) is None:
-        return None
-    index = bisect.bisect_left(times, True, key=lambda T: match(float(T), None) is not None)
-    return match(float(times[index]), None)
 
 
 def _last(match: Match, first: At) -> At:

@@ -1,57 +1,87 @@
 """Level 1, exact: the best matching of every partition that can win, by prices on the types (see transport.py).
 
 Each solution starts from the prices of the last one: near durations and partitions have near prices. At a price of
-time the best matchings have local minima in T; there the marginal order's answer is improved from a range of starting
-durations, and nothing is proved.
+time the best matchings have local minima in T, and branch.py looks for the least of them.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 
 from solvers.matching import marginal
-from solvers.matching.best import Cut, duration_of, search_best
+from solvers.matching.best import Cut, search_best
+from solvers.matching.branch import Branch, Lines
+from solvers.matching.fixed import root_of
+from solvers.matching.hall import explain, least_feasible
 from solvers.matching.task import DURATION, ENERGY, STOPPED, Searched, Task
 from solvers.matching.transport import Impossible, Transport, transport
-from solvers.menu import IntArray
+from solvers.menu import IntArray, Menu
 from solvers.rows import FloatArray, Goal, Stop
 
-_STARTS = np.geomspace(0.25, 8.0, 11)  # starting durations at a price of time, times the marginal order's
-_ROUNDS = 30
+_ENTRIES = 1 << 18  # of costs that are kept at a price of time
 
 
 def search(task: Task) -> Searched:
-    """The best matching of every partition that can win; proved except at a price of time."""
+    """The best matching of every partition that can win, proved."""
     matcher = _Matcher(task)
     if task.goal in (Goal.ENERGY, Goal.POWER):
         best = search_best(task, matcher)
         return replace(best, assign=lambda p: _cheapest(task, matcher, best, p))
-    if task.goal is not Goal.PRICE:
-        return search_best(task, matcher)
+    return search_best(task, matcher) if task.goal is Goal.DEADLINE else _at_price(task, matcher)
+
+
+def _at_price(task: Task, matcher: _Matcher) -> Searched:
+    """The cheapest matching of every partition; those whose duration is proved too long to win are not finished."""
     start = marginal.search(task.quiet())
-    results, chosen = start.results.copy(), dict[int, IntArray]()
-    for p in np.flatnonzero(np.isfinite(results[:, DURATION])).tolist():
-        score = results[p, ENERGY] + task.value * results[p, DURATION]
-        for factor in _STARTS:
-            T = factor * start.results[p, DURATION]
-            for _ in range(_ROUNDS):
-                found = matcher.match(T, task.counts[p])
-                if found is None:
-                    break
-                T, energy = duration_of(task, found[0])
-                if not energy + task.value * T < score * (1.0 - 1e-12):
-                    break
-                score, chosen[p] = energy + task.value * T, found[0]
-                results[p, DURATION], results[p, ENERGY], results[p, STOPPED] = T, energy, Stop.OPTIMAL
-        task.progress(p + 1, len(results), math.nan)
+    results, chosen, passes = start.results.copy(), dict[int, IntArray](), start.passes
+    lower = np.full(len(results), -math.inf)
+    gains = np.full(len(results), math.nan) if task.gains is None else task.gains
+    lines, root = _Lines(task.menu), root_of(task)
+    best = 0.0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        order = np.argsort(-np.nan_to_num(gains / results[:, DURATION]), kind="stable")
+    for done, p in enumerate(order.tolist()):
+        beyond = float(gains[p]) / best if best > 0.0 else math.inf
+        if beyond >= task.menu.shortest:
+            solve: Callable[[FloatArray], Transport | Impossible] = lambda c: matcher.solve(c, task.counts[p])  # noqa: B023, E731
+            shortest = least_feasible(task.menu.least_times, task.counts[p]).duration
+            first = start.assign(p) if math.isfinite(results[p, DURATION]) else None
+            found = Branch(lines, solve, root, task.value, shortest).search(first, beyond)
+            if found is not None:
+                chosen[p], lower[p] = found.assignment, found.lower
+                results[p, DURATION], results[p, ENERGY] = found.duration, found.energy
+                results[p, STOPPED] = Stop.OPTIMAL
+                passes += found.matchings
+                best = max(best, float(gains[p]) / found.duration) if found.duration > 0.0 else best
+        task.progress(done + 1, len(results), best)
     return Searched(
         results=results,
-        passes=start.passes,
+        passes=passes,
         assign=lambda p: chosen[p] if p in chosen else start.assign(p),
+        proved=True,
+        lower=lower,
+        crowds={} if np.isfinite(results[:, DURATION]).any() else explain(task, matcher.match, results, chosen),
     )
+
+
+class _Lines:
+    """Costs and prices at durations, the last few kept: branch and bound comes back to them."""
+
+    def __init__(self, menu: Menu) -> None:
+        self._menu = menu
+        self._known: dict[float, Lines] = {}
+        self._room = 2 + _ENTRIES // (len(menu) * len(menu.rows))
+
+    def __call__(self, duration: float) -> Lines:
+        if duration not in self._known:
+            if len(self._known) >= self._room:
+                del self._known[next(iter(self._known))]
+            self._known[duration] = self._menu.costs_and_prices(duration)
+        return self._known[duration]
 
 
 def _cheapest(task: Task, matcher: _Matcher, found: Searched, p: int) -> IntArray:

@@ -3,8 +3,9 @@
 E*(T), the energy of the best matching at T, never rises with T but is neither convex nor continuous. Two facts make
 a search of it: where E*(T) is within the budget, the matching found there has a duration of its own that is no
 longer than T; where it is not, no matching is short enough. So look just below the best duration known: a failure
-there is the proof, a success a shorter duration. Where matchings are held up by feasibility rather than by the budget
-their durations crowd, and every second look halves the proved bracket instead.
+there is the proof, a success a shorter duration. Where matchings are held up by who fits where rather than by the
+budget their durations crowd: then look at the least duration at which any is feasible (hall.py), which is the answer
+or one end of a bracket, and from there on where a line through its ends meets the budget.
 """
 
 from __future__ import annotations
@@ -33,11 +34,14 @@ class Least:
     matchings: int
 
 
-def least_duration(match: Match, root: Root, goal: Goal, value: float, least: float, high: float) -> Least | None:
+def least_duration(
+    match: Match, root: Root, goal: Goal, value: float, least: float, high: float, feasible: Callable[[], float]
+) -> Least | None:
     """The least T at which some matching meets the energy or power budget, if one at or below ``high`` does; else None.
 
     match(T): the matching of least energy at T and that energy, None where none is feasible. root(assignment): the
-    duration and energy of a matching, inf where it has none. least [s]: no matching is feasible below.
+    duration and energy of a matching, inf where it has none. least [s]: no matching is feasible below; feasible(): a
+    better one of these, asked for where it would help.
     """
 
     def surplus(found: tuple[IntArray, float] | None, duration: float) -> float:
@@ -49,8 +53,9 @@ def least_duration(match: Match, root: Root, goal: Goal, value: float, least: fl
 
     best: IntArray | None = None
     low, too_dear, within = least, math.inf, -math.inf
-    probe, between = high, False
+    probe, lean, asked = high, 0, False  # lean: which end the last step between the ends moved, 1 for the upper one
     for solved in range(1, _STEPS + 1):
+        between = low < probe < high * (1.0 - 2.0 * GAP)
         found = match(probe) if probe >= least else None
         over = surplus(found, probe)
         if over <= 0.0:
@@ -58,17 +63,23 @@ def least_duration(match: Match, root: Root, goal: Goal, value: float, least: fl
             duration, energy = root(found[0])
             slack = surplus((found[0], energy), duration) < -1e-9
             best, high, within = found[0], min(duration, probe), over
-            too_dear = 0.5 * too_dear if between else too_dear  # the same end twice: lean to the other (Illinois)
+            too_dear = 0.5 * too_dear if lean > 0 else too_dear  # the same end twice: lean to the other (Illinois)
+            lean = int(between)
         elif best is None:
             return None
         else:
-            slack = slack and probe < high * (1.0 - 2.0 * GAP)
             low, too_dear = max(low, probe), over
-            within = 0.5 * within if between else within
+            within = 0.5 * within if lean < 0 else within
+            lean = -int(between)
+        if (found is None or slack) and not asked and low < high * (1.0 - 2.0 * GAP):
+            asked, low = True, max(low, feasible())
+            probe = low
+        elif slack and low > 0.0:
+            probe = _between(low, high, too_dear, within)
+        else:
+            probe = high * (1.0 - GAP)
         if low >= high * (1.0 - 2.0 * GAP):
             return Least(assignment=best, duration=high, lower=low, matchings=solved)
-        between = slack and low > 0.0
-        probe = _between(low, high, too_dear, within) if between else high * (1.0 - GAP)
     assert best is not None
     return Least(assignment=best, duration=high, lower=low, matchings=_STEPS)
 
@@ -78,4 +89,5 @@ def _between(low: float, high: float, too_dear: float, within: float) -> float:
     share = 0.5
     if math.isfinite(too_dear) and math.isfinite(within):
         share = min(max(too_dear / (too_dear - within), 0.02), 0.98)
-    return low + share * (high - low)
+    result: float = low * (high / low) ** share
+    return result

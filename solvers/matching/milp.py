@@ -11,7 +11,7 @@ import pulp
 from numpy.typing import NDArray
 
 from solvers.matching import marginal
-from solvers.matching.best import duration_of
+from solvers.matching.fixed import duration_of
 from solvers.matching.least import Match, least_duration
 from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Searched, Task
 from solvers.rows import FloatArray, Goal, Stop
@@ -50,7 +50,9 @@ def search(task: Task) -> Searched:
             assignment = None if found is None else found[0]
         else:
             high = gain / best if best > 0.0 else 1e4 * menu.longest
-            shorter = least_duration(match, lambda a: duration_of(task, a), goal, value, menu.shortest, high)
+            shorter = least_duration(
+                match, lambda a: duration_of(task, a), goal, value, menu.shortest, high, lambda: menu.shortest
+            )
             assignment = None if shorter is None else shorter.assignment
         if assignment is not None:
             duration, energy = duration_of(task, assignment)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from solvers.duration import FindDuration
 from solvers.rows import Allocate, FloatArray, Goal, Limits, Rows
 
 if TYPE_CHECKING:
+    from solvers.matching.hall import Crowd
     from solvers.menu import Menu
 
 IntArray = NDArray[np.int64]
@@ -70,7 +71,8 @@ class Searched:
     results (P, 5): duration [s], energy [J] (NaN where there is none), Stop (SCREENED: proved unable to win), least
     duration [s] and least energy [J] of the matchings looked at. passes: level-3 passes over all rows.
     assign(p) is the assignment (N,) behind row p. proved: no partition has a better matching than the best one here;
-    lower (P,) [s] then bounds the duration of every matching of a partition from below.
+    lower (P,) [s] then bounds the duration of every matching of a partition from below, or [J] the cost at a price.
+    crowds: where nothing was found, why no matching of a partition is shorter, by its row.
     """
 
     results: FloatArray
@@ -78,6 +80,7 @@ class Searched:
     assign: Callable[[int], IntArray]
     proved: bool = False
     lower: FloatArray | None = None
+    crowds: Mapping[int, Crowd] = dataclasses.field(default_factory=dict)
 
 
 def empty_results(partitions: int) -> FloatArray:

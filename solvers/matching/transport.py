@@ -26,6 +26,8 @@ from solvers.matching.moves import SAMPLE, HeapArray, build_all, limits_of_moves
 from solvers.menu import IntArray
 from solvers.rows import FloatArray
 
+_SHARE = 16  # of the rows, one is in the sample that first prices come from
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Transport:
@@ -59,8 +61,9 @@ def transport(costs: FloatArray, counts: IntArray, prices: FloatArray | None = N
     prices : (K,) first prices, such as those of a similar problem; any are right, good ones are quicker.
     """
     types, size = costs.shape
-    if prices is None:
-        prices = _prices_of_sample(costs, counts) if size >= 4 * SAMPLE else np.zeros(types)
+    prices = np.zeros(types) if prices is None else prices
+    if size >= 4 * SAMPLE:
+        prices = _prices_of_sample(costs, counts, prices)
     prices = np.where(np.isfinite(prices), prices, 0.0)
     assignment = np.empty(size, dtype=np.int64)
     moved, short = solve(costs, counts, prices, assignment, np.empty((types * types, size), dtype=np.int32))
@@ -75,15 +78,18 @@ def transport(costs: FloatArray, counts: IntArray, prices: FloatArray | None = N
     return Transport(assignment=assignment, cost=cost, prices=prices, dual=dual, moved=moved)
 
 
-def _prices_of_sample(costs: FloatArray, counts: IntArray) -> FloatArray:
-    """The prices of every k-th row, with counts in proportion (largest remainders)."""
-    sample = np.ascontiguousarray(costs[:, :: costs.shape[1] // SAMPLE])
+def _prices_of_sample(costs: FloatArray, counts: IntArray, prices: FloatArray) -> FloatArray:
+    """The prices of some of the rows, with counts in proportion (largest remainders); ``prices`` where there are none.
+
+    Of m rows they are right to about 1/sqrt(m), so a sixteenth of the rows leave few to move; theirs come from samples.
+    """
+    sample = np.ascontiguousarray(costs[:, :: min(costs.shape[1] // SAMPLE, _SHARE)])
     size = sample.shape[1]
     exact = counts * (size / costs.shape[1])
     share = np.floor(exact).astype(np.int64)
     share[np.argsort(share - exact, kind="stable")[: size - int(share.sum())]] += 1
-    found = transport(sample, share, np.zeros(costs.shape[0]))
-    return found.prices if isinstance(found, Transport) else np.zeros(costs.shape[0])
+    found = transport(sample, share, prices)
+    return found.prices if isinstance(found, Transport) else prices
 
 
 @kernel
