@@ -13,7 +13,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from solvers.access import Outcome
-from solvers.access.proof import one_sided
 from solvers.access.roots import falling_root_of
 from solvers.duration.verdicts import allowance, closed_form, infeasible
 from solvers.limits import free_point, limits, marginal
@@ -21,6 +20,7 @@ from solvers.points import at_price, complete, efficiency_range, energy_of
 from solvers.rows import BoolArray, FloatArray, Goal, Limits, Rows, Stop, Timing
 
 _CHEAP, _DEAR = math.log(1e-290), math.log(1e290)  # ln of prices of time that stand for none and for any
+_AT_BOUND = 1e-12  # relative: a speed this near its bound is at it
 _KINK = 1e-13  # relative: a row this near the end of its free time is at it
 
 
@@ -194,9 +194,9 @@ class _Fleet:
         r, price = self.r, state.price
         slot = marginal(state.x) / r.snr - r.circuit_power
         speed = 2.0 * r.capacitance * state.f**3 - r.static_power
-        off = one_sided(slot - price, np.maximum(price, np.abs(slot)) + r.circuit_power, state.x, *efficiency_range(r))
+        off = _one_sided(slot - price, np.maximum(price, np.abs(slot)) + r.circuit_power, state.x, *efficiency_range(r))
         unit = np.maximum(prices, np.abs(speed)) + r.static_power
-        late = one_sided(speed - prices, unit, state.f, r.frequency_min, r.frequency_max)
+        late = _one_sided(speed - prices, unit, state.f, r.frequency_min, r.frequency_max)
         off, late = np.where(self.sends, off, 0.0), np.where(self.works, late, 0.0)
         total = float(prices.sum())
         coupled = abs(total - price) / max(total, price) if price > 0.0 and self.works.any() else 0.0
@@ -243,3 +243,13 @@ def _lower(goal: Goal, value: float, state: _State, duration: float, dual: float
         return duration
     rate = state.price + (value if goal is Goal.POWER else 0.0)
     return duration - max(allowance(goal, value, duration) - dual, 0.0) / rate
+
+
+def _one_sided(off: FloatArray, unit: FloatArray, value: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Marginal less price, over ``unit``: at the least value it may be above 0, at the greatest below."""
+    relative = np.where(unit > 0.0, off / np.where(unit > 0.0, unit, 1.0), 0.0)
+    at_low = value <= low * (1.0 + _AT_BOUND)
+    at_high = value >= high * (1.0 - _AT_BOUND)
+    relative = np.where(at_low, np.minimum(relative, 0.0), relative)
+    result: FloatArray = np.where(at_high, np.maximum(relative, 0.0), relative)
+    return result
