@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fedopt.access import SharedBandwidth
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
 from fedopt.clients import Clients
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
@@ -77,6 +78,8 @@ def solve(
     if problem.access is not None:
         _check_shared(problem, matching, timing, allocation)
     search = level1.METHODS.get(choice("matching", matching, level1.METHODS.names))
+    if isinstance(problem.access, SharedBandwidth) and matching == "marginal":
+        from solvers.matching.priced import search
     find_duration = level2.METHODS.get(choice("timing", timing, level2.METHODS.names))
     price_rows = level3.METHODS.get(choice("allocation", allocation, level3.METHODS.names))
     if matching in _BUDGETS_ONLY and isinstance(problem.budget, TimePrice):
@@ -120,13 +123,23 @@ def solve(
         round_ = scheme.schedule(work, problem.budget)
     more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
     proved = found.proved and round_.status.solved and ordered_by_duration(problem)
-    if proved and found.lower is not None:
+    bound = round_bound(problem, task.gains, found) if ordered_by_duration(problem) else math.nan
+    if found.lower is not None and (proved or math.isfinite(bound)):
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
-    return solution_of(problem, counts[best], assignment, round_, stats, proved, more)
+    return solution_of(problem, counts[best], assignment, round_, stats, proved, more, bound)
+
+
+def round_bound(problem: Problem, gains: FloatArray | None, found: Searched) -> float:
+    """The utility that no partition exceeds, by the proved least durations of their matchings; NaN where none are."""
+    if found.proved or found.lower is None or gains is None:
+        return math.nan
+    with np.errstate(divide="ignore"):
+        rate = float((gains / found.lower).max())
+    return rate if isinstance(problem.utility, ReplicaRate) else -1.0 / rate
 
 
 def _check_shared(problem: Problem, matching: str, timing: str, allocation: str) -> None:
@@ -221,12 +234,16 @@ def solution_of(
     stats: dict[str, float],
     proved: bool,
     more: dict[str, Any],
+    bound: float = math.nan,
 ) -> Solution:
-    """Put the levels' answers together and have the whole judged."""
+    """Put the levels' answers together and have the whole judged. bound: the utility that nothing exceeds, or NaN."""
     partition = Partition(counts.tolist(), problem.submodels)
     utility = float(problem.utility(partition, round_.duration, round_.energy))
     assignment.flags.writeable = False
     scope = "No partition and no matching is better." if proved else "Other matchings may be better."
+    if not proved and math.isfinite(bound):
+        bound = max(bound, utility)
+        scope = f"No partition and no matching is better by more than {100.0 * (bound - utility) / abs(utility):.2g} %."
     solution = Solution(
         status=round_.status,
         reason=f"{round_.reason} {scope}" if round_.status.solved else round_.reason,
@@ -237,7 +254,7 @@ def solution_of(
         partition=partition,
         assignment=assignment,
         utility=utility,
-        bound=utility if proved else math.nan,
+        bound=utility if proved else bound,
         stats=stats,
         **more,
     )

@@ -69,8 +69,8 @@ class Searched:
 
     results (P, 5): duration [s], energy [J] (NaN where there is none), Stop (SCREENED: proved unable to win), least
     duration [s] and least energy [J] of the matchings looked at. passes: level-3 passes over all rows.
-    assign(p) is the assignment (N,) behind row p. proved: no partition has a better matching than the best one here;
-    lower (P,) [s] then bounds the duration of every matching of a partition from below.
+    assign(p) is the assignment (N,) behind row p. proved: no partition has a better matching than the best one here.
+    lower (P,) [s] bounds the duration of every matching of a partition from below; None where nothing is proved.
     """
 
     results: FloatArray
