@@ -44,7 +44,7 @@ _SHARED = ("sorted", "marginal")  # methods that work under an access scheme
 def solve(
     problem: Problem,
     *,
-    matching: str = "exact",
+    matching: str | None = None,
     timing: str = "newton",
     allocation: str = "kernel",
     seed: int = 0,
@@ -59,7 +59,8 @@ def solve(
     matching : level 1. "exact" (the best matching of every partition, proved; default), "sorted" (the paper's rule),
         "marginal" (by marginal energy, a quick heuristic), "assignment" (exact by scipy's linear_sum_assignment),
         "milp" (partition and matching together, by PuLP with HiGHS or CBC), "random" (seeded baseline). Where the
-        clients share a channel (``problem.access``): "sorted" or "marginal".
+        clients share a channel (``problem.access``): "marginal" (default; under shared bandwidth improved by prices,
+        with a proved ``bound``) or "sorted".
     timing : level 2, see schedule(). allocation : level 3, see allocate().
     seed : of the random matching.
     warm : solution of a similar problem, such as the last round's, with as many clients and types: where the exact
@@ -75,6 +76,8 @@ def solve(
     InputError for bad arguments; MissingExtra where a method's package is not installed.
     """
     kind("problem", problem, Problem, "a Problem")
+    if matching is None:
+        matching = "exact" if problem.access is None else "marginal"
     if problem.access is not None:
         _check_shared(problem, matching, timing, allocation)
     search = level1.METHODS.get(choice("matching", matching, level1.METHODS.names))
