@@ -306,10 +306,23 @@ def test_infeasible_says_who_and_by_how_much() -> None:
     poor = shared(instance, EnergyBudget(1e-3))
     assert poor.status is Status.INFEASIBLE
     assert "misses the least possible" in poor.reason
-    with pytest.raises(InputError, match="power_max: client 0"):
-        fedopt.schedule(
-            instance.clients.replace(power_max=math.inf), instance.work, Deadline(9.0), access=SharedBandwidth(1e6)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_power_without_a_limit(seed: int) -> None:
+    """No power cap: as a cap that nobody reaches, and never dearer than a cap that somebody does."""
+    instance = make("powers", seed, 5)
+    free = Instance(instance.clients.replace(power_max=math.inf), instance.work, instance.duration)
+    high = Instance(instance.clients.replace(power_max=1e9), instance.work, instance.duration)
+    B = SharedBandwidth(total(instance))
+    for factor in (1.3, 3.0):
+        unlimited, capped, tight = (
+            fedopt.schedule(one.clients, one.work, Deadline(factor * least(instance)), access=B)
+            for one in (free, high, instance)
         )
+        assert unlimited.status is Status.OPTIMAL
+        assert unlimited.energy == pytest.approx(capped.energy, rel=1e-12)
+        assert unlimited.energy <= tight.energy * (1 + 1e-12)
 
 
 def test_the_judge_adds_the_bandwidths_up() -> None:
