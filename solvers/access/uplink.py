@@ -20,7 +20,7 @@ from solvers.elementary import EXP_MAX, expm1_given, inverse_marginal, marginal_
 from solvers.plan import IDLE, NEITHER, NO_UPLOAD, NO_WORK
 
 _STEPS = 200
-_NEAR = 1e-15
+_NEAR = 4e-15
 
 
 @inlined
@@ -131,7 +131,7 @@ def share_row(
     if tau > 0.0:
         _, _, q, rest, _, _, _, _ = sending(tau, mu, a, gamma, g_min, g_max, p_c)
     if q <= rest:
-        tau, give, spare = _free(tau, mu, a, gamma, g_min, g_max, p_c), 1.0, True
+        tau, give, spare = min(_free(mu, a, gamma, g_min, g_max, p_c), tau), 1.0, True
     elif what != NO_WORK:
         t, tau, give = _root(left, mu, start, k, a, gamma, t_low, t_free, p_s, p_c, g_min, g_max)
     x, beta, q, rest, fall, by_mu, out, bound = sending(tau, mu, a, gamma, g_min, g_max, p_c)
@@ -165,22 +165,29 @@ def _at_bound(x: float, wanted: float, mu: float, a: float, bound: float) -> tup
 
 
 @stage
-def _free(tau: float, mu: float, a: float, gamma: float, g_min: float, g_max: float, p_c: float) -> float:
-    """The upload time [s], below ``tau``, from which on one more second is worth nothing."""
-    low, high = math.log(tau) - 700.0, math.log(tau)
-    y = high
-    for _ in range(_STEPS):
-        _, _, q, rest, fall, _, _, _ = sending(math.exp(y), mu, a, gamma, g_min, g_max, p_c)
-        h = _ln(q) - _ln(rest)
-        low, high = (y, high) if h > 0.0 else (low, y)
-        new = y + h / fall
-        if not low < new < high:
-            new = 0.5 * (low + high)
-        done = abs(new - y) <= _NEAR * max(1.0, abs(y))
-        y = new
-        if done:
-            break
-    return math.exp(y)
+def _free(mu: float, a: float, gamma: float, g_min: float, g_max: float, p_c: float) -> float:
+    """The upload time [s] from which on one more second is worth nothing: lambda = 0.
+
+    Between the bounds of p that is F(x)^2/x = P_c mu gamma^2/a, for small x x^3/4; Newton in ln x.
+    """
+    x, power = 1.0, 0.0
+    if p_c > 0.0:
+        target = math.log(p_c) + math.log(mu) + 2.0 * math.log(gamma) - math.log(a)
+        log_x = (target + math.log(4.0)) / 3.0
+        x = math.exp(min(max(log_x, -200.0), 1.5))
+        for _ in range(_STEPS):
+            near = min(x, EXP_MAX)
+            log_f = math.log(marginal_given(near, math.exp(near))) if x > 1e-8 else 2.0 * math.log(x) - math.log(2.0)
+            step = (target - (2.0 * log_f - math.log(x))) / (2.0 * _steepness(x) - 1.0)
+            x *= math.exp(min(max(step, -1.0), 1.0))
+            if abs(step) <= 1e-9:  # quadratic
+                break
+        tau = mu * gamma / marginal_given(min(x, EXP_MAX), math.exp(min(x, EXP_MAX)))
+        power = growth(x) * a / tau
+        if g_min <= power <= g_max:
+            return tau
+    bound = g_max if power > g_max else g_min
+    return _at_bound(x, p_c + bound / gamma, mu, a, bound)[1]
 
 
 @stage
@@ -217,7 +224,7 @@ def _root(
         _, _, q, rest, fall, _, _, _ = sending(tau, mu, a, gamma, g_min, g_max, p_c)
         work = 2.0 * k / (t * t * t)
         more, less = max(rest - p_s, 0.0), max(p_s - rest, 0.0)
-        h = _ln(work + more) - _ln(q + less)
+        h = _ln((work + more) / (q + less)) if q + less > 0.0 else math.inf
         if (at_low and h <= 0.0) or (at_high and t_free < left and h >= 0.0):
             return t, tau, 0.0
         if h > 0.0:
