@@ -358,3 +358,15 @@ def test_solve() -> None:
     with pytest.raises(InputError, match="sum over clients"):
         fedopt.solve(problem, matching="exact")
     assert fedopt.solve(problem).utility == better.utility
+
+
+def test_no_bit_depends_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = make("typical", 3, 40_000)  # more than one chunk of blocks
+    answers = []
+    for threads in ("1", "2"):
+        monkeypatch.setenv("FEDOPT_THREADS", threads)
+        found = shared(instance, PowerBudget(5_000.0))
+        assert found.status is Status.OPTIMAL
+        assert found.sharing is not None
+        answers.append((found.duration, found.energy, found.sharing.bandwidth.tobytes()))
+    assert answers[0] == answers[1]
