@@ -109,7 +109,7 @@ def energy_budget(fleet: Fleet, factor: float) -> fedopt.EnergyBudget:
 
 def measured(
     benchmark: str, fleet: Fleet, budget: Any, *, method: str, settings: str = "", repeat: int = 0, threads: int = 1,
-    instance: str = "", **methods: str,
+    instance: str = "", **methods: Any,
 ) -> Row:  # fmt: skip
     """Levels 2 and 3 through the public API, validation included, as a row; an exception becomes its status."""
     name = instance or fleet.name

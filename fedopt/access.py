@@ -33,7 +33,7 @@ class SharedBandwidth:
     """FDMA: the clients share ``hertz`` [Hz], each on a part of it that the solver chooses.
 
     Bandwidths, frequencies, powers and duration are decided together (section 7 of the model). ``clients.bandwidth`` is
-    not used; every power_max must be finite.
+    not used.
     """
 
     hertz: float

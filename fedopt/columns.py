@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,8 +28,8 @@ class Column:
         return to_si(values, self.unit, quantity(FIELD[self.field]))
 
 
-def header(where: str, titles: Sequence[str]) -> list[Column]:
-    """The columns of a header, or an InputError that says what is wrong with them."""
+def header(where: str, titles: Sequence[str], absent: Collection[str] = ()) -> list[Column]:
+    """The columns of a header, or an InputError that says what is wrong with them; fields ``absent`` may be missing."""
     columns: list[Column] = []
     seen: dict[str, str] = {}
     for title in titles:
@@ -39,7 +39,7 @@ def header(where: str, titles: Sequence[str]) -> list[Column]:
             raise InputError(where, expected, repr(column.title))
         seen[column.field] = column.title
         columns.append(column)
-    missing = [name for name in REQUIRED if name not in seen]
+    missing = [name for name in REQUIRED if name not in seen and name not in absent]
     if missing:
         raise InputError(where, "the columns " + ", ".join(REQUIRED), "no " + ", ".join(missing))
     return columns

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from fedopt.access import Sharing
 from fedopt.checks import InputError
 from fedopt.disk import read_limited, replace_file
 from fedopt.problem import Problem
@@ -61,6 +62,8 @@ def write_csv(problem: Problem, solution: Solution, path: str | PathLike[str]) -
         "energy[J]": allocation.energy,
         "price[W]": allocation.price,
     }
+    if solution.sharing is not None:
+        columns["bandwidth[Hz]"] = solution.sharing.bandwidth
     plain = [values.tolist() if isinstance(values, np.ndarray) else values for values in columns.values()]
     replace_file(path, csv_text(columns, zip(*plain, strict=True)).encode())
 
@@ -92,6 +95,7 @@ def write_json(problem: Problem, solution: Solution, path: str | PathLike[str], 
         "partition": None if solution.partition is None else list(solution.partition),
         "assignment": None if solution.assignment is None else solution.assignment.tolist(),
         "allocation": arrays,
+        "sharing": None if solution.sharing is None else _sharing(solution.sharing),
         "verdict": _verdict(solution),
         "place_prices": None if solution.place_prices is None else solution.place_prices.tolist(),
         "paper": None if solution.paper is None else _rule(solution.paper),
@@ -146,6 +150,12 @@ def _record(content: Mapping[str, Any]) -> Record:
         assignment.flags.writeable = False
         partition = Partition(content["partition"], problem.submodels)
     facts: dict[str, Any] = {name: float(content[name]) for name in _FACTS}
+    if content.get("sharing") is not None:  # records of the clients' own channels may lack it
+        given = {name: np.array(content["sharing"][name], dtype=np.float64) for name in Sharing.__slots__}
+        if given["bandwidth"].shape != (len(problem.clients),):
+            raise InputError("bandwidth", f"{len(problem.clients)} values", f"shape {given['bandwidth'].shape}")
+        numbers = {name: float(value) for name, value in given.items() if name != "bandwidth"}
+        facts["sharing"] = Sharing(bandwidth=given["bandwidth"], **numbers)
     if content["place_prices"] is not None:
         facts["place_prices"] = np.array(content["place_prices"], dtype=np.float64)
     if content["paper"] is not None:
@@ -188,6 +198,11 @@ def _verdict(solution: Solution) -> dict[str, Any] | None:
     if solution.verdict is None:
         return None
     return {name: getattr(solution.verdict, name) for name in solution.verdict.__slots__}
+
+
+def _sharing(sharing: Sharing) -> dict[str, Any]:
+    numbers = {name: float(getattr(sharing, name)) for name in Sharing.__slots__ if name != "bandwidth"}
+    return {"bandwidth": sharing.bandwidth.tolist(), **numbers}
 
 
 def _rule(rule: Rule) -> dict[str, Any]:

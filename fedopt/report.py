@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedopt.access import Access, Sharing, TimeDivision
 from fedopt.checks import FloatArray
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem, ReplicaRate, ShortestRound
 from fedopt.solution import Rule, Solution
@@ -60,10 +61,20 @@ def headline(problem: Problem, solution: Solution) -> Table:
             *([("sorted", _paper(solution.paper, solution.utility))] if solution.paper is not None else []),
             ("judge", _judge(solution)),
         ]
+        if problem.access is not None and solution.sharing is not None:
+            rows.insert(-1, ("uplink", _uplink(problem.access, solution.sharing)))
         slack = unused(problem.budget, solution)
         if slack:
             rows.insert(3, ("slack", slack))
     return Table(title="", columns=("", ""), rows=tuple(rows), left=2)
+
+
+def _uplink(access: Access, sharing: Sharing) -> str:
+    """How the uplink is shared, and what more of it would save."""
+    if isinstance(access, TimeDivision):
+        return f"{quantity(access.hertz, 'Hz')}, one after another from {quantity(sharing.compute_end, 's')} on"
+    saved = quantity(sharing.bandwidth_price * 0.01 * access.hertz, "J", 3)
+    return f"{quantity(access.hertz, 'Hz')} shared; one per cent more would save {saved}"
 
 
 def groups(problem: Problem, solution: Solution) -> Table:
@@ -87,6 +98,7 @@ def groups(problem: Problem, solution: Solution) -> Table:
                 span(np.round(allocation.power[who] * 1e3, 3), ".3g"),
                 span(allocation.compute_time[who], ".3g"),
                 span(allocation.upload_time[who], ".3g"),
+                *([] if solution.sharing is None else [span(solution.sharing.bandwidth[who] / 1e3, ".3g")]),
                 f"{energy:.4g}",
                 f"{energy / solution.energy:.0%}" if solution.energy > 0.0 else "-",
             )
@@ -101,7 +113,7 @@ def groups(problem: Problem, solution: Solution) -> Table:
         "computing [s]",
         "sending [s]",
     )
-    columns += ("energy [J]", "of all")
+    columns += (() if solution.sharing is None else ("bandwidth [kHz]",)) + ("energy [J]", "of all")
     return Table(
         title="Who got what (least..greatest of the group; energy of all together)", columns=columns, rows=tuple(rows)
     )

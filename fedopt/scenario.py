@@ -10,6 +10,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
+from fedopt.access import Access, SharedBandwidth, TimeDivision
 from fedopt.checks import InputError, choice, compact, whole
 from fedopt.clients import FIELD, FIELDS, Clients
 from fedopt.disk import read_limited, replace_file
@@ -28,6 +29,7 @@ from fedopt.problem import (
     UtilityFunction,
 )
 from fedopt.submodels import SubModel
+from fedopt.tables import read_clients
 from fedopt.toml import dumps, line_of
 from fedopt.units import quantity
 from solvers import allocation, duration, matching
@@ -48,6 +50,7 @@ _METHODS: dict[str, Methods[Any]] = {
     "timing": duration.METHODS,
     "allocation": allocation.METHODS,
 }
+_ACCESS: dict[str, type[Access]] = {"shared_bandwidth": SharedBandwidth, "time_division": TimeDivision}
 _SEARCH = ("partitions", "utility", "beta", *_METHODS, "seed")
 
 
@@ -107,12 +110,13 @@ def from_document(
 
     ``folder`` is where ``[clients] file`` is looked for; None refuses files. Raises InputError naming the key.
     """
-    known("scenario", as_table("scenario", document), ("version", "clients", "submodels", "budget", "search"))
+    known("scenario", as_table("scenario", document), ("version", "clients", "submodels", "budget", "access", "search"))
     version = whole("version", required("scenario", document, "version"), least=1)
     if version != VERSION:
         raise InputError("version", f"{VERSION}, the version this fedopt reads", version)
+    access = _access(as_table("[access]", document["access"])) if "access" in document else None
     if clients is None:
-        clients = _clients(as_table("[clients]", required("scenario", document, "clients")), folder)
+        clients = _clients(as_table("[clients]", required("scenario", document, "clients")), folder, access)
     entries = required("scenario", document, "submodels")
     if not isinstance(entries, list) or not entries:
         raise InputError("[[submodels]]", "one table or more", short(entries))
@@ -122,19 +126,15 @@ def from_document(
     known("[search]", search, _SEARCH)
     partitions = search.get("partitions")
     utility = _utility(search)
-    problem = Problem(clients, submodels, budget=budget, partitions=partitions, utility=utility)
+    problem = Problem(clients, submodels, budget=budget, partitions=partitions, utility=utility, access=access)
     return Scenario(problem=problem, settings=_settings(search))
 
 
 def to_document(problem: Problem, **settings: Any) -> dict[str, Any]:
     """The inverse of from_document, SI units throughout.
 
-    Raises InputError for a utility that has no name, and for an access scheme, which scenarios do not know yet.
+    Raises InputError for a utility that has no name.
     """
-    if problem.access is not None:
-        raise InputError(
-            "Problem.access", "None, to be written: a scenario has channels of its clients' own", problem.access
-        )
     if problem.partitions is not None:
         settings["partitions"] = problem.partitions.tolist()
     match problem.utility:
@@ -153,15 +153,30 @@ def to_document(problem: Problem, **settings: Any) -> dict[str, Any]:
             {"name": s.name, **{size: getattr(s, size) for size in _SIZES}, "cover": s.cover} for s in problem.submodels
         ],
         "budget": {f"{key}[{unit}]": getattr(problem.budget, attribute)},
+        **({} if problem.access is None else {"access": _shared(problem.access)}),
         "search": settings,
     }
 
 
-def _clients(table: Mapping[str, Any], folder: Path | None) -> Clients:
-    """From a file beside the scenario, a bundled fleet, or the fields themselves."""
+def _access(table: Mapping[str, Any]) -> Access:
+    """The scheme by which the clients share an uplink."""
+    values = quantities("[access]", table, {"bandwidth": "Hz"}, also=("scheme",))
+    scheme = choice("[access] scheme", required("[access]", table, "scheme"), tuple(_ACCESS))
+    return _ACCESS[scheme](required("[access]", values, "bandwidth"))
+
+
+def _shared(access: Access) -> dict[str, Any]:
+    """The inverse of _access."""
+    scheme = next(name for name, known in _ACCESS.items() if isinstance(access, known))
+    return {"scheme": scheme, "bandwidth[Hz]": access.hertz}
+
+
+def _clients(table: Mapping[str, Any], folder: Path | None, access: Access | None) -> Clients:
+    """From a file beside the scenario, a bundled fleet, or the fields themselves; a shared uplink is everybody's."""
+    shared = {} if access is None else {"bandwidth": access.hertz}
     if "file" in table:
         known("[clients]", table, ("file",))
-        return Clients.from_csv(_inside(folder, table["file"]))
+        return read_clients(_inside(folder, table["file"]), shared)
     if "bundled" in table:
         from fedopt import devices
 
@@ -169,6 +184,7 @@ def _clients(table: Mapping[str, Any], folder: Path | None) -> Clients:
         choice("[clients] bundled", table["bundled"], ("phones64",))
         return devices.phones64()
     values = quantities("[clients]", table, {f.name: quantity(f) for f in FIELDS}, also=("name", "file", "bundled"))
+    values = {**shared, **values}
     for name, given in FIELD.items():
         if given.default is None:
             required("[clients]", values, name)

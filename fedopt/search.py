@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fedopt.access import SharedBandwidth
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
 from fedopt.clients import Clients
 from fedopt.crowded import why_crowded
@@ -44,7 +45,7 @@ _SHARED = ("sorted", "marginal")  # methods that work under an access scheme
 def solve(
     problem: Problem,
     *,
-    matching: str = "exact",
+    matching: str | None = None,
     timing: str = "newton",
     allocation: str = "kernel",
     seed: int = 0,
@@ -60,7 +61,8 @@ def solve(
     matching : level 1. "exact" (the best matching of every partition, proved; default), "sorted" (the paper's rule),
         "marginal" (by marginal energy, a quick heuristic), "assignment" (exact by scipy's linear_sum_assignment),
         "milp" (partition and matching together, by PuLP with HiGHS or CBC), "random" (seeded baseline). Where the
-        clients share a channel (``problem.access``): "sorted" or "marginal".
+        clients share a channel (``problem.access``): "marginal" (default; under shared bandwidth improved by prices,
+        with a proved ``bound``) or "sorted".
     timing : level 2, see schedule(). allocation : level 3, see allocate().
     seed : of the random matching.
     warm : solution of a similar problem, such as the last round's, with as many clients and types: where the exact
@@ -78,9 +80,13 @@ def solve(
     InputError for bad arguments; MissingExtra where a method's package is not installed.
     """
     kind("problem", problem, Problem, "a Problem")
+    if matching is None:
+        matching = "exact" if problem.access is None else "marginal"
     if problem.access is not None:
         _check_shared(problem, matching, timing, allocation)
     search = level1.METHODS.get(choice("matching", matching, level1.METHODS.names))
+    if isinstance(problem.access, SharedBandwidth) and matching == "marginal":
+        from solvers.matching.priced import search
     find_duration = level2.METHODS.get(choice("timing", timing, level2.METHODS.names))
     price_rows = level3.METHODS.get(choice("allocation", allocation, level3.METHODS.names))
     if matching in _BUDGETS_ONLY and isinstance(problem.budget, TimePrice):
@@ -130,15 +136,27 @@ def solve(
     round_ = _round(problem, assignment, find_duration, price_rows, scheme)
     more = {"bracket": round_.bracket, "sharing": round_.sharing}
     proved = found.proved and round_.status.solved and ordered_by_duration(problem) and goal is not Goal.PRICE
+    bound = (
+        round_bound(problem, task.gains, found) if ordered_by_duration(problem) and goal is not Goal.PRICE else math.nan
+    )
     if goal is Goal.PRICE and found.lower is not None:
         more["cost_bracket"] = cost_bracket(float(found.lower[best]), value, round_)
-    elif proved and found.lower is not None:
+    elif found.lower is not None and (proved or math.isfinite(bound)):
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
-    return solution_of(problem, counts[best], assignment, round_, stats, proved, more)
+    return solution_of(problem, counts[best], assignment, round_, stats, proved, more, bound)
+
+
+def round_bound(problem: Problem, gains: FloatArray | None, found: Searched) -> float:
+    """The utility that no partition exceeds, by the proved least durations of their matchings; NaN where none are."""
+    if found.proved or found.lower is None or gains is None:
+        return math.nan
+    with np.errstate(divide="ignore"):
+        rate = float((gains / found.lower).max())
+    return rate if isinstance(problem.utility, ReplicaRate) else -1.0 / rate
 
 
 def _round(
@@ -261,13 +279,17 @@ def solution_of(
     stats: dict[str, float],
     proved: bool,
     more: dict[str, Any],
+    bound: float = math.nan,
 ) -> Solution:
-    """Put the levels' answers together and have the whole judged."""
+    """Put the levels' answers together and have the whole judged. bound: the utility that nothing exceeds, or NaN."""
     partition = Partition(counts.tolist(), problem.submodels)
     utility = float(problem.utility(partition, round_.duration, round_.energy))
     assignment.flags.writeable = False
     low, cost = more.get("cost_bracket", (math.nan, math.nan))
     scope = _BEST if proved else _CHEAPEST if low >= cost * (1.0 - 1e-9) else _UNPROVED
+    if not proved and math.isfinite(bound):
+        bound = max(bound, utility)
+        scope = f"No partition and no matching is better by more than {100.0 * (bound - utility) / abs(utility):.2g} %."
     solution = Solution(
         status=round_.status,
         reason=f"{round_.reason} {scope}" if round_.status.solved else round_.reason,
@@ -278,7 +300,7 @@ def solution_of(
         partition=partition,
         assignment=assignment,
         utility=utility,
-        bound=utility if proved else math.nan,
+        bound=utility if proved else bound,
         stats=stats,
         problem=problem,
         **more,

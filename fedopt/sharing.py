@@ -25,9 +25,6 @@ class Scheme:
 
     def __init__(self, clients: Clients, access: Access) -> None:
         name = "timedivision" if isinstance(access, TimeDivision) else "shared"
-        if name == "shared" and not np.isfinite(clients.power_max).all():
-            first = int(np.argmax(~np.isfinite(clients.power_max)))
-            raise InputError("Clients.power_max", "a finite power with a SharedBandwidth", "inf", first)
         self.access = access
         self.clients = clients.replace(bandwidth=access.hertz)
         self.solver = schemes.METHODS.get(name)

@@ -12,7 +12,7 @@ import io
 import math
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from os import PathLike
 from typing import IO, TYPE_CHECKING, Any
@@ -34,10 +34,11 @@ _CHUNK = 1 << 15  # rows held as text at a time
 _NUMERIC = b"0123456789+-.eEinf "  # what a decimal number or inf is made of
 
 
-def read_clients(path: str | PathLike[str]) -> Clients:
+def read_clients(path: str | PathLike[str], absent: Mapping[str, float] | None = None) -> Clients:
     """Read a device table from a CSV file: UTF-8 (with or without BOM), comma separated, one header line.
 
     A cell is a decimal number (1500, 2.4e9, inf); of the text column ``name`` any printable text, also none.
+    ``absent`` has numbers for required fields that the table may do without.
 
     Raises InputError naming file, line, column, what was expected and what was found (missing, unknown or repeated
     columns; a unit of the wrong dimension; ragged rows; gaps; numbers that do not parse or are out of range; not
@@ -47,12 +48,11 @@ def read_clients(path: str | PathLike[str]) -> Clients:
     _check_file(source)
     try:
         with open(source, encoding="utf-8-sig", newline="") as file:
-            columns, values, names = _parse(source, csv.reader(_lines(source, file), strict=True))
+            columns, values, names = _parse(source, csv.reader(_lines(source, file), strict=True), absent or {})
     except UnicodeDecodeError:
         raise _not_utf8(source) from None
-    table: dict[str, Any] = {
-        column.field: column.convert(values[column.field]) for column in columns if column.field in values
-    }
+    table: dict[str, Any] = {**(absent or {})}
+    table |= {column.field: column.convert(values[column.field]) for column in columns if column.field in values}
     if names is not None:
         table["name"] = names
     try:
@@ -144,7 +144,9 @@ def _lines(source: str, file: IO[str]) -> Iterator[str]:
         yield line
 
 
-def _parse(source: str, reader: Any) -> tuple[list[Column], dict[str, FloatArray], list[str] | None]:
+def _parse(
+    source: str, reader: Any, absent: Mapping[str, float]
+) -> tuple[list[Column], dict[str, FloatArray], list[str] | None]:
     """Header and body: the columns, their numbers by field as written, and the names if there is such a column."""
     columns: list[Column] = []
     try:
@@ -154,7 +156,7 @@ def _parse(source: str, reader: Any) -> tuple[list[Column], dict[str, FloatArray
         for sign, name in ((";", "semicolons"), ("\t", "tabs")):
             if len(titles) == 1 and sign in titles[0]:
                 raise InputError(f"{source}, line 1", "columns separated by commas", name)
-        columns = header(f"{source}, line 1", titles)
+        columns = header(f"{source}, line 1", titles, absent)
         parts: dict[str, list[Any]] = {column.field: [] for column in columns}
         done = 0
         while rows := list(islice(reader, _CHUNK)):

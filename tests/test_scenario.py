@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fedopt
+from fedopt import InputError
 from fedopt.clients import FIELDS
+from fedopt.files import read_json, write_csv, write_json
+from fedopt.report import groups, headline
 from fedopt.scenario import LIMIT, from_document, read_scenario, to_document, write_scenario
 
 CLIENTS = """
@@ -346,3 +350,52 @@ def test_the_demo_scenarios_are_the_published_sub_models() -> None:
         assert [s.cover for s in problem.submodels] == [1, 2, 4, 8]
         assert len(problem.clients) == 64
         assert problem.candidates().shape == (969, 4)
+
+
+@pytest.mark.parametrize("scheme", ["shared_bandwidth", "time_division"])
+def test_a_shared_uplink(tmp_path: Path, scheme: str) -> None:
+    """A device table needs no bandwidth then; problem and solution read back with all of their sharing."""
+    columns = "frequency_min[GHz],frequency_max[GHz],samples,channel_gain\n"
+    (tmp_path / "fleet.csv").write_text(columns + "0.3,1.2,600,2e-11\n0.3,1.5,500,8e-12\n", encoding="utf-8")
+    text = f'''
+version = 1
+clients.file = "fleet.csv"
+submodels = [{{name = "large", flops = 3e7, upload_bits = 5e5}}]
+access = {{scheme = "{scheme}", "bandwidth[MHz]" = 2}}
+budget = {{"power[W]" = 1}}
+'''
+    (tmp_path / "shared.toml").write_text(text, encoding="utf-8")
+    problem = read_scenario(tmp_path / "shared.toml").problem
+    wanted = {"shared_bandwidth": fedopt.SharedBandwidth, "time_division": fedopt.TimeDivision}[scheme]
+    assert problem.access == wanted(2e6)
+    assert from_document(to_document(problem)).problem.access == problem.access
+    solution = fedopt.solve(problem)
+    assert solution.sharing is not None
+    write_json(problem, solution, tmp_path / "answer.json")
+    again = read_json(tmp_path / "answer.json").solution.sharing
+    assert again is not None
+    np.testing.assert_array_equal(again.bandwidth, solution.sharing.bandwidth)
+    for name in ("time_price", "bandwidth_price", "compute_end", "residual", "gap"):
+        np.testing.assert_equal(getattr(again, name), getattr(solution.sharing, name))
+    write_csv(problem, solution, tmp_path / "answer.csv")
+    with (tmp_path / "answer.csv").open(encoding="utf-8") as file:
+        written = [float(row["bandwidth[Hz]"]) for row in csv.DictReader(file)]
+    assert written == solution.sharing.bandwidth.tolist()
+    assert "uplink" in headline(problem, solution).text()
+    assert "bandwidth [kHz]" in groups(problem, solution).text()
+
+
+def test_a_shared_uplink_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "fleet.csv").write_text("frequency_min,frequency_max,samples,channel_gain\n1,2,3,1\n", encoding="utf-8")
+    with pytest.raises(InputError, match="no bandwidth"):
+        fedopt.Clients.from_csv(tmp_path / "fleet.csv")
+    for table, expected in (
+        ({"bandwidth": 1e6}, r"\[access\] scheme"),
+        ({"scheme": "shared_bandwidth"}, r"\[access\] bandwidth"),
+        ({"scheme": "aloha", "bandwidth": 1e6}, r"\[access\] scheme"),
+        ({"scheme": "time_division", "bandwidth[W]": 1e6}, r"bandwidth\[W\]"),
+        ({"scheme": "time_division", "hertz": 1e6}, r"\[access\] hertz"),
+    ):
+        document = {"version": 1, "clients": {"bundled": "phones64"}, "submodels": [], "budget": {}, "access": table}
+        with pytest.raises(InputError, match=expected):
+            from_document(document)

@@ -243,7 +243,8 @@ def test_solve_sorted_and_marginal_and_nothing_else() -> None:
     work = clients.workload(problem.submodels, better.assignment)
     again = fedopt.schedule(clients, work, problem.budget, access=problem.access)
     assert better.duration == pytest.approx(again.duration, rel=1e-12)
-    for keywords in ({}, {"matching": "milp"}, {"matching": "sorted", "timing": "bisection"}):
+    assert fedopt.solve(problem).utility == better.utility
+    for keywords in ({"matching": "exact"}, {"matching": "milp"}, {"matching": "sorted", "timing": "bisection"}):
         with pytest.raises(InputError, match="access"):
             fedopt.solve(problem, **keywords)
 

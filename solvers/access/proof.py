@@ -1,73 +1,79 @@
-"""Shared bandwidth, the proof: a lower bound of the energy from prices alone, and how well the KKT conditions hold."""
+"""Shared bandwidth, the proof: how well the KKT conditions hold, from the decision and the prices alone."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
 
 import numpy as np
+from numpy.typing import NDArray
 
-from solvers.access.bandwidth import bandwidth_price, cheapest_upload
-from solvers.limits import marginal
-from solvers.points import at_price, efficiency_range, energy_of
-from solvers.rows import BoolArray, FloatArray, Point, Rows
+from solvers.access.shares import BETA_OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
+from solvers.access.uplink import row_energy
+from solvers.compile import inlined, kernel
+from solvers.elementary import EXP_MAX, expm1_given, marginal_given
+from solvers.plan import E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_HIGH, T_LOW, A, Columns, K, at
+from solvers.rows import FloatArray
 
-_AT_BOUND = 1e-12  # relative: a speed this near its bound is at it
+_AT_BOUND = 1e-10  # relative: a speed or power this near its bound is at it
 
 
-def dual_value(r: Rows, sends: BoolArray, price: FloatArray, mu: float, hertz: float, duration: float) -> float:
-    """A lower bound of the least energy within ``duration`` [s] and ``hertz`` [Hz], by weak duality.
+@kernel
+def prove_rows(
+    kind: NDArray[np.uint8],
+    columns: Columns,
+    snr_min: FloatArray,
+    snr_max: FloatArray,
+    T: float,
+    mu: float,
+    scale: float,
+    out: FloatArray,
+    energy: FloatArray,
+) -> float:
+    """The greatest relative violation of the KKT conditions of all rows; bandwidths are first multiplied by ``scale``.
 
-    True for any prices of time ``price`` >= 0 (N,) [W] and of bandwidth ``mu`` >= 0 [J/Hz]: every row's cheapest
-    computing and cheapest upload at these prices, less what time and bandwidth are worth.
+    2 kappa f^3 - P_s = lambda, F(x) beta/gamma - P_c = lambda (one-sided at a bound); every row's price of bandwidth,
+    (lambda + P_c + p) tau F e^-x/(beta x), is mu; rows end in time, those with lambda > 0 at the end.
+    kind, columns, snr_min, snr_max, T, mu: as in share_blocks. out (5, N): of share_blocks; beta and x are overwritten.
+    energy (N,), written [J].
     """
-    computing = replace(r, bits=np.zeros_like(r.bits))
-    f, _ = at_price(r, price)
-    with np.errstate(all="ignore"):
-        t = np.where(r.work > 0.0, r.work / f, 0.0)
-        spent = energy_of(computing, f, np.ones_like(f))
-        timed = np.where(price > 0.0, price * (t + r.fixed_time - duration), 0.0)
-    total = float(np.where(r.idle, 0.0, spent + timed).sum())
-    index = np.flatnonzero(sends)
-    if not index.size:
-        return total
-    return total + float(cheapest_upload(r.take(index).full(), price[index], mu).sum()) - mu * hertz
+    worst = 0.0
+    for i in range(energy.shape[0]):
+        energy[i] = 0.0
+        if (kind[i] if kind.shape[0] > 1 else kind[0]) == IDLE:
+            continue
+        k, a, gamma = at(columns[K], i), at(columns[A], i), at(columns[GAMMA], i)
+        p_s, p_c = at(columns[P_S], i), at(columns[P_C], i)
+        t, tau, price = out[T_OUT, i], out[TAU_OUT, i], out[PRICE_OUT, i]
+        over = (at(columns[FIXED], i) + (t + tau) - T) / T
+        worst = max(worst, abs(over) if price > 0.0 else over)
+        x = 0.0
+        if k > 0.0:
+            marginal = 2.0 * k / (t * t * t) - p_s
+            off = (marginal - price) / (max(price, abs(marginal)) + p_s)
+            at_most = t <= at(columns[T_LOW], i) * (1.0 + _AT_BOUND)
+            worst = max(worst, _one_sided(off, t >= at(columns[T_HIGH], i) * (1.0 - _AT_BOUND), at_most))
+        if a > 0.0:
+            beta = out[BETA_OUT, i] * scale
+            x = a / (tau * beta)
+            out[BETA_OUT, i], out[X_OUT, i] = beta, x
+            near = min(x, EXP_MAX)
+            e = math.exp(near)
+            f, snr = marginal_given(near, e), expm1_given(near, e) * beta
+            marginal = f * beta / gamma - p_c
+            off = (marginal - price) / (max(price, abs(marginal)) + p_c)
+            at_least = snr <= at(snr_min, i) * (1.0 + _AT_BOUND)
+            worst = max(worst, _one_sided(off, at_least, snr >= at(snr_max, i) * (1.0 - _AT_BOUND)))
+            own = (price + p_c + snr / gamma) * tau * f / (e * beta * near)
+            worst = max(worst, abs(own / mu - 1.0))
+        energy[i] = row_energy(k, a, gamma, p_s, p_c, at(columns[E_FIXED], i), t, tau, x)
+    return worst
 
 
-def residual(r: Rows, sends: BoolArray, point: Point, mu: float, hertz: float, duration: float) -> float:
-    """The greatest relative violation of the KKT conditions, from decision and prices.
-
-    2 kappa f^3 - P_s = lambda, F(x)/gamma - P_c = lambda (one-sided at a bound); every row's price of bandwidth is mu;
-    rows end in time, those with lambda > 0 at the end; all the bandwidth is used, no more.
-    """
-    works, price = r.work > 0.0, point.price
-    x_min, x_max = efficiency_range(r)
-    with np.errstate(all="ignore"):
-        sending = marginal(point.efficiency) / r.snr - r.circuit_power
-        computing = 2.0 * r.capacitance * point.frequency**3 - r.static_power
-        own = np.where(sends, np.abs(bandwidth_price(r, point) / mu - 1.0), 0.0)
-    slow = one_sided(
-        sending - price, np.maximum(price, np.abs(sending)) + r.circuit_power, point.efficiency, x_min, x_max
-    )
-    late = one_sided(
-        computing - price,
-        np.maximum(price, np.abs(computing)) + r.static_power,
-        point.frequency,
-        r.frequency_min,
-        r.frequency_max,
-    )
-    ends = np.where(r.idle, duration, r.fixed_time + point.compute_time + point.upload_time)
-    over = np.where(r.idle, 0.0, ends - duration) / duration if duration > 0.0 else np.zeros_like(ends)
-    early = np.where(price > 0.0, np.abs(over), np.maximum(over, 0.0))
-    used = abs(float(r.bandwidth[sends].sum()) / hertz - 1.0) if sends.any() else 0.0
-    worst = [np.where(sends, np.abs(slow), 0.0), np.where(works, np.abs(late), 0.0), own, early]
-    return max(used, *(float(part.max()) for part in worst))
-
-
-def one_sided(off: FloatArray, unit: FloatArray, value: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
-    """Marginal less price, over ``unit``: at the least value it may be above 0, at the greatest below."""
-    relative = np.where(unit > 0.0, off / np.where(unit > 0.0, unit, 1.0), 0.0)
-    at_low = value <= low * (1.0 + _AT_BOUND)
-    at_high = value >= high * (1.0 - _AT_BOUND)
-    relative = np.where(at_low, np.minimum(relative, 0.0), relative)
-    result: FloatArray = np.where(at_high, np.maximum(relative, 0.0), relative)
-    return result
+@inlined
+def _one_sided(off: float, at_least: bool, at_most: bool) -> float:
+    """Marginal less price, relative: at the least speed it may be above 0, at the greatest below."""
+    if at_least:
+        off = min(off, 0.0)
+    if at_most:
+        off = max(off, 0.0)
+    return abs(off)

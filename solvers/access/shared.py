@@ -1,8 +1,9 @@
 """Shared bandwidth: sum of b_n <= B_tot, jointly in duration, bandwidth, frequency and power (section 7 of the model).
 
-At a duration the energy of a row is convex in its bandwidth, so one price mu [J/Hz] shares the bandwidth out: every
-row takes the least b_n at which one more hertz saves it no more than mu, and their sum never rises with mu. The energy
-E(T) that results is convex, with E'(T) = -sum of lambda_n. Nested safeguarded roots: b_n in mu in T.
+Given the duration and a price mu of bandwidth every row is a problem of its own (shares.py), and what the rows then
+take adds up to the channel at one mu. Newton's method finds duration and price together (joint.py). Where that fails -
+kinks, budgets that hold at the least duration or are below the least energy - the limits are found exactly, and the
+duration by nested safeguarded roots.
 """
 
 from __future__ import annotations
@@ -13,228 +14,261 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from solvers.access import Outcome
-from solvers.access.bandwidth import Newton, bandwidth_price, given, least_bandwidth, reach, share_out, time_price
-from solvers.access.proof import dual_value, residual
+from solvers.access.fullspeed import LeastShares
+from solvers.access.joint import Look, Uplinks, balance, joint
+from solvers.access.proof import prove_rows
 from solvers.access.roots import falling_root_of
+from solvers.access.shares import BETA_OUT, EXACT, OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
 from solvers.allocation.kernel import allocate
+from solvers.duration import newton
+from solvers.duration.newton import sample_plan
 from solvers.duration.verdicts import allowance, closed_form, infeasible
-from solvers.limits import free_point, limits
-from solvers.points import complete, free_times, least_price
-from solvers.rows import LN2, FloatArray, Goal, Limits, Point, Rows, Stop, Timing
+from solvers.plan import FIXED, GAMMA, ORDINARY, T_FREE, T_LOW, TAU_FREE, TAU_LOW, A, K, Plan, frozen, make_plan
+from solvers.points import at_price
+from solvers.rows import ROUNDING, FloatArray, Goal, Limits, Point, Rows, Stop, Timing
 
-_ROUNDING = 1e-15  # relative, of a duration
-_JUMP = 1e-11  # relative: a bandwidth price further than this off the common one sits in a jump
+_LARGE = 4096  # from this many rows on a sample makes the first guess
+_SAMPLE = 1024
+_ENDLESS = 1e9  # times the longest duration that matters: time has no price any more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Share:
-    """A duration priced: every row's bandwidth [Hz] (the whole channel where it sends nothing), point and prices."""
+    """A duration priced: the rows' times, bandwidths and prices in ``out`` (5, N), and what they add up to."""
 
-    rows: Rows
-    point: Point
-    mu: float
-    duration: float
+    look: Look
+    out: FloatArray
 
     @property
     def energy(self) -> float:
-        return float(self.point.energy.sum())
-
-    @property
-    def time_price(self) -> float:
-        return float(self.point.price.sum())
+        """E(T): the dual value, which is the energy of the rows once their bandwidths add up exactly."""
+        return self.look.dual
 
 
 def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     """The duration that meets ``goal`` with everybody's bandwidth, frequency and power; the rows' bandwidth is
     ``hertz``, as if each had the whole channel.
     """
-    fleet = Fleet(rows, hertz)
+    plan = make_plan(rows)
+    quick = Limits(
+        least_time=np.array([plan.t_min]), free_time=np.array([math.inf]), least_energy=np.array([plan.e_inf])
+    )
+    decided = closed_form(rows, quick, goal, value)  # with the whole channel each it would be no easier
+    if decided is not None:
+        return Outcome.decided(decided)
+    if not rows.bits.any():
+        return _nobody_sends(rows, goal, value)
+    fleet = Fleet(rows, plan)
+    if goal is Goal.DEADLINE or value < math.inf:
+        T, mu = _guess(fleet, goal, value)
+        found = joint(fleet.uplinks, goal, value, T, mu, fleet.out) if mu > 0.0 else None
+        if found is not None:
+            look, lower = found
+            return fleet.outcome(hertz, Stop.OPTIMAL, Share(look=look, out=fleet.out), lower, goal, value)
     known = fleet.limits()
     decided = closed_form(rows, known, goal, value)
     if decided is not None:
         return Outcome.decided(decided)
-    found = _search(fleet, known, goal, value)
-    if found is None:
-        return Outcome.decided(infeasible(Stop.LIMIT, fleet.passes))
-    stop, share = found
-    T, E = share.duration, share.energy
-    dual = dual_value(share.rows, fleet.sends, share.point.price, share.mu, hertz, T)
-    lower = T
-    if stop is Stop.OPTIMAL and goal in (Goal.ENERGY, Goal.POWER) and share.time_price > 0.0:
-        rate = share.time_price + (value if goal is Goal.POWER else 0.0)
-        lower = T - max(allowance(goal, value, T) - dual, 0.0) / rate
-    timing = Timing(stop=stop, duration=T, lower=lower, upper=T, passes=fleet.passes, point=share.point)
-    return Outcome(
-        timing=timing,
-        bandwidth=np.where(fleet.sends, share.rows.bandwidth, 0.0),
-        time_price=share.time_price,
-        bandwidth_price=share.mu,
-        compute_end=math.nan,
-        residual=residual(share.rows, fleet.sends, share.point, share.mu, hertz, T),
-        gap=(E - dual) / E if E > 0.0 else 0.0,
-    )
+    careful = _search(fleet, known, goal, value)
+    if careful is None:
+        return Outcome.decided(infeasible(Stop.LIMIT, fleet.uplinks.passes))
+    stop, share = careful
+    return fleet.outcome(hertz, stop, share, math.nan, goal, value)
 
 
 def scheme_limits(rows: Rows, hertz: float) -> Limits:
     """T_min solves sum of b_n^min(T) = B_tot at full speed; T_flat and E_inf with time free; columns of shape (1,)."""
-    return Fleet(rows, hertz).limits()
+    plan = make_plan(rows)
+    if not rows.bits.any() or not math.isfinite(plan.t_min):
+        flat = plan.t_flat if math.isfinite(plan.t_min) else math.inf
+        energy = plan.e_inf if math.isfinite(plan.t_min) else math.inf
+        return Limits(least_time=np.array([plan.t_min]), free_time=np.array([flat]), least_energy=np.array([energy]))
+    return Fleet(rows, plan).limits()
+
+
+def _nobody_sends(rows: Rows, goal: Goal, value: float) -> Outcome:
+    """Then nobody shares anything: level 2 as on channels of their own."""
+    timing = newton.schedule(rows, goal, value, allocate)
+    if timing.point is None:
+        return Outcome.decided(timing)
+    price = float(timing.point.price.sum())
+    return replace(Outcome.decided(timing), time_price=price, compute_end=math.nan)
 
 
 class Fleet:
-    """The rows, those that send, and how their bandwidth is shared at a duration."""
+    """The rows and how they share the channel at a duration."""
 
-    def __init__(self, rows: Rows, hertz: float) -> None:
-        self.r = r = rows.full()
-        self.hertz, self.passes = hertz, 0
-        self.sends = r.bits > 0.0
-        self.newton = Newton()
-        self.index = np.flatnonzero(self.sends)
-        self.s = s = r.take(self.index) if self.index.size else r
-        self.h, self.nats = reach(s), s.bits * LN2
-        with np.errstate(all="ignore"):
-            self.least_t = np.where(s.work > 0.0, s.work / s.frequency_max, 0.0)
+    def __init__(self, rows: Rows, plan: Plan) -> None:
+        self.rows, self.plan = rows, plan
+        self.uplinks = Uplinks(plan, rows.power_min, rows.power_max)
+        self.least = LeastShares(self.uplinks)
+        self.out = np.empty((OUT, plan.size))
+        self._mu = 0.0
 
     def limits(self) -> Limits:
-        own = limits(self.r)  # with the whole channel each
-        if not self.index.size or not np.isfinite(own.least_time).all():
-            return own
-        t_min = self._least_duration(own.least_time)
-        energy, t_flat = self._free(own)
+        """T_min, T_flat and E_inf, exactly."""
+        energy, t_flat = self._free()
+        t_min = self.least.duration()
         return Limits(
             least_time=np.array([t_min]), free_time=np.array([max(t_flat, t_min)]), least_energy=np.array([energy])
         )
 
-    def _least_duration(self, alone: FloatArray) -> float:
-        low = float(alone.max())
-        equal = self.given(np.full(self.index.size, self.hertz / self.index.size))
-        high = float(limits(equal).least_time.max())
-        high, more = high if math.isfinite(high) else low, 1e-15
-        while not self.least(high).sum() <= self.hertz:  # rounding, or too little power for an equal share
-            high, more = high * (1.0 + more), 2.0 * more
-        return falling_root_of(lambda T: float(self.least(T).sum()) - self.hertz, low, max(low, high))
-
-    def _free(self, own: Limits) -> tuple[float, float]:
+    def _free(self) -> tuple[float, float]:
         """E_inf and T_flat: no time has a price. Rows without circuit and least power tend to Shannon's limit."""
-        s = self.s
-        others = own.least_energy.sum() - own.least_energy[self.index].sum()
-        endless = (s.circuit_power == 0.0) & (s.power_min == 0.0)
-        f, _ = free_point(s)
-        computing = complete(replace(s, bits=np.zeros_like(s.bits)), ~s.idle, free_times(s)[0], 0.0 * f, 0.0 * f)
-        energy = float(others) + float(computing.energy.sum()) + float((self.nats / self.h)[endless].sum())
-        t_flat = float(np.delete(own.free_time, self.index).max(initial=0.0))
-        if endless.all():
-            return energy, math.inf
-        part = np.flatnonzero(~endless)
-        waiting = s.take(part).full()
+        r = self.rows
+        patient = np.broadcast_to((r.circuit_power == 0.0) & (r.power_min == 0.0), (self.plan.size,))
+        waiting = np.flatnonzero(~patient & (np.broadcast_to(r.bits, patient.shape) > 0.0))
+        if not waiting.size:
+            return self.plan.e_inf, self.plan.t_flat
+        others = np.setdiff1d(np.arange(self.plan.size), waiting)
+        energy = make_plan(r.take(others)).e_inf if others.size else 0.0
+        some = r.take(waiting)
+        plan = make_plan(some)
+        computing = np.where(np.isfinite(plan.columns[T_FREE]), plan.columns[T_FREE], plan.columns[T_LOW])
+        T = _ENDLESS * plan.size * float((plan.columns[FIXED] + (computing + plan.columns[TAU_FREE])).max())
+        uplinks = Uplinks(plan, some.power_min, some.power_max)
+        look = balance(uplinks, T, plan.e_inf if plan.e_inf > 0.0 else 1.0)
+        if look is None:
+            return self.plan.e_inf, math.inf
+        out = np.empty((OUT, plan.size))
+        uplinks.look(T, look.mu, EXACT, out)
+        end = float((plan.columns[FIXED] + (plan.columns[T_FREE] + out[TAU_OUT])).max())
+        return energy + look.dual, max(end, self.plan.t_flat if others.size else 0.0)
 
-        def point_at(b: FloatArray) -> Point:
-            return free_upload(given(waiting, b))
-
-        none = np.zeros(part.size)
-        b, _ = share_out(
-            lambda b: bandwidth_price(given(waiting, b), point_at(b)), none, none + self.hertz * 1e-40, self.hertz
-        )
-        point = point_at(b)
-        energy += float(point.energy.sum())
-        if endless.any():
-            return energy, math.inf
-        return energy, max(t_flat, float((s.fixed_time + free_times(s)[0] + point.upload_time).max()))
-
-    def given(self, b: FloatArray) -> Rows:
-        """All rows, those that send with bandwidth ``b``."""
-        full = np.full(len(self.r), self.hertz)
-        full[self.index] = b
-        return given(self.r, full)
-
-    def least(self, duration: float) -> FloatArray:
-        """The bandwidth each sending row needs at full speed and power, inf where none is enough."""
-        available = duration - self.s.fixed_time - self.least_t
-        with np.errstate(all="ignore"):
-            needed = least_bandwidth(self.nats / available, self.h * self.s.power_max)
-        return np.where(available > 0.0, needed, np.inf)
-
-    def _noise(self, least: FloatArray, duration: float) -> FloatArray:
-        """What rounding of the duration does to the least bandwidths [Hz]."""
-        available = duration - self.s.fixed_time - self.least_t
-        with np.errstate(all="ignore"):
-            return _ROUNDING * least * (1.0 + duration / available)
-
-    def at(self, duration: float) -> Share:
+    def at(self, T: float) -> Share | None:
         """The least energy for a duration of at least T_min."""
-        mu = 0.0
-        if not self.index.size:
-            return self._share(self.r, self._price(self.r, duration), mu, duration)
-        least = self.least(duration)
-        if not self.hertz - float(least.sum()) > float(self._noise(least, duration).sum()):
-            return self._at_least(least, duration)
+        at_least = self.least.share(T, self.out)
+        if at_least is not None:
+            return Share(look=at_least, out=self.out)
+        if self._mu == 0.0:
+            self._mu = _rough_price(self.uplinks, T)
+        look = balance(self.uplinks, T, self._mu)
+        if look is None:
+            return None
+        self._mu = look.mu
+        return Share(look=self.uplinks.look(T, look.mu, EXACT, self.out), out=self.out)
 
-        def price(b: FloatArray) -> FloatArray:
-            rows = given(self.s, b)
-            return bandwidth_price(rows, self._price(rows, duration))
+    def outcome(self, hertz: float, stop: Stop, share: Share, lower: float, goal: Goal, value: float) -> Outcome:
+        """The answer with its proof."""
+        look, plan, energy = share.look, self.plan, np.empty(self.plan.size)
+        worst = prove_rows(
+            plan.kind, plan.columns, self.uplinks.snr_min, self.uplinks.snr_max, look.T, look.mu, 1.0 / look.share,
+            share.out, energy,
+        )  # fmt: skip
+        point = _point(self.rows, plan, share.out, energy)
+        E = float(energy.sum())
+        if stop is not Stop.OPTIMAL or goal in (Goal.DEADLINE, Goal.PRICE):
+            lower = look.T
+        elif math.isnan(lower):
+            slope = look.price + (value if goal is Goal.POWER else 0.0)
+            lower = look.T - max(allowance(goal, value, look.T) - look.dual, 0.0) / slope if slope > 0.0 else look.T
+        timing = Timing(
+            stop=stop, duration=look.T, lower=min(lower, look.T), upper=look.T, passes=self.uplinks.passes, point=point
+        )
+        return Outcome(
+            timing=timing,
+            bandwidth=share.out[BETA_OUT] * hertz,
+            time_price=float(point.price.sum()),
+            bandwidth_price=look.mu / hertz,
+            compute_end=math.nan,
+            residual=worst,
+            gap=(E - look.dual) / E if E > 0.0 else 0.0,
+        )
 
-        with np.errstate(divide="ignore"):
-            found = self.newton(price, least, self.hertz)
+
+def _point(rows: Rows, plan: Plan, out: FloatArray, energy: FloatArray) -> Point:
+    """People's point: f = W/t; rows without work or upload take what goes with their price."""
+    t, tau, x, price = out[T_OUT], out[TAU_OUT], out[X_OUT], out[PRICE_OUT]
+    with np.errstate(all="ignore"):
+        f = np.clip(rows.work / t, rows.frequency_min, rows.frequency_max)
+    if plan.kind.shape[0] > 1:
+        others = np.flatnonzero(plan.kind != ORDINARY)
+        r = rows.take(others).full()
+        free_f, free_x = at_price(r, price[others])
+        f[others] = np.where(r.idle, 0.0, np.where(r.work > 0.0, f[others], free_f))
+        x[others] = np.where(r.idle, 0.0, np.where(r.bits > 0.0, x[others], free_x))
+    return Point(
+        frequency=f, efficiency=x, compute_time=t, upload_time=tau, energy=energy, price=price,
+        feasible=np.ones(plan.size, dtype=np.bool_),
+    )  # fmt: skip
+
+
+def _rough_price(uplinks: Uplinks, T: float) -> float:
+    """A price mu [J/channel] of the right size: what an equal share is worth to the row in the middle."""
+    c = uplinks.plan.columns
+    with np.errstate(all="ignore"):
+        tau = np.maximum(T - c[FIXED] - c[T_LOW], 1e-3 * T)
+        x = np.minimum(c[A] * (uplinks.plan.size / uplinks.room) / tau, 20.0)
+        mu = tau / c[GAMMA] * np.where(x < 1e-3, 0.5 * x * x, 1.0 + (x - 1.0) * np.exp(x))
+    mu = mu[np.isfinite(mu) & (mu > 0.0)]
+    return float(np.median(mu)) if mu.size else 1.0
+
+
+def _guess(fleet: Fleet, goal: Goal, value: float) -> tuple[float, float]:
+    """A first duration and price: of a strided sample with its share of budget and channel where there are many rows.
+
+    The budget's share is by kappa W^3, which is what more time saves on, the channel's by what is to be sent.
+    """
+    plan, uplinks = fleet.plan, fleet.uplinks
+    if plan.size >= _LARGE:
+        stride = plan.size // _SAMPLE
+        few = slice(None, None, stride)
+        columns = tuple(c if c.shape[0] == 1 else frozen(c[few]) for c in plan.columns)
+        kind = plan.kind if plan.kind.shape[0] == 1 else frozen(plan.kind[few])
+        small = sample_plan(kind, columns, plan.priced, len(range(0, plan.size, stride)))
+
+        def share(column: int) -> float:
+            whole = plan.columns[column]
+            return float(columns[column].sum() / whole.sum()) if whole.shape[0] > 1 else small.size / plan.size
+
+        power_min, power_max = (c if c.shape[0] == 1 else c[few] for c in (fleet.rows.power_min, fleet.rows.power_max))
+        sample = Uplinks(small, power_min, power_max, room=share(A))
+        part = small.size / plan.size if goal is Goal.PRICE else share(K)
+        mine = small.e_inf + (value - plan.e_inf) * share(K) if goal is Goal.ENERGY else value * part
+        T, mu = _first(sample, goal, value if goal is Goal.DEADLINE else mine)
+        found = None
+        if mu > 0.0 and (goal is not Goal.ENERGY or mine > small.e_inf):
+            found = joint(sample, goal, value if goal is Goal.DEADLINE else mine, T, mu, np.empty((OUT, small.size)))
         if found is not None:
-            rows = self.given(found[0])
-            point = self._price(rows, duration)
-            if point.feasible.all():
-                return self._share(rows, point, found[1], duration)
-        b, mu = share_out(price, least, least, self.hertz)
-        rows = self.given(b)
-        return self._share(rows, self._price(rows, duration), mu, duration)
-
-    def _price(self, rows: Rows, duration: float) -> Point:
-        self.passes += 1
-        return allocate(rows, duration)
-
-    def _share(self, rows: Rows, point: Point, mu: float, duration: float) -> Share:
-        """Where f and p both sit at a bound a range of prices fits: take those that go with mu."""
-        off = np.abs(bandwidth_price(rows, point) / mu - 1.0) if mu > 0.0 else np.zeros(len(rows))
-        jump = self.sends & (off > _JUMP)
-        price = np.where(jump, time_price(rows, point, mu), point.price)
-        return Share(rows=rows, point=replace(point, price=price), mu=mu, duration=duration)
-
-    def _at_least(self, least: FloatArray, duration: float) -> Share:
-        """T_min itself: nothing to decide, everybody who sends at full speed and power."""
-        b = least.copy()
-        b[int(np.argmax(self._noise(least, duration)))] += self.hertz - float(least.sum())
-        rows = self.given(b)
-        other = self._price(self.r, duration)  # those that only compute
-        with np.errstate(all="ignore"):
-            f = np.where(self.sends, rows.frequency_max, other.frequency)
-            x = np.log1p(rows.snr * rows.power_max)
-            t = np.where(rows.work > 0.0, rows.work / f, 0.0)
-            tau = np.where(self.sends, rows.transfer / x, 0.0)
-            prices = np.where(self.sends, least_price(rows, rows.frequency_max, x), other.price)
-        point = complete(rows, np.ones(len(rows), dtype=np.bool_), t, tau, prices)
-        mu = float(bandwidth_price(rows, point)[self.index].max())
-        return self._share(rows, point, mu, duration)
+            return max(found[0].T, plan.t_min * (1.0 + 1e-9)), found[0].mu
+    return _first(uplinks, goal, value)
 
 
-def free_upload(s: Rows) -> Point:
-    """The uploads alone where time costs nothing, x(0); computing has its own time."""
-    tau = free_times(s)[1]
-    alone = replace(s, work=np.zeros_like(s.work), fixed_time=np.zeros_like(tau), fixed_energy=np.zeros_like(tau))
-    return complete(alone, np.ones(len(s), dtype=np.bool_), np.zeros_like(tau), tau, np.zeros_like(tau))
+def _first(uplinks: Uplinks, goal: Goal, value: float) -> tuple[float, float]:
+    """Twice the time it takes one after another on the whole channel, and the price there; a price of 0 for none."""
+    c, plan = uplinks.plan.columns, uplinks.plan
+    sending = float(np.broadcast_to(c[TAU_LOW], (plan.size,)).sum()) / uplinks.room
+    T = value if goal is Goal.DEADLINE else 2.0 * (float((c[FIXED] + c[T_LOW]).max()) + sending)
+    if not plan.t_min * ROUNDING <= T < math.inf:
+        return T, 0.0
+    look = balance(uplinks, T, _rough_price(uplinks, T))
+    return (T, 0.0) if look is None else (T, look.mu)
 
 
 def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop, Share] | None:
     """The least duration without excess over the goal: energy over the budget, or prices over the price of time."""
+    t_min = known.t_min
     if goal is Goal.DEADLINE:
-        return Stop.OPTIMAL, fleet.at(max(value, known.t_min))  # closed_form has seen to the difference
+        share = fleet.at(max(value, t_min))  # closed_form has seen to the difference
+        return None if share is None else (Stop.OPTIMAL, share)
 
     def excess(T: float) -> float:
         share = fleet.at(T)
-        return share.time_price - value if goal is Goal.PRICE else share.energy - allowance(goal, value, T)
+        if share is None:
+            return math.inf
+        return share.look.price - value if goal is Goal.PRICE else share.energy - allowance(goal, value, T)
 
-    first = excess(known.t_min)
-    if first <= 0.0:
-        return (Stop.OPTIMAL if goal is Goal.PRICE else Stop.SLACK), fleet.at(known.t_min)
+    def result(stop: Stop, T: float) -> tuple[Stop, Share] | None:
+        share = fleet.at(T)
+        return None if share is None else (stop, share)
+
+    if excess(t_min) <= 0.0:
+        return result(Stop.OPTIMAL if goal is Goal.PRICE else Stop.SLACK, t_min)
     if goal is Goal.POWER and value * known.t_flat < known.e_inf:
-        return Stop.OPTIMAL, fleet.at(known.e_inf / value)
-    low, high = known.t_min, min(2.0 * known.t_min, known.t_flat)
+        return result(Stop.OPTIMAL, known.e_inf / value)
+    low, high = t_min, min(2.0 * t_min, known.t_flat)
     while excess(high) > 0.0 and high < known.t_flat:
         low, high = high, min(2.0 * high, known.t_flat)
         if not math.isfinite(high):
             return None
-    return Stop.OPTIMAL, fleet.at(falling_root_of(excess, low, high))
+    return result(Stop.OPTIMAL, falling_root_of(excess, low, high))

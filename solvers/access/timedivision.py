@@ -8,19 +8,22 @@ computing prices, which fixes T_cmp. T(lambda) is continuous and never rises, so
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
 from solvers.access import Outcome
-from solvers.access.proof import one_sided
 from solvers.access.roots import falling_root_of
+from solvers.access.slots import computing_sums, fill_efficiencies, slot_sums
 from solvers.duration.verdicts import allowance, closed_form, infeasible
 from solvers.limits import free_point, limits, marginal
-from solvers.points import at_price, complete, efficiency_range, energy_of
-from solvers.rows import BoolArray, FloatArray, Goal, Limits, Rows, Stop, Timing
+from solvers.points import at_price, efficiency_range, energy_of
+from solvers.rows import BoolArray, FloatArray, Goal, Limits, Point, Rows, Stop, Timing
 
 _CHEAP, _DEAR = math.log(1e-290), math.log(1e290)  # ln of prices of time that stand for none and for any
+_AT_BOUND = 1e-12  # relative: a speed this near its bound is at it
+_STEPS = 200
 _KINK = 1e-13  # relative: a row this near the end of its free time is at it
 
 
@@ -54,8 +57,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     lower = duration if goal in (Goal.DEADLINE, Goal.PRICE) or stop is Stop.SLACK else math.nan
     if goal in (Goal.ENERGY, Goal.POWER) and stop is Stop.OPTIMAL:
         lower = _lower(goal, value, state, duration, dual)
-    everybody = np.ones(len(fleet.r), dtype=np.bool_)
-    point = complete(fleet.r, everybody, state.t, state.tau, prices)
+    point = fleet.point(state, prices)
     lower = min(lower, duration)
     timing = Timing(stop=stop, duration=duration, lower=lower, upper=duration, passes=fleet.passes, point=point)
     return Outcome(
@@ -89,6 +91,14 @@ class _Fleet:
             t_least = np.where(self.works, r.work / r.frequency_max, 0.0)
         self.first = float((r.fixed_time + t_least).max())  # least T_cmp; an idle row's is 0
         self.last = float((r.fixed_time + self.t_free).max())
+        cpu, radio = np.flatnonzero(self.works), np.flatnonzero(self.sends)
+        self.k = (r.capacitance * r.work**3)[cpu]
+        self.fixed, self.p_s = r.fixed_time[cpu], r.static_power[cpu]
+        self.t_low, self.t_rest = t_least[cpu], self.t_free[cpu]
+        uploads = (r.transfer, r.snr, r.circuit_power, *efficiency_range(r))
+        self.uploads = tuple(column[radio] for column in uploads)
+        self.fixed_energy = float(np.where(r.idle, 0.0, r.fixed_energy).sum())
+        self._end = 2.0 * self.first
         held = r.fixed_time + t_least >= self.first * (1.0 - _KINK)
         self.holds: BoolArray = held & self.works  # at f_max where T_cmp is least
 
@@ -104,7 +114,7 @@ class _Fleet:
         """f, x and the times at a price of time; price 0 takes all the time that saves anything."""
         self.passes += 1
         r = self.r
-        _, x = at_price(r, np.full(len(r), price))
+        x = self.efficiencies(price)
         end = self.compute_end(price)
         with np.errstate(all="ignore"):
             f = self.speed(end)
@@ -115,6 +125,12 @@ class _Fleet:
         return _State(
             price=price, f=f, x=x, t=t, tau=tau, compute_end=end, duration=end + float(tau.sum()), energy=energy
         )
+
+    def efficiencies(self, price: float) -> FloatArray:
+        """x(lambda) of every row at one price of time."""
+        x = np.empty(len(self.r))
+        fill_efficiencies(np.ascontiguousarray(self.r.snr), np.ascontiguousarray(self.r.circuit_power), price, x)
+        return np.clip(x, *efficiency_range(self.r))
 
     def speed(self, end: float) -> FloatArray:
         """The frequency with which each row is done by ``end``, or earlier where longer saves nothing."""
@@ -132,20 +148,50 @@ class _Fleet:
         return np.where(busy, np.maximum(2.0 * r.capacitance * f**3 - r.static_power, 0.0), 0.0)
 
     def compute_end(self, price: float) -> float:
-        """The least T_cmp at which the computing prices add up to at most ``price``."""
+        """The least T_cmp at which the computing prices add up to at most ``price``.
+
+        Newton in logarithms, from the last answer; the bounds are halved where that leaves them: the prices may jump.
+        """
         if price <= 0.0:
             return self.last
-        count = int(self.works.sum())
-        if count == 0:
+        if not self.k.size:
             return self.first
-        r = self.r
-        with np.errstate(all="ignore"):
-            alone = r.work / at_price(r, np.full(len(r), price))[0]
-            equal = r.work / at_price(r, np.full(len(r), price / count))[0]
-        low = float((r.fixed_time + np.where(self.works, alone, 0.0)).max())
-        high = float((r.fixed_time + np.where(self.works, equal, 0.0)).max())
-        low, high = max(low * (1.0 - 1e-12), self.first), min(high * (1.0 + 1e-12), self.last)
-        return falling_root_of(lambda end: float(self.marginals(end).sum()) - price, low, max(low, high))
+        low, high, end = self.first, self.last, min(max(self._end, self.first), self.last)
+        if self._worth(low)[0] <= price:
+            return low
+        for _ in range(_STEPS):
+            worth, fall, _ = self._worth(end)
+            if worth <= price:
+                high = end
+            else:
+                low = end
+            step = math.log(worth / price) * worth / (end * fall) if worth > 0.0 and fall > 0.0 else math.nan
+            if high <= low * (1.0 + 3e-16) or abs(step) <= 1e-16:
+                break
+            new = end * math.exp(min(max(step, -2.0), 2.0)) if math.isfinite(step) else math.nan
+            if not low < new < high:
+                new = 2.0 * low if high == math.inf else 0.5 * (low + high)
+            if new == end:
+                break
+            end = new
+        self._end = high if high <= end * (1.0 + 1e-15) else end  # the side on which they add up to no more
+        return self._end
+
+    def _worth(self, end: float) -> tuple[float, float, float]:
+        return computing_sums(self.k, self.fixed, self.p_s, self.t_low, self.t_rest, end)
+
+    def look(self, price: float) -> tuple[float, float]:
+        """Duration and energy at a price of time, without the rows."""
+        self.passes += 1
+        a, snr, p_c, low, high = self.uploads
+        end = self.compute_end(price)
+        slots, sending = slot_sums(a, snr, p_c, low, high, price)
+        computing = self._worth(end)[2] if self.k.size else 0.0
+        return end + slots, self.fixed_energy + (computing + sending)
+
+    def worth_of_time(self) -> float:
+        """A price of time [W] of the right size: what one more second is worth to computing at twice its least end."""
+        return self._worth(2.0 * self.first)[0] if self.k.size else 1.0
 
     def top(self) -> float:
         """The least price of time at T_min."""
@@ -172,6 +218,27 @@ class _Fleet:
             prices[int(np.argmax(self.holds))] += max(missing, 0.0)
         return prices
 
+    def point(self, state: _State, prices: FloatArray) -> Point:
+        """People's point: rows without work or upload take what goes with their price."""
+        r, f, x = self.r, state.f.copy(), state.x.copy()
+        others = np.flatnonzero(~(self.works & self.sends))
+        if others.size:
+            free_f, free_x = at_price(r.take(others).full(), prices[others])
+            busy = ~r.idle[others]
+            f[others] = np.where(self.works[others], f[others], np.where(busy, free_f, 0.0))
+            x[others] = np.where(self.sends[others], x[others], np.where(busy, free_x, 0.0))
+        with np.errstate(all="ignore"):
+            energy = np.where(r.idle, 0.0, energy_of(r, f, x))
+        return Point(
+            frequency=f,
+            efficiency=x,
+            compute_time=state.t,
+            upload_time=state.tau,
+            energy=energy,
+            price=np.where(r.idle, 0.0, prices),
+            feasible=np.ones(len(r), dtype=np.bool_),
+        )
+
     def dual(self, price: float, prices: FloatArray, duration: float) -> float:
         """A lower bound of the energy within ``duration`` [J], by weak duality, from the prices alone."""
         r = self.r
@@ -179,9 +246,9 @@ class _Fleet:
             return float(limits(r).least_energy.sum())
         scale = price / float(prices.sum()) if prices.any() else 1.0
         nu = prices * scale if prices.any() else prices  # they must add up to the price
-        f, _ = at_price(r, nu)
-        _, x = at_price(r, np.full(len(r), price))
+        x = self.efficiencies(price)
         with np.errstate(all="ignore"):
+            f = np.clip(np.cbrt((nu + r.static_power) / (2.0 * r.capacitance)), r.frequency_min, r.frequency_max)
             t = np.where(self.works, r.work / f, 0.0)
             tau = np.where(self.sends, r.transfer / x, 0.0)
             timed = np.where(nu > 0.0, nu * (r.fixed_time + t), 0.0)
@@ -194,9 +261,9 @@ class _Fleet:
         r, price = self.r, state.price
         slot = marginal(state.x) / r.snr - r.circuit_power
         speed = 2.0 * r.capacitance * state.f**3 - r.static_power
-        off = one_sided(slot - price, np.maximum(price, np.abs(slot)) + r.circuit_power, state.x, *efficiency_range(r))
+        off = _one_sided(slot - price, np.maximum(price, np.abs(slot)) + r.circuit_power, state.x, *efficiency_range(r))
         unit = np.maximum(prices, np.abs(speed)) + r.static_power
-        late = one_sided(speed - prices, unit, state.f, r.frequency_min, r.frequency_max)
+        late = _one_sided(speed - prices, unit, state.f, r.frequency_min, r.frequency_max)
         off, late = np.where(self.sends, off, 0.0), np.where(self.works, late, 0.0)
         total = float(prices.sum())
         coupled = abs(total - price) / max(total, price) if price > 0.0 and self.works.any() else 0.0
@@ -211,10 +278,13 @@ def _search(fleet: _Fleet, known: Limits, goal: Goal, value: float) -> tuple[Sto
 
     def excess(log_price: float) -> float:
         """Falls with the price: what the round is too long by, or what is left of the budget."""
-        state = fleet.state(math.exp(log_price))
+        duration, energy = fleet.look(math.exp(log_price))
         if goal is Goal.DEADLINE:
-            return state.duration - value
-        return allowance(goal, value, state.duration) - state.energy
+            return duration - value
+        return allowance(goal, value, duration) - energy
+
+    size = fleet.worth_of_time()
+    usual = math.log(size) if 0.0 < size < math.inf else 0.0
 
     if goal is Goal.PRICE:
         state = fleet.state(value)
@@ -223,18 +293,42 @@ def _search(fleet: _Fleet, known: Limits, goal: Goal, value: float) -> tuple[Sto
     if goal is Goal.DEADLINE:
         if last is not None and value >= last.duration:
             return Stop.OPTIMAL, last, value
-        price = math.exp(falling_root_of(excess, _CHEAP, math.log(top) if top > 0.0 else _CHEAP))
+        price = math.exp(_least(excess, _CHEAP, math.log(top) if top > 0.0 else _CHEAP, usual))
         return Stop.OPTIMAL, fleet.state(min(price, top)), value
     first = fleet.state(top)
     if math.isfinite(first.energy) and first.energy <= allowance(goal, value, first.duration):
         return Stop.SLACK, first, first.duration
     if last is not None and goal is Goal.POWER and value * last.duration < last.energy:
         return Stop.OPTIMAL, last, last.energy / value
-    price = math.exp(-falling_root_of(lambda negated: -excess(-negated), -math.log(top), -_CHEAP))
+    price = math.exp(-_least(lambda negated: -excess(-negated), -math.log(top), -_CHEAP, -usual))
     state = fleet.state(price)
     if not math.isfinite(state.energy):
         return None
     return Stop.OPTIMAL, state, state.duration
+
+
+def _least(falls: Callable[[float], float], low: float, high: float, near: float) -> float:
+    """falling_root_of within [low, high], its bounds first drawn together around ``near``."""
+    return falling_root_of(falls, *_bounds(falls, low, high, near))
+
+
+def _bounds(falls: Callable[[float], float], low: float, high: float, at: float) -> tuple[float, float]:
+    """Bounds of a falling function's root within [low, high], by longer and longer steps from ``at``."""
+    at = min(max(at, low), high)
+    step = 0.5
+    if falls(at) > 0.0:
+        while at < high:
+            new = min(at + step, high)
+            if falls(new) <= 0.0:
+                return at, new
+            at, step = new, 2.0 * step
+        return at, high
+    while at > low:
+        new = max(at - step, low)
+        if falls(new) > 0.0:
+            return new, at
+        at, step = new, 2.0 * step
+    return low, at
 
 
 def _lower(goal: Goal, value: float, state: _State, duration: float, dual: float) -> float:
@@ -243,3 +337,13 @@ def _lower(goal: Goal, value: float, state: _State, duration: float, dual: float
         return duration
     rate = state.price + (value if goal is Goal.POWER else 0.0)
     return duration - max(allowance(goal, value, duration) - dual, 0.0) / rate
+
+
+def _one_sided(off: FloatArray, unit: FloatArray, value: FloatArray, low: FloatArray, high: FloatArray) -> FloatArray:
+    """Marginal less price, over ``unit``: at the least value it may be above 0, at the greatest below."""
+    relative = np.where(unit > 0.0, off / np.where(unit > 0.0, unit, 1.0), 0.0)
+    at_low = value <= low * (1.0 + _AT_BOUND)
+    at_high = value >= high * (1.0 - _AT_BOUND)
+    relative = np.where(at_low, np.minimum(relative, 0.0), relative)
+    result: FloatArray = np.where(at_high, np.maximum(relative, 0.0), relative)
+    return result

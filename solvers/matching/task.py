@@ -70,9 +70,9 @@ class Searched:
 
     results (P, 5): duration [s], energy [J] (NaN where there is none), Stop (SCREENED: proved unable to win), least
     duration [s] and least energy [J] of the matchings looked at. passes: level-3 passes over all rows.
-    assign(p) is the assignment (N,) behind row p. proved: no partition has a better matching than the best one here;
-    lower (P,) [s] then bounds the duration of every matching of a partition from below, or [J] the cost at a price.
-    crowds: where nothing was found, why no matching of a partition is shorter, by its row.
+    assign(p) is the assignment (N,) behind row p. proved: no partition has a better matching than the best one here.
+    lower (P,) [s] bounds the duration of every matching of a partition from below, or [J] the cost at a price; None
+    where nothing is proved. crowds: where nothing was found, why no matching of a partition is shorter, by its row.
     """
 
     results: FloatArray

@@ -1,0 +1,191 @@
+"""Rows at a duration and a price of bandwidth, compiled, a block at a time: what each takes, and the sums over all.
+
+Most rows have their power between its bounds. With o = t/tau, T' = T - t_0 - t_d, m = mu gamma/T',
+c = 2 kappa W^3/T'^3, q = mu a/T'^2 and d = P_c - P_s their optimum solves
+
+    ln F(x) = ln(m (1 + o)),    ln(c (1 + 1/o)^3 + d+) = ln(q (1 + o)^2/x + d-)
+
+(uplink.py has the equations). Newton's method in ln o and ln x, dimensionless, from the last answer where there is
+one, o kept between computing's bounds: two logarithms and one exponential a step, no other transcendental. Rows it does
+not fit (power at a bound, time to spare, nothing to compute or to send) take the scalar path.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.access.stages import (
+    begin_block,
+    begin_efficiency_block,
+    bounds_block,
+    energies_block,
+    follow_block,
+    grown_block,
+    held_block,
+    misses_block,
+    move_block,
+    odds_block,
+    priced_block,
+    scale_block,
+    shares_block,
+    slopes_block,
+    uploads_block,
+    worth_block,
+    worths_block,
+)
+from solvers.access.uplink import row_energy, share_row
+from solvers.compile import inlined, kernel, wide
+from solvers.plan import (
+    BLOCK,
+    E_FIXED,
+    FIXED,
+    GAMMA,
+    IDLE,
+    ORDINARY,
+    P_C,
+    P_S,
+    T_FREE,
+    T_LOW,
+    A,
+    Columns,
+    K,
+)  # fmt: skip
+from solvers.rows import FloatArray
+
+SUMS = 6
+ENERGY, SHARE, PRICE, CURVE, BY_TIME, BY_PRICE = range(
+    SUMS
+)  # E [J], beta, lambda [W], -d lambda/dT, d beta/dT, /d ln mu
+OUT = 5
+T_OUT, TAU_OUT, X_OUT, BETA_OUT, PRICE_OUT = range(OUT)
+
+EXACT = 2e-8  # a Newton step below this leaves an error of its square: the last digit
+CLOSE = 1e-4
+
+_STEPS = 25
+_AT = 1.0 + 1e-13  # a power this far beyond its bound is beyond it
+
+
+@kernel
+def share_blocks(
+    kind: NDArray[np.uint8],
+    columns: Columns,
+    snr_min: FloatArray,
+    snr_max: FloatArray,
+    T: float,
+    mu: float,
+    odds: FloatArray,
+    nats: FloatArray,
+    warm: bool,
+    tolerance: float,
+    sums: FloatArray,
+    out: FloatArray,
+    first: int,
+    last: int,
+) -> None:
+    """Price the rows of blocks first..last-1 at a duration T [s] and a price mu [J/channel].
+
+    kind, columns: of a plan whose bandwidth is the whole channel. snr_min, snr_max (N,) or (1,): gamma p at the bounds.
+    odds, nats (N,): t/tau and x, read where ``warm`` and always written. sums (blocks, 6), written: E [J], beta,
+    lambda [W], -d lambda/dT [W/s], d beta/dT [1/s], d beta/d ln mu of each block. out (5, N), written; or (5, 0): t,
+    tau [s], x, beta, lambda [W]. Rows for which no bandwidth is enough have beta and lambda inf.
+    """
+    wide()
+    constant = np.empty((16, BLOCK))  # columns that are one number
+    for j in range(14):
+        constant[j, :] = columns[j][0]
+    constant[14, :], constant[15, :] = snr_min[0], snr_max[0]
+    scratch = np.empty((17, BLOCK))
+    for block in range(first, last):
+        start = block * BLOCK
+        n = min(BLOCK, odds.shape[0] - start)
+        fixed, k = _view(columns[FIXED], constant[FIXED], start, n), _view(columns[K], constant[K], start, n)
+        a, gamma = _view(columns[A], constant[A], start, n), _view(columns[GAMMA], constant[GAMMA], start, n)
+        t_low = _view(columns[T_LOW], constant[T_LOW], start, n)
+        t_free = _view(columns[T_FREE], constant[T_FREE], start, n)
+        p_s, p_c = _view(columns[P_S], constant[P_S], start, n), _view(columns[P_C], constant[P_C], start, n)
+        e_fixed = _view(columns[E_FIXED], constant[E_FIXED], start, n)
+        g_min, g_max = _view(snr_min, constant[14], start, n), _view(snr_max, constant[15], start, n)
+        left, m, c, q, d = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n], scratch[4, :n]
+        low, high, f, g = scratch[5, :n], scratch[6, :n], scratch[7, :n], scratch[8, :n]
+        work, send, miss = scratch[9, :n], scratch[10, :n], scratch[11, :n]
+        t, tau, beta, energy, bend = scratch[12, :n], scratch[13, :n], scratch[14, :n], scratch[15, :n], scratch[16, :n]
+        o, x = odds[start : start + n], nats[start : start + n]
+
+        scale_block(T, mu, fixed, k, a, gamma, left, m, c, q)
+        bounds_block(left, t_low, t_free, low, high)
+        for i in range(n):
+            d[i] = p_c[i] - p_s[i]
+        if not warm:
+            begin_block(m, c, q, o)
+        for i in range(n):
+            o[i] = min(max(o[i], low[i]), high[i])
+        if not warm:
+            begin_efficiency_block(m, o, x)
+        for _ in range(_STEPS):
+            grown_block(x, f, g)
+            worths_block(c, o, q, x, work, send)
+            misses_block(f, m, o, d, work, send, miss)
+            odds_block(f, g, work, send, o, miss)
+            move_block(low, high, miss, o)
+            follow_block(f, g, o, miss, x)
+            bad = 0
+            for i in range(n):
+                bad += 0 if miss[i] <= tolerance else 1
+            if bad == 0:
+                break
+        shares_block(left, a, o, x, t, tau, beta)
+        held_block(low, high, left, t_low, t_free, o, t, tau, bend)
+        grown_block(x, f, g)
+        energies_block(k, p_s, e_fixed, t, energy, bend, f)
+        uploads_block(x, gamma, p_c, tau, beta, energy, q)
+        worth_block(mu, beta, tau, work)
+        priced_block(p_s, p_c, bend, work, f)
+        slopes_block(beta, tau, g, bend, work, send)
+        odd = 0
+        for i in range(n):
+            inside = g_min[i] <= q[i] * _AT and q[i] <= g_max[i] * _AT
+            well = miss[i] <= tolerance and inside and f[i] >= 0.0 and left[i] > t_low[i]
+            odd += 0 if well and energy[i] < math.inf else 1
+        if odd > 0 or kind.shape[0] > 1 or kind[0] != ORDINARY:
+            for i in range(n):
+                what = kind[start + i] if kind.shape[0] > 1 else kind[0]
+                inside = g_min[i] <= q[i] * _AT and q[i] <= g_max[i] * _AT
+                well = miss[i] <= tolerance and inside and f[i] >= 0.0 and left[i] > t_low[i]
+                if what == ORDINARY and well and energy[i] < math.inf:
+                    continue
+                begin = o[i] if 1e-200 < o[i] < 1e200 else 0.0
+                t[i], tau[i], x[i], beta[i], f[i], bend[i], g[i], send[i] = share_row(
+                    what, left[i], mu, begin, k[i], a[i], gamma[i], t_low[i], t_free[i], p_s[i], p_c[i], g_min[i],
+                    g_max[i],
+                )  # fmt: skip
+                energy[i] = 0.0
+                if what != IDLE:
+                    energy[i] = row_energy(k[i], a[i], gamma[i], p_s[i], p_c[i], e_fixed[i], t[i], tau[i], x[i])
+                o[i] = t[i] / tau[i] if t[i] > 0.0 and tau[i] > 0.0 else 1.0
+                x[i] = x[i] if x[i] > 0.0 else 1.0
+        for j in range(SUMS):
+            sums[block, j] = 0.0
+        for i in range(n):
+            sums[block, ENERGY] += energy[i]
+            sums[block, SHARE] += beta[i]
+            sums[block, PRICE] += f[i]
+            sums[block, CURVE] += bend[i]
+            sums[block, BY_TIME] += g[i]
+            sums[block, BY_PRICE] += send[i]
+        if out.shape[1] > 0:
+            for i in range(n):
+                out[T_OUT, start + i] = t[i]
+                out[TAU_OUT, start + i] = tau[i]
+                out[X_OUT, start + i] = x[i]
+                out[BETA_OUT, start + i] = beta[i]
+                out[PRICE_OUT, start + i] = f[i]
+
+
+@inlined
+def _view(column: FloatArray, constant: FloatArray, start: int, n: int) -> FloatArray:
+    """Rows start..start+n-1 of a column, as a slice: indexing with an offset would not vectorise."""
+    return column[start : start + n] if column.shape[0] > 1 else constant[:n]

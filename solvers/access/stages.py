@@ -1,0 +1,248 @@
+"""Rows that share a channel, the vector stages of shares.py, the mathematics of which stands there and in uplink.py.
+
+Each stage is a loop over a few arrays: LLVM puts several rows into one instruction only where it has to rule out few
+overlaps of arrays. All arrays have the length of a block; units are those of the model.
+"""
+
+from __future__ import annotations
+
+import math
+
+from solvers.compile import stage, wide
+from solvers.elementary import EXP_MAX, exp, expm1_given, log, marginal_given, rough_exp, rough_log
+from solvers.rows import FloatArray
+
+LEAST, MOST = 1e-140, 1e140  # of odds and efficiencies here: products stay within a double
+
+
+@stage
+def grown_block(x: FloatArray, f: FloatArray, g: FloatArray) -> None:
+    """F(x) and g = d ln F/d ln x."""
+    wide()
+    for i in range(x.shape[0]):
+        near = min(x[i], EXP_MAX)
+        e = exp(near)
+        value = marginal_given(near, e)
+        f[i] = value
+        g[i] = near * near * e / value
+
+
+@stage
+def worths_block(
+    c: FloatArray, o: FloatArray, q: FloatArray, x: FloatArray, work: FloatArray, send: FloatArray
+) -> None:
+    """What one more second of computing and of sending is worth, static and circuit power not deducted [W]."""
+    wide()
+    for i in range(o.shape[0]):
+        r = 1.0 + 1.0 / o[i]
+        work[i] = c[i] * r * r * r
+    for i in range(o.shape[0]):
+        w = 1.0 + o[i]
+        send[i] = q[i] * w * w / x[i]
+
+
+@stage
+def misses_block(
+    f: FloatArray, m: FloatArray, o: FloatArray, d: FloatArray, work: FloatArray, send: FloatArray, miss: FloatArray
+) -> None:
+    """f: by how much the first equation misses; miss: the second; work, send: their shares A, D of the logarithms."""
+    wide()
+    n = o.shape[0]
+    for i in range(n):
+        f[i] = log(min(max(f[i] / (m[i] * (1.0 + o[i])), 1e-300), 1e300))
+    for i in range(n):
+        left, right = work[i] + max(d[i], 0.0), send[i] + max(-d[i], 0.0)
+        miss[i] = log(min(max(left / right, 1e-300), 1e300))
+        work[i] = work[i] / left
+        send[i] = send[i] / right
+
+
+@stage
+def odds_block(
+    f: FloatArray, g: FloatArray, work: FloatArray, send: FloatArray, o: FloatArray, miss: FloatArray
+) -> None:
+    """miss: becomes the step in ln o."""
+    wide()
+    for i in range(o.shape[0]):
+        u = 1.0 / (1.0 + o[i])
+        per = 1.0 / g[i]
+        s = o[i] * u
+        fall = 3.0 * u * work[i] + s * send[i] * (2.0 - per)
+        miss[i] = min(max((miss[i] - send[i] * f[i] * per) / fall, -1.0), 1.0)
+
+
+@stage
+def move_block(low: FloatArray, high: FloatArray, miss: FloatArray, o: FloatArray) -> None:
+    """Take the step within the bounds; miss: what was taken of it."""
+    wide()
+    for i in range(o.shape[0]):
+        half = 0.5 * miss[i]
+        before = o[i]
+        after = min(max(before * ((1.0 + half) / (1.0 - half)), low[i]), high[i])
+        miss[i] = 2.0 * (after - before) / (after + before)
+        o[i] = after
+
+
+@stage
+def follow_block(f: FloatArray, g: FloatArray, o: FloatArray, miss: FloatArray, x: FloatArray) -> None:
+    """x follows; miss: becomes the size of the step."""
+    wide()
+    for i in range(x.shape[0]):
+        s = o[i] / (1.0 + o[i])
+        step = min(max((s * miss[i] - f[i]) / g[i], -1.0), 1.0)
+        half = 0.5 * step
+        x[i] = min(max(x[i] * ((1.0 + half) / (1.0 - half)), LEAST), 650.0)
+        miss[i] = max(abs(miss[i]), abs(step) * (1.0 + x[i]))
+
+
+@stage
+def shares_block(
+    left: FloatArray, a: FloatArray, o: FloatArray, x: FloatArray, t: FloatArray, tau: FloatArray, beta: FloatArray
+) -> None:
+    """t, tau [s] and beta."""
+    wide()
+    for i in range(o.shape[0]):
+        tau[i] = left[i] / (1.0 + o[i])
+        t[i] = o[i] * tau[i]
+    for i in range(o.shape[0]):
+        beta[i] = a[i] / (tau[i] * x[i])
+
+
+@stage
+def begin_block(m: FloatArray, c: FloatArray, q: FloatArray, o: FloatArray) -> None:
+    """First guesses: small x has F = x^2/2, and then o^3 or o^(3/2) is c sqrt(2m)/q."""
+    wide()
+    for i in range(o.shape[0]):
+        z = rough_log(min(max(c[i] / q[i] * math.sqrt(2.0 * m[i]), 1e-150), 1e150))
+        o[i] = rough_exp(z * (1.0 / 3.0 if z < 0.0 else 2.0 / 3.0))
+
+
+@stage
+def begin_efficiency_block(m: FloatArray, o: FloatArray, x: FloatArray) -> None:
+    """x for F(x) = m (1 + o), roughly."""
+    wide()
+    for i in range(x.shape[0]):
+        f = min(max(m[i] * (1.0 + o[i]), 1e-280), 1e280)
+        small = math.sqrt(2.0 * f)
+        z = max(rough_log(f), 2.0)
+        large = z - rough_log(z - rough_log(z - 0.5))
+        x[i] = small / (1.0 + 0.3 * small) if f < 3.0 else large
+
+
+@stage
+def energies_block(
+    k: FloatArray,
+    p_s: FloatArray,
+    e_fixed: FloatArray,
+    t: FloatArray,
+    energy: FloatArray,
+    bend: FloatArray,
+    price: FloatArray,
+) -> None:
+    """Of computing and download [J]; price: 2 kappa f^3 - P_s [W]; bend, 1 or inf: becomes 6 kappa W^3/t^4 or inf."""
+    wide()
+    for i in range(t.shape[0]):
+        per = 1.0 / t[i]
+        energy[i] = e_fixed[i] + (k[i] * per * per + p_s[i] * t[i])
+    for i in range(t.shape[0]):
+        per = 1.0 / t[i]
+        price[i] = 2.0 * (k[i] * per * per) * per - p_s[i]
+    for i in range(t.shape[0]):
+        per = 1.0 / t[i]
+        bend[i] *= 6.0 * (k[i] * per * per) * per * per
+
+
+@stage
+def priced_block(p_s: FloatArray, p_c: FloatArray, bend: FloatArray, worth: FloatArray, price: FloatArray) -> None:
+    """price: becomes lambda, computing's or sending's: from the side that loses fewer digits where both tell."""
+    wide()
+    for i in range(worth.shape[0]):
+        price[i] = price[i] if bend[i] < math.inf and p_s[i] <= p_c[i] else worth[i] - p_c[i]
+
+
+@stage
+def uploads_block(
+    x: FloatArray, gamma: FloatArray, p_c: FloatArray, tau: FloatArray, beta: FloatArray, energy: FloatArray,
+    power: FloatArray,
+) -> None:  # fmt: skip
+    """Adds the upload's energy; power: gamma p."""
+    wide()
+    n = x.shape[0]
+    for i in range(n):
+        near = min(x[i], EXP_MAX)
+        power[i] = expm1_given(near, exp(near))
+    for i in range(n):
+        power[i] = power[i] * beta[i]
+        energy[i] += tau[i] * (power[i] / gamma[i] + p_c[i])
+
+
+@stage
+def worth_block(mu: float, beta: FloatArray, tau: FloatArray, worth: FloatArray) -> None:
+    """mu beta/tau [W]."""
+    wide()
+    for i in range(tau.shape[0]):
+        worth[i] = mu * beta[i] / tau[i]
+
+
+@stage
+def slopes_block(
+    beta: FloatArray, tau: FloatArray, g: FloatArray, bend: FloatArray, worth: FloatArray, by_price: FloatArray
+) -> None:
+    """bend: becomes -d lambda/dT, g: d beta/dT, by_price: d beta/d ln mu."""
+    wide()
+    n = tau.shape[0]
+    for i in range(n):
+        by_price[i] = worth[i] / tau[i]
+    for i in range(n):
+        per = 1.0 / g[i]
+        fall, by_mu = 2.0 - per, 1.0 - per
+        stiff = fall * by_price[i]
+        kept = bend[i] / (stiff + bend[i]) if bend[i] < math.inf else 1.0
+        by_price[i] = -beta[i] * (per + by_mu * by_mu / fall * (1.0 - kept))
+        bend[i] = stiff * kept
+        g[i] = -beta[i] * by_mu / tau[i] * kept
+
+
+@stage
+def scale_block(
+    T: float, mu: float, fixed: FloatArray, k: FloatArray, a: FloatArray, gamma: FloatArray,
+    left: FloatArray, m: FloatArray, c: FloatArray, q: FloatArray,
+) -> None:  # fmt: skip
+    """left = T' [s], m = mu gamma/T', c = 2 kappa W^3/T'^3 [W], q = mu a/T'^2 [W]."""
+    wide()
+    for i in range(left.shape[0]):
+        left[i] = T - fixed[i]
+    for i in range(left.shape[0]):
+        per = 1.0 / left[i]
+        m[i] = mu * gamma[i] * per
+        c[i] = 2.0 * (k[i] * per) * per * per
+    for i in range(left.shape[0]):
+        per = 1.0 / left[i]
+        q[i] = mu * a[i] * per * per
+
+
+@stage
+def bounds_block(left: FloatArray, t_low: FloatArray, t_free: FloatArray, low: FloatArray, high: FloatArray) -> None:
+    """The odds at the least and the greatest computing time."""
+    wide()
+    for i in range(left.shape[0]):
+        low[i] = min(max(t_low[i] / max(left[i] - t_low[i], 1e-300), LEAST), MOST)
+    for i in range(left.shape[0]):
+        rest = left[i] - t_free[i]
+        high[i] = min(max(t_free[i] / rest, low[i]), MOST) if rest > 0.0 else MOST
+
+
+@stage
+def held_block(
+    low: FloatArray, high: FloatArray, left: FloatArray, t_low: FloatArray, t_free: FloatArray, o: FloatArray,
+    t: FloatArray, tau: FloatArray, bend: FloatArray,
+) -> None:  # fmt: skip
+    """Rows at a bound of t take it exactly; bend: 1 where t is free to move, else inf."""
+    wide()
+    n = o.shape[0]
+    for i in range(n):
+        bend[i] = 1.0 if o[i] > low[i] and o[i] < high[i] else math.inf
+    for i in range(n):
+        t[i] = t_low[i] if o[i] <= low[i] else (t_free[i] if bend[i] > 1.0 else t[i])
+    for i in range(n):
+        tau[i] = left[i] - t[i] if bend[i] > 1.0 else tau[i]
