@@ -17,18 +17,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedopt.checks import FloatArray, InputError, choice, kind, whole
+from fedopt.checks import FloatArray, InputError, choice, kind, number, whole
 from fedopt.clients import Clients
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
 from fedopt.sharing import Scheme, nothing_else
 from fedopt.solution import Rule, Schedule, Solution, Status, judge_solution
-from fedopt.submodels import IntArray, Partition, replicas
+from fedopt.submodels import IntArray, Partition, partition_count, replicas, too_many
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers import matching as level1
 from solvers.limits import limits
-from solvers.matching.task import Searched, Task
+from solvers.matching.task import SCREENED, Proof, Searched, Task
 from solvers.rows import Goal, Stop
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, float], None]
 
 _BUDGETS_ONLY = ("assignment", "milp")  # methods that know no price of time
+_UNLISTED = ("exact", "sorted")  # methods that need no list of the partitions
 _SHARED = ("sorted", "marginal")  # methods that work under an access scheme
 
 
@@ -49,6 +50,8 @@ def solve(
     seed: int = 0,
     progress: Progress | None = None,
     warm: Solution | None = None,
+    time_limit: float | None = None,
+    gap: float = 1e-4,
 ) -> Solution:
     """Decide partition, matching, duration, frequencies and rates: all three levels.
 
@@ -64,6 +67,11 @@ def solve(
     warm : solution of a similar problem, such as the last round's, with as many clients and types: where the exact
         matching starts under an energy or power budget. The answer is the same and as proved, only sooner.
     progress : called as progress(partitions done, partitions, best utility so far) while the search runs.
+    time_limit : [s] after which the search stops where it is, None for none: status LIMIT, the best answer so far in
+        hand, ``bound`` what is proved of all others, and both compared in the reason. Looked at between two steps of a
+        search, so a little more time passes; levels 2 and 3 of the answer in hand are always finished.
+    gap : relative, of the utility. Partitions too many to list (five million, or 1e10 partitions x clients) are
+        searched from coarse to fine until ``bound`` is this close to the best; all others until the best is proved.
 
     Returns
     -------
@@ -86,8 +94,10 @@ def solve(
         raise InputError("Problem.utility with matching='milp'", "replica_rate or shortest_round", "another")
 
     started = time.perf_counter()
+    limit = math.inf if time_limit is None else number("time_limit", time_limit, zero=True, unit="s")
+    gap = number("gap", gap, zero=True)
     goal, value = goal_of(problem.budget)
-    counts = problem.candidates()
+    counts = _candidates(problem, matching)
     scheme = None if problem.access is None else Scheme(problem.clients, problem.access)
     task = Task(
         menu=menu_of(problem, problem.clients if scheme is None else scheme.clients),
@@ -103,30 +113,119 @@ def solve(
         progress=progress or (lambda done, total, best: None),
         incumbent=_incumbent(problem, warm, matching),
         limits=None if scheme is None else scheme.limits,
+        power=problem.utility.beta if isinstance(problem.utility, ReplicaRate) else 0.0,
+        thrifty=isinstance(problem.utility, LeastEnergy),
+        until=started + limit,
+        gap=gap,
     )
     found = search(task)
-    stats = {"partitions": float(len(counts)), "passes": float(found.passes)}
+    counts = counts if found.counts is None else found.counts
+    stats = _counted(problem, found, time.perf_counter() - started)
     best = _best(problem, counts, found.results)
+    if best is None and found.stopped:
+        return _nothing_yet(limit, stats)
     if best is None:
-        stats["seconds"] = time.perf_counter() - started
         return _infeasible(problem, counts, found, stats, scheme)
     assignment = found.assign(best)
     work = problem.clients.workload(problem.submodels, assignment)
+    again = time.perf_counter()
     if scheme is None:
         rows = rows_of(problem.clients, work)
         timed = find_duration(rows, goal, value, price_rows)
         round_ = schedule_of(problem.clients, work, problem.budget, rows, timed, 0.0)
     else:
         round_ = scheme.schedule(work, problem.budget)
+    stats["seconds_schedule"] = time.perf_counter() - again
     more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
-    proved = found.proved and round_.status.solved and ordered_by_duration(problem)
+    if round_.status.solved:
+        more |= _claim(problem, found, Partition(counts[best].tolist(), problem.submodels), round_)
+    proved = more.get("scope") == Proof.MATCHINGS.value
     if proved and found.lower is not None:
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
-        more["paper"] = _paper(problem, task)
+        more["paper"] = None if found.stopped or found.counts is not None else _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
-    return solution_of(problem, counts[best], assignment, round_, stats, proved, more)
+    solution = solution_of(problem, counts[best], assignment, round_, stats, proved, more)
+    return _stopped(solution, limit) if found.stopped else solution
+
+
+def _candidates(problem: Problem, matching: str) -> IntArray:
+    """The partitions to search, (P, K); none where they are too many to list and the method can do without a list.
+
+    Raises InputError where it cannot.
+    """
+    can = matching in _UNLISTED and problem.access is None and not isinstance(problem.budget, TimePrice)
+    can = can and problem.partitions is None and isinstance(problem.utility, ReplicaRate | ShortestRound)
+    if can and too_many(len(problem.clients), problem.submodels):
+        return np.empty((0, len(problem.submodels)), dtype=np.int64)
+    return problem.candidates()
+
+
+def _counted(problem: Problem, found: Searched, seconds: float) -> dict[str, float]:
+    """Evaluations per level: partitions and matchings, durations, passes over all clients; seconds of the search."""
+    stopped = found.results[:, 2]
+    partitions = len(stopped)
+    if found.counts is not None:
+        partitions = partition_count(len(problem.clients), problem.submodels)
+    return {
+        "partitions": float(partitions),
+        "solved": float(np.isfinite(found.results[:, 0]).sum()),
+        "screened": float(partitions - (stopped != SCREENED).sum()),
+        "matchings": float(found.matchings),
+        "passes": float(found.passes),
+        "seconds_search": seconds,
+    }
+
+
+def _claim(problem: Problem, found: Searched, partition: Partition, round_: Schedule) -> dict[str, Any]:
+    """The bound of the utility that the search proves, and of which answers it is one; nothing where there is none."""
+    if found.proof is Proof.NONE or (found.proof is Proof.MATCHINGS and not ordered_by_duration(problem)):
+        return {}
+    bound = utility = float(problem.utility(partition, round_.duration, round_.energy))
+    if found.ceiling is not None:
+        ceiling = found.ceiling  # of gain / T, or -E
+        if isinstance(problem.utility, ShortestRound):
+            ceiling = -1.0 / ceiling if ceiling > 0.0 else -math.inf
+        bound = max(ceiling, utility)
+    return {"bound": bound, "scope": found.proof.value}
+
+
+def _stopped(solution: Solution, limit: float) -> Solution:
+    """The answer in hand when the time was up, said to be that."""
+    if not solution.status.solved:
+        return solution
+    reason = f"Stopped at the time limit of {limit:g} s: the best answer so far is in hand. {_scope(solution)}"
+    return dataclasses.replace(solution, status=Status.LIMIT, reason=reason)
+
+
+def _nothing_yet(limit: float, stats: dict[str, float]) -> Solution:
+    """The time was up before any answer was found."""
+    return Solution(
+        status=Status.LIMIT,
+        reason=f"Stopped at the time limit of {limit:g} s before any answer was found, or proved impossible.",
+        duration=math.nan,
+        energy=math.nan,
+        allocation=None,
+        verdict=None,
+        partition=None,
+        assignment=None,
+        utility=math.nan,
+        stats={**stats, "seconds": stats["seconds_search"]},
+    )
+
+
+def _scope(solution: Solution) -> str:
+    """What is proved of other answers, in a sentence that cannot be taken for more."""
+    utility, bound = solution.utility, solution.bound
+    by = "" if bound <= utility else f" by more than {(bound - utility) / abs(utility):.2%}"
+    if bound > utility and (bound - utility) / abs(utility) < 1e-4:
+        by = f" by more than {100.0 * (bound - utility) / abs(utility):.1g}%"
+    if solution.scope == Proof.MATCHINGS.value:
+        return f"No partition and no matching is better{by}."
+    if solution.scope == Proof.SORTED.value:
+        return f"No partition is better{by} with its sorted matching; other matchings may be better."
+    return "Other matchings may be better."
 
 
 def _check_shared(problem: Problem, matching: str, timing: str, allocation: str) -> None:
@@ -222,14 +321,16 @@ def solution_of(
     proved: bool,
     more: dict[str, Any],
 ) -> Solution:
-    """Put the levels' answers together and have the whole judged."""
+    """Put the levels' answers together and have the whole judged.
+
+    proved: no partition and no matching is better; ``more``: further fields of the Solution.
+    """
     partition = Partition(counts.tolist(), problem.submodels)
     utility = float(problem.utility(partition, round_.duration, round_.energy))
     assignment.flags.writeable = False
-    scope = "No partition and no matching is better." if proved else "Other matchings may be better."
     solution = Solution(
         status=round_.status,
-        reason=f"{round_.reason} {scope}" if round_.status.solved else round_.reason,
+        reason=round_.reason,
         duration=round_.duration,
         energy=round_.energy,
         allocation=round_.allocation,
@@ -237,10 +338,11 @@ def solution_of(
         partition=partition,
         assignment=assignment,
         utility=utility,
-        bound=utility if proved else math.nan,
         stats=stats,
-        **more,
+        **{**({"bound": utility, "scope": Proof.MATCHINGS.value} if proved else {}), **more},
     )
+    if solution.status.solved:
+        solution = dataclasses.replace(solution, reason=f"{round_.reason} {_scope(solution)}")
     verdict = judge_solution(problem, solution)
     if not verdict.feasible and solution.status.solved:
         reason = f"{Status.INACCURATE.sentence} {'; '.join(verdict.violations)}."

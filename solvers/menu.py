@@ -74,14 +74,18 @@ class Menu:
 
     def costs(self, duration: float) -> FloatArray:
         """The least energy of every row under every type, (K, N); inf where it cannot meet the duration."""
-        costs = np.empty((len(self.rows), len(self)))
+        return self.costs_and_prices(duration)[0]
+
+    def costs_and_prices(self, duration: float) -> tuple[FloatArray, FloatArray]:
+        """The same, and what a second more would save of each, (K, N) [W]; 0 where the duration is not met."""
+        costs, prices = np.empty((2, len(self.rows), len(self)))
         for k, plan in enumerate(self.plans):
             out, sums = np.empty((4, plan.size)), np.empty((plan.blocks, 3))
             v = np.empty(plan.size)
             price = partial(price_blocks, plan.kind, plan.columns, plan.priced, duration, v, False, EXACT, sums, out)
             each_chunk(price, plan.blocks)
-            costs[k] = out[2]
-        return costs
+            costs[k], prices[k] = out[2], np.where(out[2] < np.inf, out[3], 0.0)
+        return costs, prices
 
     @cached_property
     def least_times(self) -> FloatArray:

@@ -14,6 +14,9 @@ import numpy as np
 
 from solvers.matching import marginal
 from solvers.matching.best import Cut, duration_of, search_best
+from solvers.matching.coarse import search_coarse
+from solvers.matching.levels import MANY, search_levels
+from solvers.matching.lookers import AllMatchings
 from solvers.matching.task import DURATION, ENERGY, STOPPED, Searched, Task
 from solvers.matching.transport import Impossible, Transport, transport
 from solvers.menu import IntArray
@@ -25,9 +28,12 @@ _ROUNDS = 30
 
 def search(task: Task) -> Searched:
     """The best matching of every partition that can win; proved except at a price of time."""
+    if not task.counts.size:
+        return search_coarse(task, AllMatchings(task))
     matcher = _Matcher(task)
     if task.goal in (Goal.ENERGY, Goal.POWER):
-        best = search_best(task, matcher)
+        many = task.gains is not None and task.counts.shape[0] > MANY
+        best = (search_levels if many else search_best)(task, matcher)
         return replace(best, assign=lambda p: _cheapest(task, matcher, best, p))
     if task.goal is not Goal.PRICE:
         return search_best(task, matcher)
