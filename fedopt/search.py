@@ -182,6 +182,8 @@ def _claim(problem: Problem, found: Searched, partition: Partition, round_: Sche
     """The bound of the utility that the search proves, and of which answers it is one; nothing where there is none."""
     if found.proof is Proof.NONE or (found.proof is Proof.MATCHINGS and not ordered_by_duration(problem)):
         return {}
+    if found.stopped and found.ceiling is None:
+        return {}
     bound = utility = float(problem.utility(partition, round_.duration, round_.energy))
     if found.ceiling is not None:
         ceiling = found.ceiling  # of gain / T, or -E
@@ -203,7 +205,8 @@ def _nothing_yet(limit: float, stats: dict[str, float]) -> Solution:
     """The time was up before any answer was found."""
     return Solution(
         status=Status.LIMIT,
-        reason=f"Stopped at the time limit of {limit:g} s before any answer was found, or proved impossible.",
+        reason="Stopped before any answer was found or proved impossible"
+        + (f", at the time limit of {limit:g} s." if math.isfinite(limit) else ": it would need another partition."),
         duration=math.nan,
         energy=math.nan,
         allocation=None,

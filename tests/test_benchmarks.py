@@ -17,6 +17,7 @@ from benchmarks import (
     p3_find_root,
     p5_growth,
     p6_passes,
+    p8_partitions,
     p13_first_answer,
     p14_validation,
 )
@@ -26,6 +27,7 @@ SMALL = {
     p3_find_root: {"sizes": (64,)},
     p5_growth: {"sizes": (64, 128)},
     p6_passes: {"count": 30},
+    p8_partitions: {"count": 200, "large": (80,)},
     p14_validation: {"sizes": (64,)},
     front: {"count": 4},
     complexity: {"sizes": (16, 32, 64)},

@@ -15,7 +15,7 @@ import numpy as np
 from solvers.matching import marginal
 from solvers.matching.best import Cut, duration_of, search_best
 from solvers.matching.coarse import search_coarse
-from solvers.matching.levels import MANY, search_levels
+from solvers.matching.levels import MANY, search_levels, with_ceiling
 from solvers.matching.lookers import AllMatchings
 from solvers.matching.task import DURATION, ENERGY, STOPPED, Searched, Task
 from solvers.matching.transport import Impossible, Transport, transport
@@ -33,13 +33,16 @@ def search(task: Task) -> Searched:
     matcher = _Matcher(task)
     if task.goal in (Goal.ENERGY, Goal.POWER):
         many = task.gains is not None and task.counts.shape[0] > MANY
-        best = (search_levels if many else search_best)(task, matcher)
+        best = with_ceiling(task, (search_levels if many else search_best)(task, matcher))
         return replace(best, assign=lambda p: _cheapest(task, matcher, best, p))
     if task.goal is not Goal.PRICE:
-        return search_best(task, matcher)
+        return with_ceiling(task, search_best(task, matcher))
     start = marginal.search(task.quiet())
-    results, chosen = start.results.copy(), dict[int, IntArray]()
+    results, chosen, stopped = start.results.copy(), dict[int, IntArray](), start.stopped
     for p in np.flatnonzero(np.isfinite(results[:, DURATION])).tolist():
+        stopped = stopped or task.late
+        if stopped:
+            break
         score = results[p, ENERGY] + task.value * results[p, DURATION]
         for factor in _STARTS:
             T = factor * start.results[p, DURATION]
@@ -57,6 +60,7 @@ def search(task: Task) -> Searched:
         results=results,
         passes=start.passes,
         assign=lambda p: chosen[p] if p in chosen else start.assign(p),
+        stopped=stopped,
     )
 
 

@@ -16,24 +16,27 @@ import numpy as np
 from solvers.matching.best import Found, Matcher, OutOfTime, duration_of, row_of, search_best
 from solvers.matching.coarse import search_coarse
 from solvers.matching.lookers import AllMatchings
+from solvers.matching.sandwich import search_sandwich
 from solvers.matching.task import DURATION, ENERGY, Proof, Searched, Task, empty_results
 from solvers.menu import IntArray
 from solvers.rows import Goal
 
 MANY = 1 << 10  # partitions from which on this pays
 _CLOSE = 1e-3  # gap of the first answer
+_FEW = 50_000  # rows for which a bound takes little time
 
 
 def search_levels(task: Task, matcher: Matcher) -> Searched:
     """The best matching of every partition that can win, proved; for energy and power budgets."""
     looker = AllMatchings(task)
-    nothing = dataclasses.replace(task.quiet().part(np.zeros(0, dtype=np.int64)), gap=_CLOSE)
-    coarse = search_coarse(nothing, looker)
+    coarse = search_coarse(dataclasses.replace(_unlisted(task), until=task.until), looker)
     found = Found(task, matcher, empty_results(task.counts.shape[0]))
     _begin(found, coarse)
+    if found.best == 0.0 and not coarse.stopped:  # proved impossible: the sorted matchings say by how much
+        return search_sandwich(task, task.menu.order)
     if found.best == 0.0:
         return search_best(task, matcher)
-    stopped = coarse.stopped
+    stopped = False
     try:
         _close(found, looker)
     except OutOfTime:
@@ -49,6 +52,27 @@ def search_levels(task: Task, matcher: Matcher) -> Searched:
         ceiling=ceiling if stopped else None,
         stopped=stopped,
     )
+
+
+def with_ceiling(task: Task, found: Searched) -> Searched:
+    """A search that was stopped, with a bound of what it left open: by relaxation, or by the time rows need."""
+    if not found.stopped or found.proof is Proof.MATCHINGS or task.gains is None:
+        return found
+    with np.errstate(divide="ignore", invalid="ignore"):
+        best = float(np.nanmax(task.gains / found.results[:, DURATION], initial=0.0))
+    if task.goal is Goal.DEADLINE:
+        ceiling = float(task.gains.max()) / task.value
+    elif best == 0.0 or len(task.menu) > _FEW:
+        start = max(task.menu.shortest, 1e-300)
+        ceiling = AllMatchings(task).cap(start, max(float(task.gains.max()) / best, start) if best > 0.0 else math.inf)
+    else:
+        ceiling = search_coarse(_unlisted(task), AllMatchings(task)).ceiling or best
+    return dataclasses.replace(found, proof=Proof.MATCHINGS, ceiling=max(ceiling, best))
+
+
+def _unlisted(task: Task) -> Task:
+    """The task over all partitions, with a loose gap and no limit of time."""
+    return dataclasses.replace(task.quiet().part(np.zeros(0, dtype=np.int64)), gap=_CLOSE, until=math.inf)
 
 
 def _begin(found: Found, coarse: Searched) -> None:
