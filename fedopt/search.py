@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedopt.checks import FloatArray, InputError, choice, kind, number, whole
+from fedopt.claims import claim_of, counted, nothing_yet, scope_of, stopped_at
 from fedopt.clients import Clients
-from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
+from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
 from fedopt.sharing import Scheme, nothing_else
 from fedopt.solution import Rule, Schedule, Solution, Status, judge_solution
-from fedopt.submodels import IntArray, Partition, partition_count, replicas, too_many
+from fedopt.submodels import IntArray, Partition, replicas, too_many
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers import matching as level1
 from solvers.limits import limits
-from solvers.matching.task import SCREENED, Proof, Searched, Task
+from solvers.matching.task import Proof, Searched, Task
 from solvers.rows import Goal, Stop
 
 if TYPE_CHECKING:
@@ -120,10 +121,10 @@ def solve(
     )
     found = search(task)
     counts = counts if found.counts is None else found.counts
-    stats = _counted(problem, found, time.perf_counter() - started)
+    stats = counted(problem, found, time.perf_counter() - started)
     best = _best(problem, counts, found.results)
     if best is None and found.stopped:
-        return _nothing_yet(limit, stats)
+        return nothing_yet(limit, stats)
     if best is None:
         return _infeasible(problem, counts, found, stats, scheme)
     assignment = found.assign(best)
@@ -138,7 +139,7 @@ def solve(
     stats["seconds_schedule"] = time.perf_counter() - again
     more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
     if round_.status.solved:
-        more |= _claim(problem, found, Partition(counts[best].tolist(), problem.submodels), round_)
+        more |= claim_of(problem, found, Partition(counts[best].tolist(), problem.submodels), round_)
     proved = more.get("scope") == Proof.MATCHINGS.value
     if proved and found.lower is not None:
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
@@ -147,7 +148,7 @@ def solve(
         more["paper"] = None if found.stopped or found.counts is not None else _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
     solution = solution_of(problem, counts[best], assignment, round_, stats, proved, more)
-    return _stopped(solution, limit) if found.stopped else solution
+    return stopped_at(solution, limit) if found.stopped else solution
 
 
 def _candidates(problem: Problem, matching: str) -> IntArray:
@@ -160,75 +161,6 @@ def _candidates(problem: Problem, matching: str) -> IntArray:
     if can and too_many(len(problem.clients), problem.submodels):
         return np.empty((0, len(problem.submodels)), dtype=np.int64)
     return problem.candidates()
-
-
-def _counted(problem: Problem, found: Searched, seconds: float) -> dict[str, float]:
-    """Evaluations per level: partitions and matchings, durations, passes over all clients; seconds of the search."""
-    stopped = found.results[:, 2]
-    partitions = len(stopped)
-    if found.counts is not None:
-        partitions = partition_count(len(problem.clients), problem.submodels)
-    return {
-        "partitions": float(partitions),
-        "solved": float(np.isfinite(found.results[:, 0]).sum()),
-        "screened": float(partitions - (stopped != SCREENED).sum()),
-        "matchings": float(found.matchings),
-        "passes": float(found.passes),
-        "seconds_search": seconds,
-    }
-
-
-def _claim(problem: Problem, found: Searched, partition: Partition, round_: Schedule) -> dict[str, Any]:
-    """The bound of the utility that the search proves, and of which answers it is one; nothing where there is none."""
-    if found.proof is Proof.NONE or (found.proof is Proof.MATCHINGS and not ordered_by_duration(problem)):
-        return {}
-    if found.stopped and found.ceiling is None:
-        return {}
-    bound = utility = float(problem.utility(partition, round_.duration, round_.energy))
-    if found.ceiling is not None:
-        ceiling = found.ceiling  # of gain / T, or -E
-        if isinstance(problem.utility, ShortestRound):
-            ceiling = -1.0 / ceiling if ceiling > 0.0 else -math.inf
-        bound = max(ceiling, utility)
-    return {"bound": bound, "scope": found.proof.value}
-
-
-def _stopped(solution: Solution, limit: float) -> Solution:
-    """The answer in hand when the time was up, said to be that."""
-    if not solution.status.solved:
-        return solution
-    reason = f"Stopped at the time limit of {limit:g} s: the best answer so far is in hand. {_scope(solution)}"
-    return dataclasses.replace(solution, status=Status.LIMIT, reason=reason)
-
-
-def _nothing_yet(limit: float, stats: dict[str, float]) -> Solution:
-    """The time was up before any answer was found."""
-    return Solution(
-        status=Status.LIMIT,
-        reason="Stopped before any answer was found or proved impossible"
-        + (f", at the time limit of {limit:g} s." if math.isfinite(limit) else ": it would need another partition."),
-        duration=math.nan,
-        energy=math.nan,
-        allocation=None,
-        verdict=None,
-        partition=None,
-        assignment=None,
-        utility=math.nan,
-        stats={**stats, "seconds": stats["seconds_search"]},
-    )
-
-
-def _scope(solution: Solution) -> str:
-    """What is proved of other answers, in a sentence that cannot be taken for more."""
-    utility, bound = solution.utility, solution.bound
-    by = "" if bound <= utility else f" by more than {(bound - utility) / abs(utility):.2%}"
-    if bound > utility and (bound - utility) / abs(utility) < 1e-4:
-        by = f" by more than {100.0 * (bound - utility) / abs(utility):.1g}%"
-    if solution.scope == Proof.MATCHINGS.value:
-        return f"No partition and no matching is better{by}."
-    if solution.scope == Proof.SORTED.value:
-        return f"No partition is better{by} with its sorted matching; other matchings may be better."
-    return "Other matchings may be better."
 
 
 def _check_shared(problem: Problem, matching: str, timing: str, allocation: str) -> None:
@@ -280,13 +212,6 @@ def _gains(problem: Problem, counts: IntArray) -> FloatArray | None:
         gains: FloatArray = replicas(counts, problem.submodels) ** problem.utility.beta
         return gains
     return np.ones(counts.shape[0]) if isinstance(problem.utility, ShortestRound) else None
-
-
-def ordered_by_duration(problem: Problem) -> bool:
-    """Whether the best matching of a partition is the one of least duration, or of least energy at a deadline."""
-    if isinstance(problem.utility, ReplicaRate | ShortestRound):
-        return True
-    return isinstance(problem.utility, LeastEnergy) and isinstance(problem.budget, Deadline)
 
 
 def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None:
@@ -345,7 +270,7 @@ def solution_of(
         **{**({"bound": utility, "scope": Proof.MATCHINGS.value} if proved else {}), **more},
     )
     if solution.status.solved:
-        solution = dataclasses.replace(solution, reason=f"{round_.reason} {_scope(solution)}")
+        solution = dataclasses.replace(solution, reason=f"{round_.reason} {scope_of(solution)}")
     verdict = judge_solution(problem, solution)
     if not verdict.feasible and solution.status.solved:
         reason = f"{Status.INACCURATE.sentence} {'; '.join(verdict.violations)}."

@@ -15,7 +15,7 @@ from fedopt import Deadline, EnergyBudget, PowerBudget, Status, TimePrice, devic
 from fedopt.problem import LeastEnergy, ReplicaRate, ShortestRound, UtilityFunction
 from fedopt.rounds import goal_of
 from fedopt.search import menu_of
-from solvers.matching import exact, lookers, prefix, sandwich
+from solvers.matching import between, exact, lookers, prefix, sandwich
 from solvers.matching.ordered import search_ordered
 from solvers.matching.relaxed import cheapest_types
 from solvers.matching.task import DURATION, ENERGY, Task
@@ -89,21 +89,21 @@ def test_every_partition_lies_between_its_bounds(kind: int) -> None:
         low = max(task.menu.shortest, 1e-3)
         for durations in (np.geomspace(low, 64.0 * low, 6), np.array([3.0 * low, 3.1 * low])):
             sums = prefix.prefixes(task.menu, order, np.array([value]) if kind == 2 else durations)
-            bounds = np.empty((len(T), prefix.BOUNDS))
-            prefix.bound_partitions(
+            bounds = np.empty((len(T), between.BOUNDS))
+            between.bound_partitions(
                 sums.durations, sums.energy, sums.price, sums.misses, sums.least, sums.floor,
                 task.counts, task.menu.types, int(goal), value, np.zeros(0), bounds,
             )  # fmt: skip
             solved = np.isfinite(T)
             assert (
-                not np.isfinite(bounds[solved, prefix.T_LOW]).any()
-                or (bounds[solved, prefix.T_LOW] <= T[solved] * (1.0 + 1e-12)).all()
+                not np.isfinite(bounds[solved, between.T_LOW]).any()
+                or (bounds[solved, between.T_LOW] <= T[solved] * (1.0 + 1e-12)).all()
             ), seed
-            assert (bounds[solved, prefix.T_HIGH] >= T[solved] * (1.0 - 1e-12)).all()
-            assert (bounds[solved, prefix.E_LOW] <= E[solved] * (1.0 + 1e-12)).all()
-            assert (bounds[solved, prefix.E_HIGH] >= E[solved] * (1.0 - 1e-12)).all()
-            assert not np.isfinite(bounds[~solved, prefix.T_HIGH]).any()
-            certain += int(np.isfinite(bounds[:, prefix.T_HIGH]).sum())
+            assert (bounds[solved, between.T_HIGH] >= T[solved] * (1.0 - 1e-12)).all()
+            assert (bounds[solved, between.E_LOW] <= E[solved] * (1.0 + 1e-12)).all()
+            assert (bounds[solved, between.E_HIGH] >= E[solved] * (1.0 - 1e-12)).all()
+            assert not np.isfinite(bounds[~solved, between.T_HIGH]).any()
+            certain += int(np.isfinite(bounds[:, between.T_HIGH]).sum())
     assert certain > 100
 
 

@@ -160,11 +160,11 @@ class _Stretches:
         most = max(late, early)
         if most < 1.0 - 1e-9:  # not one replica
             return 0.0
-        whole: float = math.floor(most + 1e-9) ** power / start
+        entire: float = whole(most) ** power / start
         if late >= 1.0:
-            self._relaxed = max(self._relaxed, math.floor(late + 1e-9) ** power / end)
+            self._relaxed = max(self._relaxed, whole(late) ** power / end)
         if end == start or not math.isfinite(early):
-            return min(cap, whole)
+            return min(cap, entire)
         slope = (late - early) / (end - start)
         turns = [start, end]
         if power != 1.0 and slope != 0.0:
@@ -176,7 +176,7 @@ class _Stretches:
         if power == 0.0:  # the first duration with a replica
             T = start if early >= 1.0 or slope <= 0.0 else start + (1.0 - early) / slope
             line = 1.0 / min(max(T * (1.0 - _SAFE), start), end)
-        return min(cap, whole, line)
+        return min(cap, entire, line)
 
     def _look(self, duration: float) -> Look:
         """A look, kept while there is room."""
@@ -222,7 +222,7 @@ def _at_deadline(task: Task, looker: Looker) -> Searched:
         _, energy = duration_of(task, assignment)
         replicas = round(float(task.menu.weights[assignment].sum()))
         best = _Best(rate=replicas**task.power / task.value, energy=energy, duration=task.value, assignment=assignment)
-    ceiling = math.floor(most + 1e-9) ** task.power / task.value
+    ceiling = whole(most) ** task.power / task.value
     return _answer(task, looker, best, max(ceiling, best.rate), False)
 
 
@@ -270,6 +270,11 @@ def _impossible(task: Task, looker: Looker, stop: Stop) -> Searched:
         assign=lambda p: assignment,
         counts=np.bincount(assignment, minlength=len(task.menu.rows))[None, :],
     )
+
+
+def whole(replicas: float) -> float:
+    """The whole replicas below a bound, with what rounding may hide."""
+    return math.floor(replicas * (1.0 + _SAFE) + _SAFE)
 
 
 def allowed_at(task: Task, duration: float) -> FloatArray | float:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.limits import limits
-from solvers.matching.coarse import allowed_at
+from solvers.matching.coarse import allowed_at, whole
 from solvers.matching.relaxed import Least, cheapest_chain, cheapest_types, fair_price
 from solvers.matching.task import Proof, Task
 from solvers.matching.transport import Transport, transport
@@ -40,10 +40,10 @@ class _Looker:
         times, replicas = self._steps
         first, last = np.searchsorted(times, [start, end], side="right")
         power = self.task.power
-        at_start: float = math.floor((replicas[first - 1] if first > 0 else 0.0) + 1e-9) ** power / start
+        at_start: float = whole(float(replicas[first - 1]) if first > 0 else 0.0) ** power / start
         if last <= first:
             return at_start
-        later = np.floor(replicas[first:last] + 1e-9) ** power / times[first:last]
+        later = np.floor(replicas[first:last] * (1.0 + 1e-9) + 1e-9) ** power / times[first:last]
         return max(at_start, float(later.max()))
 
     def least_energy(self) -> float:

@@ -13,9 +13,7 @@ import math
 
 import numpy as np
 
-from solvers.matching.ordered import search_ordered
-from solvers.matching.plain import search_plain
-from solvers.matching.prefix import (
+from solvers.matching.between import (
     BOUNDS,
     E_FIRST,
     E_HIGH,
@@ -24,10 +22,11 @@ from solvers.matching.prefix import (
     T_HIGH,
     T_LEAST,
     T_LOW,
-    Prefixes,
     bound_partitions,
-    prefixes,
 )
+from solvers.matching.ordered import search_ordered
+from solvers.matching.plain import search_plain
+from solvers.matching.prefix import Prefixes, prefixes
 from solvers.matching.task import (
     DURATION,
     ENERGY,
