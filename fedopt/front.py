@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from fedopt.box import Answer, Box
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
+from fedopt.claims import ordered_by_duration
 from fedopt.problem import Budget, Problem, TimePrice, check_budget
 from fedopt.rounds import goal_of, rows_of, schedule_of
-from fedopt.search import cost_bracket, menu_of, ordered_by_duration, solution_of, solve
+from fedopt.search import cost_bracket, menu_of, solution_of, solve
 from fedopt.solution import Solution
 from fedopt.submodels import IntArray, Partition
 from solvers import allocation as level3

@@ -10,7 +10,7 @@ import numpy as np
 from fedopt.access import Access, Sharing, TimeDivision
 from fedopt.checks import FloatArray
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem, ReplicaRate, ShortestRound
-from fedopt.solution import Rule, Solution
+from fedopt.solution import Rule, Solution, Status
 from fedopt.timeline import AT_LIMIT, decision, flat_out_clients, holders
 
 
@@ -47,7 +47,7 @@ class Entry:
 
 def headline(problem: Problem, solution: Solution) -> Table:
     """The answer in a dozen lines: status, partition, duration, energy, utility and how sure they are."""
-    rows = [("status", solution.reason if solution.allocation is None else solution.status.sentence)]
+    rows = [("status", _status(solution))]
     rows += [("budget", budget_text(problem.budget))]
     if solution.partition is not None and solution.verdict is not None:
         counts = zip(solution.partition, problem.submodels, strict=True)
@@ -233,6 +233,12 @@ def _clients(count: int) -> str:
     return "1 client works" if count == 1 else f"{count} clients work"
 
 
+def _status(solution: Solution) -> str:
+    """Why it stopped; the whole reason where the table below does not say the rest."""
+    short = solution.allocation is not None and solution.status is not Status.LIMIT
+    return solution.status.sentence if short else solution.reason
+
+
 def _utility(problem: Problem, solution: Solution) -> str:
     match problem.utility:
         case ReplicaRate(beta=1.0):
@@ -244,6 +250,8 @@ def _utility(problem: Problem, solution: Solution) -> str:
     text = f"{solution.utility:.6g}{unit}"
     if not np.isfinite(solution.bound):
         return text
+    if solution.scope == "sorted matchings":
+        return f"{text} (no sorted matching above {solution.bound:.6g} exists; others may)"
     return f"{text} (none above {solution.bound:.6g} exists)"
 
 
@@ -264,7 +272,7 @@ def _bracket(problem: Problem, solution: Solution) -> str:
     known = solution.status.solved and np.isfinite(low) and np.isfinite(high)
     if isinstance(problem.budget, Deadline) or not known:
         return ""
-    scope = "for this matching" if np.isnan(solution.bound) else "of all matchings of this partition"
+    scope = "of all matchings of this partition" if solution.scope == "all matchings" else "for this matching"
     width = f" to within {high - low:.1g} s" if high > low else ""
     return f"  (the best {scope}, proved{width})"
 

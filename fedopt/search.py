@@ -18,19 +18,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fedopt.access import SharedBandwidth
-from fedopt.checks import FloatArray, InputError, choice, kind, whole
+from fedopt.checks import FloatArray, InputError, choice, kind, number, whole
+from fedopt.claims import claim_of, counted, nothing_yet, scope_of, stopped_at
 from fedopt.clients import Clients
 from fedopt.crowded import why_crowded
-from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
+from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
 from fedopt.sharing import Scheme, nothing_else
 from fedopt.solution import Rule, Schedule, Solution, Status, judge_solution
-from fedopt.submodels import IntArray, Partition, replicas
+from fedopt.submodels import IntArray, Partition, replicas, too_many
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers import matching as level1
 from solvers.limits import limits
-from solvers.matching.task import Searched, Task
+from solvers.matching.task import Proof, Searched, Task
 from solvers.rows import Allocate, Goal, Stop
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 Progress = Callable[[int, int, float], None]
 
 _BUDGETS_ONLY = ("assignment", "milp")  # methods that know no price of time
+_UNLISTED = ("exact", "sorted")  # methods that need no list of the partitions
 _SHARED = ("sorted", "marginal")  # methods that work under an access scheme
 
 
@@ -52,6 +54,8 @@ def solve(
     progress: Progress | None = None,
     warm: Solution | None = None,
     keep: str = "nothing",
+    time_limit: float | None = None,
+    gap: float = 1e-4,
 ) -> Solution:
     """Decide partition, matching, duration, frequencies and rates: all three levels.
 
@@ -70,6 +74,11 @@ def solve(
     keep : what of ``warm`` is kept: "nothing" (default), "partition" (who trains what may change, proved for that
         partition) or "matching" (every client trains what it did; levels 2 and 3 alone).
     progress : called as progress(partitions done, partitions, best utility so far) while the search runs.
+    time_limit : [s] after which the search stops where it is, None for none: status LIMIT, the best answer so far in
+        hand, ``bound`` what is proved of all others, and both compared in the reason. Looked at between two steps of a
+        search, so a little more time passes; levels 2 and 3 of the answer in hand are always finished.
+    gap : relative, of the utility. Partitions too many to list (five million, or 1e10 partitions x clients) are
+        searched from coarse to fine until ``bound`` is this close to the best; all others until the best is proved.
 
     Returns
     -------
@@ -96,6 +105,8 @@ def solve(
         raise InputError("Problem.utility with matching='milp'", "replica_rate or shortest_round", "another")
 
     started = time.perf_counter()
+    limit = math.inf if time_limit is None else number("time_limit", time_limit, zero=True, unit="s")
+    gap = number("gap", gap, zero=True)
     goal, value = goal_of(problem.budget)
     incumbent = _incumbent(problem, warm, matching)
     if choice("keep", keep, ("nothing", "partition", "matching")) != "nothing":
@@ -110,7 +121,7 @@ def solve(
             return _unsolved(problem, round_.reason, round_.clients, round_.shortfall, stats)
         more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
         return solution_of(problem, problem.candidates()[0], incumbent.copy(), round_, stats, False, more)
-    counts = problem.candidates()
+    counts = _candidates(problem, matching)
     task = Task(
         menu=menu_of(problem, problem.clients if scheme is None else scheme.clients),
         counts=counts,
@@ -125,38 +136,49 @@ def solve(
         progress=progress or (lambda done, total, best: None),
         incumbent=incumbent,
         limits=None if scheme is None else scheme.limits,
+        power=problem.utility.beta if isinstance(problem.utility, ReplicaRate) else 0.0,
+        thrifty=isinstance(problem.utility, LeastEnergy),
+        until=started + limit,
+        gap=gap,
     )
     found = search(task)
-    stats = {"partitions": float(len(counts)), "passes": float(found.passes)}
+    counts = counts if found.counts is None else found.counts
+    stats = counted(problem, found, time.perf_counter() - started)
     best = _best(problem, counts, found.results)
+    if best is None and found.stopped:
+        return nothing_yet(limit, stats)
     if best is None:
-        stats["seconds"] = time.perf_counter() - started
         return _infeasible(problem, counts, found, stats, scheme)
     assignment = found.assign(best)
+    again = time.perf_counter()
     round_ = _round(problem, assignment, find_duration, price_rows, scheme)
+    stats["seconds_schedule"] = time.perf_counter() - again
     more = {"bracket": round_.bracket, "sharing": round_.sharing}
-    proved = found.proved and round_.status.solved and ordered_by_duration(problem) and goal is not Goal.PRICE
-    bound = (
-        round_bound(problem, task.gains, found) if ordered_by_duration(problem) and goal is not Goal.PRICE else math.nan
-    )
+    if round_.status.solved:
+        more |= claim_of(problem, found, Partition(counts[best].tolist(), problem.submodels), round_)
+    proved = more.get("scope") == Proof.MATCHINGS.value
     if goal is Goal.PRICE and found.lower is not None:
         more["cost_bracket"] = cost_bracket(float(found.lower[best]), value, round_)
-    elif found.lower is not None and (proved or math.isfinite(bound)):
+    elif proved and found.lower is not None:
         more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
-        more["paper"] = _paper(problem, task)
+        more["paper"] = None if found.stopped or found.counts is not None else _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
-    return solution_of(problem, counts[best], assignment, round_, stats, proved, more, bound)
+    solution = solution_of(problem, counts[best], assignment, round_, stats, proved, more)
+    return stopped_at(solution, limit) if found.stopped else solution
 
 
-def round_bound(problem: Problem, gains: FloatArray | None, found: Searched) -> float:
-    """The utility that no partition exceeds, by the proved least durations of their matchings; NaN where none are."""
-    if found.proved or found.lower is None or gains is None:
-        return math.nan
-    with np.errstate(divide="ignore"):
-        rate = float((gains / found.lower).max())
-    return rate if isinstance(problem.utility, ReplicaRate) else -1.0 / rate
+def _candidates(problem: Problem, matching: str) -> IntArray:
+    """The partitions to search, (P, K); none where they are too many to list and the method can do without a list.
+
+    Raises InputError where it cannot.
+    """
+    can = matching in _UNLISTED and problem.access is None and not isinstance(problem.budget, TimePrice)
+    can = can and problem.partitions is None and isinstance(problem.utility, ReplicaRate | ShortestRound)
+    if can and too_many(len(problem.clients), problem.submodels):
+        return np.empty((0, len(problem.submodels)), dtype=np.int64)
+    return problem.candidates()
 
 
 def _round(
@@ -227,13 +249,6 @@ def _gains(problem: Problem, counts: IntArray) -> FloatArray | None:
     return np.ones(counts.shape[0]) if isinstance(problem.utility, ShortestRound) else None
 
 
-def ordered_by_duration(problem: Problem) -> bool:
-    """Whether the best matching of a partition is the one of least duration, or of least energy at a deadline."""
-    if isinstance(problem.utility, ReplicaRate | ShortestRound):
-        return True
-    return isinstance(problem.utility, LeastEnergy) and isinstance(problem.budget, Deadline)
-
-
 def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None:
     """The partition of greatest utility; of equals the one of least energy, then the first. None if none is solved."""
     best, found = None, (-math.inf, math.inf)
@@ -266,11 +281,6 @@ def cost_bracket(lower: float, price: float, round_: Schedule) -> tuple[float, f
     return min(lower, cost), cost
 
 
-_BEST = "No partition and no matching is better."
-_CHEAPEST = "No matching is cheaper, and no other partition's cheapest matching is better."
-_UNPROVED = "Other matchings may be better."
-
-
 def solution_of(
     problem: Problem,
     counts: IntArray,
@@ -279,20 +289,17 @@ def solution_of(
     stats: dict[str, float],
     proved: bool,
     more: dict[str, Any],
-    bound: float = math.nan,
 ) -> Solution:
-    """Put the levels' answers together and have the whole judged. bound: the utility that nothing exceeds, or NaN."""
+    """Put the levels' answers together and have the whole judged.
+
+    proved: no partition and no matching is better; ``more``: further fields of the Solution.
+    """
     partition = Partition(counts.tolist(), problem.submodels)
     utility = float(problem.utility(partition, round_.duration, round_.energy))
     assignment.flags.writeable = False
-    low, cost = more.get("cost_bracket", (math.nan, math.nan))
-    scope = _BEST if proved else _CHEAPEST if low >= cost * (1.0 - 1e-9) else _UNPROVED
-    if not proved and math.isfinite(bound):
-        bound = max(bound, utility)
-        scope = f"No partition and no matching is better by more than {100.0 * (bound - utility) / abs(utility):.2g} %."
     solution = Solution(
         status=round_.status,
-        reason=f"{round_.reason} {scope}" if round_.status.solved else round_.reason,
+        reason=round_.reason,
         duration=round_.duration,
         energy=round_.energy,
         allocation=round_.allocation,
@@ -300,11 +307,12 @@ def solution_of(
         partition=partition,
         assignment=assignment,
         utility=utility,
-        bound=utility if proved else bound,
         stats=stats,
         problem=problem,
-        **more,
+        **{**({"bound": utility, "scope": Proof.MATCHINGS.value} if proved else {}), **more},
     )
+    if solution.status.solved:
+        solution = dataclasses.replace(solution, reason=f"{round_.reason} {scope_of(solution)}")
     verdict = judge_solution(problem, solution)
     if not verdict.feasible and solution.status.solved:
         reason = f"{Status.INACCURATE.sentence} {'; '.join(verdict.violations)}."

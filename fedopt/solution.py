@@ -157,14 +157,19 @@ class Solution:
     partition : the K counts, with ``partition.replicas``; None where infeasible.
     assignment : (N,) type index of each client; None where infeasible.
     utility : of (partition, duration, energy), NaN where infeasible.
-    bound : proved upper limit of the utility over all partitions and matchings, NaN where the method proves none.
-    bracket : [s] as in Schedule; where ``bound`` is proved, over all matchings of the partition.
+    bound : proved upper limit of the utility, NaN where the method proves none. scope : what it is a limit of: "all
+        matchings" of all partitions searched, or their "sorted matchings" only, which says nothing of other matchings.
+    bracket : [s] as in Schedule; where ``scope`` is "all matchings", over all matchings of the partition.
     cost_bracket : [J] at a price of time, proved lower bound of energy + price x duration over all matchings of the
         partition, and what this solution costs; NaN where nothing is proved.
     place_prices : (K,) [J] what one more place of each type would change the energy by, up to a common constant; from
         the exact matching, else None.
-    paper : what the paper's sorted rule would have given; from the exact matching, else None.
+    paper : what the paper's sorted rule would have given; from the exact matching of listed partitions, else None.
     problem : what this is the answer of. sensitivity : how it depends on the budget and on every client, see there.
+    stats : evaluations per level and seconds. ``partitions`` there are, ``screened`` of them by proofs alone, and those
+        ``solved``; best ``matchings`` solved; ``passes`` of level 3 over all clients; ``seconds`` of the whole call, of
+        which ``seconds_search`` for level 1 with all that it asks of levels 2 and 3, and ``seconds_schedule`` for
+        levels 2 and 3 of the answer.
     """
 
     status: Status
@@ -177,6 +182,7 @@ class Solution:
     assignment: IntArray | None
     utility: float
     bound: float = float("nan")
+    scope: str = ""
     bracket: tuple[float, float] = (float("nan"), float("nan"))
     cost_bracket: tuple[float, float] = (float("nan"), float("nan"))
     place_prices: FloatArray | None = None

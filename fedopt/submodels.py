@@ -167,6 +167,12 @@ def partition_count(clients: int, submodels: Sequence[SubModel]) -> int:
     return int(_ways(clients, everything, dtype)[0, clients]) - int(_ways(clients, idle, dtype)[0, clients])
 
 
+def too_many(clients: int, submodels: Sequence[SubModel]) -> bool:
+    """Whether there are more partitions than all_partitions() would list."""
+    count = _ways(clients, [types.cover for types in submodels])[0, clients]
+    return bool(count > MAX_PARTITIONS or count * clients > MAX_PLACES)
+
+
 def all_partitions(clients: int, submodels: Sequence[SubModel]) -> IntArray:
     """Every partition of ``clients`` into whole replicas, shape (P, K), largest first type first.
 

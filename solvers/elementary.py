@@ -83,7 +83,7 @@ def rough_exp(x: float) -> float:
 def rough_log(x: float) -> float:
     """ln x for normal positive x to 1.5e-4 absolute, for first guesses: a quartic fitted by least squares."""
     bits = np.float64(x).view(np.int64)
-    k = (bits - _SQRT_HALF_BITS) >> 52
+    k = (bits - SQRT_HALF_BITS) >> 52
     f = np.int64(bits - (k << 52)).view(np.float64) - 1.0
     kf = np.int64(k + _MAGIC_BITS).view(np.float64) - _MAGIC
     return kf * 0.6931471805599453 + f * (0.9994893 + f * (-0.50229933 + f * (0.3556403 - f * 0.22580436)))

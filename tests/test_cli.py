@@ -110,6 +110,23 @@ def test_another_fleet(scenario: Path, tmp_path: Path) -> None:
     assert len(read_json(tmp_path / "round.json").problem.clients) == 6
 
 
+def test_a_time_limit_leaves_the_best_so_far_and_says_so(scenario: Path, tmp_path: Path) -> None:
+    many = f"[{', '.join(f'{2 + n / 1e5}' for n in range(2000))}]"
+    text = SCENARIO.replace("[2, 2.5, 3, 1.5]", many).replace("[100, 200, 300, 400]", "300")
+    text = text.replace("[-100, -105, -110, -115]", f"[{', '.join(f'{-100 - n % 7}' for n in range(2000))}]")
+    scenario.write_text(text.replace('"power[W]" = 2', '"power[W]" = 1000'))
+    code, out, err = fedopt_command(
+        "solve", scenario, "--time-limit", 0, "--out", tmp_path / "out", "--matching", "exact"
+    )
+    assert code == 0, err
+    assert "Stopped at the time limit of 0 s: the best answer so far is in hand." in out
+    record = read_json(tmp_path / "out" / "round.json")
+    assert record.solution.status is fedopt.Status.LIMIT
+    assert record.solution.bound >= record.solution.utility
+    code, _, err = fedopt_command("solve", scenario, "--time-limit", -1)
+    assert_bad_input(code, "", err, "time_limit")
+
+
 def test_infeasible_is_exit_code_1_with_the_reason(scenario: Path, tmp_path: Path) -> None:
     scenario.write_text(SCENARIO.replace('"power[W]" = 2', "deadline = 1e-3"))
     code, out, err = fedopt_command("solve", scenario, "--out", tmp_path / "out")

@@ -54,8 +54,14 @@ def test_every_answer_passes_the_judge_and_adds_up(matching: str, name: str) -> 
     assert (again.duration, again.energy) == pytest.approx((found.duration, found.energy), rel=1e-9)
     if matching in PROVING and name != "price":
         assert found.bound >= found.utility
+        assert found.scope == "all matchings"
+    elif matching == "sorted":
+        assert found.bound == found.utility
+        assert found.scope == "sorted matchings"
+        assert "with its sorted matching; other matchings may be better" in found.reason
     else:
         assert math.isnan(found.bound)
+        assert found.scope == ""
 
 
 @pytest.mark.parametrize("name", BUDGETS)

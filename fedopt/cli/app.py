@@ -44,7 +44,7 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Exit codes: 0 solved, 1 infeasible (with the reason), 2 bad input."""
+    """Exit codes: 0 an answer (the best so far at a time limit), 1 infeasible (with the reason), 2 bad input."""
 
 
 @app.command()
@@ -55,6 +55,9 @@ def solve(
     matching: Annotated[str | None, _method(level1)] = None,
     timing: Annotated[str | None, _method(level2)] = None,
     allocation: Annotated[str | None, _method(level3)] = None,
+    time_limit: Annotated[
+        float | None, typer.Option(metavar="SECONDS", help="Stop the search then, with the best answer so far.")
+    ] = None,
 ) -> None:
     """Solve a scenario: all three levels, judged."""
     from fedopt.plausible import hints
@@ -68,7 +71,7 @@ def solve(
             typer.echo(f"fedopt: note: {hint}", err=True)
         settings = {**given.settings, **{key: value for key, value in chosen.items() if value is not None}}
         with progress(f"solving {scenario.name}") as report:
-            solution = fedopt.solve(given.problem, **settings, progress=report)
+            solution = fedopt.solve(given.problem, **settings, progress=report, time_limit=time_limit)
         try:  # the files first: a closed pipe must not cost them, nor a full disk the answer
             written = [] if out is None else write_all(given.problem, solution, out, scenario.stem, **settings)
         finally:
@@ -77,6 +80,8 @@ def solve(
                 show(groups(given.problem, solution), holding(given.problem, solution))
         if written:
             typer.echo(f"Written: {', '.join(map(str, written))}")
+        if solution.status is fedopt.Status.LIMIT and solution.allocation is not None:
+            return
         if not solution.status.solved and sys.stdout.isatty():  # who reads the table need not read it twice
             raise typer.Exit(INFEASIBLE)
         if not solution.status.solved:

@@ -28,7 +28,7 @@ from solvers.access.shares import (
     SUMS,
     share_blocks,
 )  # fmt: skip
-from solvers.duration.steps import _halley_guess
+from solvers.duration.steps import halley_guess
 from solvers.duration.verdicts import allowance
 from solvers.plan import GAMMA, Plan, frozen
 from solvers.rows import FloatArray, Goal
@@ -168,7 +168,7 @@ def joint(
             slope = look.price + tilt
             if slope > 0.0:
                 lower = max(lower, T + (look.dual - limit) / slope)
-            guess = _halley_guess(T, e, price, curve, 0.0 if tilt else plan.e_inf, limit, 1.0 if tilt else 0.0)
+            guess = halley_guess(T, e, price, curve, 0.0 if tilt else plan.e_inf, limit, 1.0 if tilt else 0.0)
             if not guess > 0.0:
                 guess = T + (e - limit) / slope if slope > 0.0 else math.nan
             guess += _MARGIN * limit / slope if slope > 0.0 else 0.0

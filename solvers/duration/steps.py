@@ -92,7 +92,7 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
         state[DEEP] = 1.0  # a row reached its floor on the way: E_inf says little about E before that
     elif g > 0.0 and state[DEEP] == 1.0:
         floor = 0.0
-    guess = _halley_guess(T, e, price, curve, floor, limit, 1.0 if power else 0.0)
+    guess = halley_guess(T, e, price, curve, floor, limit, 1.0 if power else 0.0)
     if not low < guess < high:
         far = not abs(low - guess) <= 0.1 * abs(T - low)
         guess = low
@@ -111,7 +111,7 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
 
 
 @shared
-def _halley_guess(T: float, e: float, price: float, curve: float, floor: float, limit: float, tilt: float) -> float:
+def halley_guess(T: float, e: float, price: float, curve: float, floor: float, limit: float, tilt: float) -> float:
     """Halley's step on h(y) = ln((E - floor)/(limit - floor)) - tilt-scaled ln T, y = ln T; NaN where it has none."""
     above, wanted = e - floor, limit - floor
     if not (above > 0.0 and wanted > 0.0) or (price <= 0.0 and tilt == 0.0):

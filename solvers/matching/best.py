@@ -8,7 +8,6 @@ few, without being looked at.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,7 +19,16 @@ from solvers.matching import marginal
 from solvers.matching.fixed import duration_of, root_of
 from solvers.matching.hall import explain, least_feasible
 from solvers.matching.least import GAP, least_duration
-from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, STOPPED, Searched, Task, empty_results
+from solvers.matching.task import (
+    DURATION,
+    ENERGY,
+    LEAST_ENERGY,
+    STOPPED,
+    Proof,
+    Searched,
+    Task,
+    empty_results,
+)
 from solvers.menu import IntArray
 from solvers.rows import FloatArray, Goal, Stop
 
@@ -60,33 +68,42 @@ class Matcher(Protocol):
         """The best matching of one partition."""
 
 
+class OutOfTime(Exception):
+    """The time is up; what was found so far is kept."""
+
+
 def search_best(task: Task, matcher: Matcher) -> Searched:
     """Start from the marginal order, then improve every partition that can still win; for budgets and deadlines."""
-    known = None if task.incumbent is None else _row_of(task, task.incumbent)
+    known = None if task.incumbent is None else row_of(task, task.incumbent)
     first = np.arange(task.counts.shape[0]) if known is None else np.zeros(0, dtype=np.int64)
     if len(first) == 1:  # the method itself is quicker
         first = first[:0]
     if task.gains is not None and len(first) > 2 * _FIRST:
         first = first[:: len(first) // _FIRST]
-    start = marginal.search(_part(task, first).quiet()) if len(first) else None
+    start = marginal.search(task.part(first).quiet()) if len(first) else None
     results = empty_results(task.counts.shape[0])
     if start is not None:
         results[first] = start.results
     elif known is not None and task.incumbent is not None:
         duration, energy = duration_of(task, task.incumbent)
         results[known, DURATION], results[known, ENERGY], results[known, STOPPED] = duration, energy, Stop.OPTIMAL
-    found = _Found(task, matcher, results)
+    found = Found(task, matcher, results)
+    stopped = start is not None and start.stopped
     if known is not None and task.incumbent is not None:
         found.chosen[known] = task.incumbent
     left = np.arange(task.counts.shape[0])
     if task.gains is not None:
         left = left[np.argsort(-task.gains, kind="stable")]
-    while left.size:
-        found.improve(int(left[0]))
-        left = found.still_open(left[1:])
-        task.progress(task.counts.shape[0] - left.size, task.counts.shape[0], found.best)
+    try:
+        while left.size:
+            found.improve(int(left[0]))
+            left = found.still_open(left[1:])
+            task.progress(task.counts.shape[0] - left.size, task.counts.shape[0], found.best)
+    except OutOfTime:
+        stopped = True
 
-    crowds = {} if np.isfinite(results[:, DURATION]).any() else explain(task, matcher.match, results, found.chosen)
+    found_any = stopped or bool(np.isfinite(results[:, DURATION]).any())
+    crowds = {} if found_any else explain(task, matcher.match, results, found.chosen)
 
     def assign(p: int) -> IntArray:
         if p in found.chosen or start is None:
@@ -94,10 +111,19 @@ def search_best(task: Task, matcher: Matcher) -> Searched:
         return start.assign(int(np.flatnonzero(first == p)[0]))
 
     passes = (0 if start is None else start.passes) + found.matchings * task.counts.shape[1]
-    return Searched(results=results, passes=passes, assign=assign, proved=True, lower=found.lower, crowds=crowds)
+    return Searched(
+        results=results,
+        passes=passes,
+        matchings=found.matchings,
+        assign=assign,
+        proof=Proof.NONE if stopped else Proof.MATCHINGS,
+        lower=found.lower,
+        crowds=crowds,
+        stopped=stopped,
+    )
 
 
-def _row_of(task: Task, incumbent: IntArray) -> int | None:
+def row_of(task: Task, incumbent: IntArray) -> int | None:
     """The partition an earlier answer realises, None where it is no candidate or meets the budget no more."""
     if task.gains is None or task.goal is Goal.DEADLINE:
         return None
@@ -106,24 +132,19 @@ def _row_of(task: Task, incumbent: IntArray) -> int | None:
     return int(same[0]) if usable else None
 
 
-def _part(task: Task, rows: IntArray) -> Task:
-    """The task with some of its partitions."""
-    if len(rows) == task.counts.shape[0]:
-        return task
-    gains = None if task.gains is None else task.gains[rows]
-    return dataclasses.replace(task, counts=task.counts[rows], gains=gains)
+class Found:
+    """The state of a search: results, the best gain / T and its energy, and how many matchings were solved.
 
-
-class _Found:
-    """The state of a search: results, the best gain / T and its energy, and how many matchings were solved."""
+    cuts: what the last matchings proved. winner: the partition last found to be the best, -1 before.
+    """
 
     def __init__(self, task: Task, matcher: Matcher, results: FloatArray) -> None:
         self.task, self.matcher, self.results, self.root = task, matcher, results, root_of(task)
         self.chosen: dict[int, IntArray] = {}
         self.lower = results[:, DURATION].copy()
         self.matchings = 0
-        self.best, self.lowest = 0.0, math.inf
-        self._cuts: list[Cut] = []
+        self.best, self.lowest, self.winner = 0.0, math.inf, -1
+        self.cuts: list[Cut] = []
         self._screened = 0.0  # the best by which still_open() last compared durations
         if task.gains is not None and np.isfinite(results[:, DURATION]).any():
             with np.errstate(divide="ignore"):
@@ -136,36 +157,43 @@ class _Found:
         found = self._at_deadline(p) if self.task.goal is Goal.DEADLINE else self._within_budget(p)
         if found is None:
             return
-        self.chosen[p], duration, energy, self.lower[p] = found
+        assignment, duration, energy, self.lower[p] = found
+        self.take(p, assignment, duration, energy)
+
+    def take(self, p: int, assignment: IntArray, duration: float, energy: float) -> None:
+        """Keep an answer of partition p."""
+        self.chosen[p] = assignment
         self.results[p, DURATION], self.results[p, ENERGY], self.results[p, STOPPED] = duration, energy, Stop.OPTIMAL
         if self.task.gains is not None:
             rate = float(self.task.gains[p]) / duration if duration > 0.0 else math.inf
             if (rate, -energy) > (self.best, -self.lowest):
-                self.best, self.lowest = rate, energy
+                self.best, self.lowest, self.winner = rate, energy, p
 
     def still_open(self, left: IntArray) -> IntArray:
         """The partitions of ``left`` that no proof has ruled out."""
         gains, goal, value = self.task.gains, self.task.goal, self.task.value
         if gains is None or self.best == 0.0:
-            self._cuts.clear()
+            self.cuts.clear()
             return left
         if goal is Goal.DEADLINE:
             return left[gains[left] >= self.best * value * (1.0 - GAP)]
         if self.best > self._screened:  # shorter than any row can be
             self._screened = self.best
             left = left[gains[left] >= self.best * self.task.menu.shortest]
-        for cut in self._cuts:
+        for cut in self.cuts:
             needed = gains[left] / self.best
             allowed = value * needed if goal is Goal.POWER else np.full(left.shape, value)
             left = left[~cut.rules_out(self.task.counts[left], needed, allowed)]
-        self._cuts.clear()
+        self.cuts.clear()
         return left
 
     def _match(self, duration: float, counts: IntArray) -> tuple[IntArray, float] | None:
+        if self.task.late:
+            raise OutOfTime
         self.matchings += 1
         found = self.matcher.match(duration, counts)
         if self.matcher.cut is not None:
-            self._cuts.append(self.matcher.cut)
+            self.cuts.append(self.matcher.cut)
         return found
 
     def _at_deadline(self, p: int) -> tuple[IntArray, float, float, float] | None:
@@ -191,13 +219,20 @@ class _Found:
             high = math.inf if endless is None else self.root(endless[0])[0] * (1.0 + 1e-12)
             if not math.isfinite(high):
                 return None
+
+        def root(assignment: IntArray) -> tuple[float, float]:
+            duration, energy = self.root(assignment)
+            if task.until < math.inf and not duration >= self.results[p, DURATION]:
+                self.take(p, assignment, duration, energy)  # should the time be up before more is known
+            return duration, energy
+
         shorter = least_duration(
             lambda T: self._match(T, task.counts[p]),
-            self.root,
+            root,
             task.goal,
             task.value,
             task.menu.shortest,
             high,
             lambda: least_feasible(task.menu.least_times, task.counts[p]).duration,
         )
-        return None if shorter is None else (shorter.assignment, *self.root(shorter.assignment), shorter.lower)
+        return None if shorter is None else (shorter.assignment, *root(shorter.assignment), shorter.lower)

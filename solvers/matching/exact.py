@@ -15,8 +15,11 @@ import numpy as np
 from solvers.matching import marginal
 from solvers.matching.best import Cut, search_best
 from solvers.matching.branch import Branch, Lines
+from solvers.matching.coarse import search_coarse
 from solvers.matching.fixed import root_of
 from solvers.matching.hall import explain, least_feasible
+from solvers.matching.levels import MANY, search_levels, with_ceiling
+from solvers.matching.lookers import AllMatchings
 from solvers.matching.task import DURATION, ENERGY, STOPPED, Searched, Task
 from solvers.matching.transport import Impossible, Transport, transport
 from solvers.menu import IntArray, Menu
@@ -27,11 +30,16 @@ _ENTRIES = 1 << 18  # of costs that are kept at a price of time
 
 def search(task: Task) -> Searched:
     """The best matching of every partition that can win, proved."""
+    if not task.counts.size:
+        return search_coarse(task, AllMatchings(task))
     matcher = _Matcher(task)
     if task.goal in (Goal.ENERGY, Goal.POWER):
-        best = search_best(task, matcher)
+        many = task.gains is not None and task.counts.shape[0] > MANY
+        best = with_ceiling(task, (search_levels if many else search_best)(task, matcher))
         return replace(best, assign=lambda p: _cheapest(task, matcher, best, p))
-    return search_best(task, matcher) if task.goal is Goal.DEADLINE else _at_price(task, matcher)
+    if task.goal is Goal.DEADLINE:
+        return with_ceiling(task, search_best(task, matcher))
+    return _at_price(task, matcher)
 
 
 def _at_price(task: Task, matcher: _Matcher) -> Searched:
@@ -41,10 +49,13 @@ def _at_price(task: Task, matcher: _Matcher) -> Searched:
     lower = np.full(len(results), -math.inf)
     gains = np.full(len(results), math.nan) if task.gains is None else task.gains
     lines, root = _Lines(task.menu), root_of(task)
-    best = 0.0
+    best, stopped = 0.0, start.stopped
     with np.errstate(divide="ignore", invalid="ignore"):
         order = np.argsort(-np.nan_to_num(gains / results[:, DURATION]), kind="stable")
     for done, p in enumerate(order.tolist()):
+        stopped = stopped or task.late
+        if stopped:
+            break
         beyond = float(gains[p]) / best if best > 0.0 else math.inf
         if beyond >= task.menu.shortest:
             solve: Callable[[FloatArray], Transport | Impossible] = lambda c: matcher.solve(c, task.counts[p])  # noqa: B023, E731
@@ -58,13 +69,14 @@ def _at_price(task: Task, matcher: _Matcher) -> Searched:
                 passes += found.matchings
                 best = max(best, float(gains[p]) / found.duration) if found.duration > 0.0 else best
         task.progress(done + 1, len(results), best)
+    known = np.isfinite(results[:, DURATION])
     return Searched(
         results=results,
         passes=passes,
         assign=lambda p: chosen[p] if p in chosen else start.assign(p),
-        proved=True,
-        lower=lower,
-        crowds={} if np.isfinite(results[:, DURATION]).any() else explain(task, matcher.match, results, chosen),
+        lower=None if stopped else lower,
+        crowds={} if stopped or known.any() else explain(task, matcher.match, results, chosen),
+        stopped=stopped,
     )
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from solvers.matching import marginal
 from solvers.matching.fixed import duration_of
 from solvers.matching.least import Match, least_duration
-from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Searched, Task
+from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched, Task
 from solvers.rows import FloatArray, Goal, Stop
 
 IntArray = NDArray[np.int64]
@@ -67,7 +67,7 @@ def search(task: Task) -> Searched:
         results=results,
         passes=start.passes + solved,
         assign=lambda p: chosen[p] if p in chosen else start.assign(p),
-        proved=True,
+        proof=Proof.MATCHINGS,
     )
 
 

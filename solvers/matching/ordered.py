@@ -7,6 +7,7 @@ energy, e(large) - e(small) at the duration, repeated while the duration falls.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,9 @@ from solvers.plan import BLOCK, COLUMNS, Columns, frozen, limits_of
 from solvers.rows import ROUNDING, FloatArray, Goal, Stop
 from solvers.sorting import argsort
 
-_CHUNK = 256  # partitions between two reports of progress
+_CHUNK = 256  # partitions at most between two reports of progress
+_FEW = 16  # where it is worth asking whether the search is settled
+_PLACES = 1 << 20  # and about so many places
 _ROUNDS = 8  # of the marginal order at most
 
 _ENERGY, _POWER, _DEADLINE, _PRICE = int(Goal.ENERGY), int(Goal.POWER), int(Goal.DEADLINE), int(Goal.PRICE)
@@ -42,16 +45,26 @@ _LOSES = -1  # not infeasible, but not better than what is in hand
 _TOO_SHORT, _TOO_LITTLE, _UNREACHABLE = int(Stop.TOO_SHORT), int(Stop.TOO_LITTLE), int(Stop.UNREACHABLE)
 
 
-def search_ordered(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
-    """Solve every partition with the order of its row in ``orders`` (P, N) or (1, N)."""
+def search_ordered(
+    task: Task, orders: IntArray, *, marginal: bool, settled: Callable[[int, FloatArray], bool] | None = None
+) -> Searched:
+    """Solve every partition with the order of its row in ``orders`` (P, N) or (1, N).
+
+    settled(p, results): partition p and all after it cannot win any more; asked now and then, and the search then ends.
+    """
     menu, counts, goal = task.menu, task.counts, int(task.goal)
     total = counts.shape[0]
     results = empty_results(total)
     room = Room.of(len(menu))
     best, passes = np.array([0.0, math.inf, -1.0]), 0
     gains = np.zeros(0) if task.gains is None else task.gains
-    for first in range(0, total, _CHUNK):
-        last = min(first + _CHUNK, total)
+    chunk = max(1, min(_CHUNK if settled is None else _FEW, _PLACES // len(menu)))
+    stopped = False
+    for first in range(0, total, chunk):
+        stopped = task.late and first > 0
+        if stopped or (settled is not None and first > 0 and settled(first, results)):
+            break
+        last = min(first + chunk, total)
         passes += solve_partitions(
             menu.table, menu.kinds, menu.priced, counts, menu.types, orders, marginal, goal, task.value, gains, best,
             first, last, results, *room.arrays,
@@ -68,7 +81,7 @@ def search_ordered(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
         )  # fmt: skip
         return room.chosen.copy()
 
-    return Searched(results=results, passes=passes, assign=assign)
+    return Searched(results=results, passes=passes, assign=assign, stopped=stopped)
 
 
 @dataclass(frozen=True, slots=True)

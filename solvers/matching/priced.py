@@ -25,6 +25,7 @@ from solvers.matching.task import (
     LEAST_ENERGY,
     LEAST_TIME,
     STOPPED,
+    Proof,
     Searched,
     Task,
     empty_results,
@@ -96,7 +97,12 @@ def search(task: Task) -> Searched:
     def assign(p: int) -> IntArray:
         return chosen[p] if p in chosen else run.sorted(p)
 
-    return Searched(results=results, passes=run.passes, assign=assign, lower=lower if run.bounded else None)
+    if not run.bounded or task.gains is None:
+        return Searched(results=results, passes=run.passes, assign=assign)
+    with np.errstate(divide="ignore"):
+        ceiling = float((task.gains / lower).max())
+    proof = Proof.MATCHINGS
+    return Searched(results=results, passes=run.passes, assign=assign, proof=proof, lower=lower, ceiling=ceiling)
 
 
 def _order(task: Task) -> list[int]:

@@ -1,0 +1,93 @@
+"""What a search may claim of its answer: the bound it proves and of which answers, in numbers and in words."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+
+from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound
+from fedopt.solution import Schedule, Solution, Status
+from fedopt.submodels import Partition, partition_count
+from solvers.matching.task import SCREENED, Proof, Searched
+
+
+def counted(problem: Problem, found: Searched, seconds: float) -> dict[str, float]:
+    """Evaluations per level: partitions and matchings, durations, passes over all clients; seconds of the search."""
+    stopped = found.results[:, 2]
+    partitions = len(stopped)
+    if found.counts is not None:
+        partitions = partition_count(len(problem.clients), problem.submodels)
+    return {
+        "partitions": float(partitions),
+        "solved": float(np.isfinite(found.results[:, 0]).sum()),
+        "screened": float(partitions - (stopped != SCREENED).sum()),
+        "matchings": float(found.matchings),
+        "passes": float(found.passes),
+        "seconds_search": seconds,
+    }
+
+
+def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Schedule) -> dict[str, Any]:
+    """The bound of the utility that the search proves, and of which answers it is one; nothing where there is none."""
+    if found.proof is Proof.NONE or (found.proof is Proof.MATCHINGS and not ordered_by_duration(problem)):
+        return {}
+    if found.stopped and found.ceiling is None:
+        return {}
+    bound = utility = float(problem.utility(partition, round_.duration, round_.energy))
+    if found.ceiling is not None:
+        ceiling = found.ceiling  # of gain / T, or -E
+        if isinstance(problem.utility, ShortestRound):
+            ceiling = -1.0 / ceiling if ceiling > 0.0 else -math.inf
+        bound = max(ceiling, utility)
+    return {"bound": bound, "scope": found.proof.value}
+
+
+def stopped_at(solution: Solution, limit: float) -> Solution:
+    """The answer in hand when the time was up, said to be that."""
+    if not solution.status.solved:
+        return solution
+    reason = f"Stopped at the time limit of {limit:g} s: the best answer so far is in hand. {scope_of(solution)}"
+    return dataclasses.replace(solution, status=Status.LIMIT, reason=reason)
+
+
+def nothing_yet(limit: float, stats: dict[str, float]) -> Solution:
+    """The time was up before any answer was found."""
+    return Solution(
+        status=Status.LIMIT,
+        reason="Stopped before any answer was found or proved impossible"
+        + (f", at the time limit of {limit:g} s." if math.isfinite(limit) else ": it would need another partition."),
+        duration=math.nan,
+        energy=math.nan,
+        allocation=None,
+        verdict=None,
+        partition=None,
+        assignment=None,
+        utility=math.nan,
+        stats={**stats, "seconds": stats["seconds_search"]},
+    )
+
+
+def scope_of(solution: Solution) -> str:
+    """What is proved of other answers, in a sentence that cannot be taken for more."""
+    utility, bound = solution.utility, solution.bound
+    by = "" if bound <= utility else f" by more than {(bound - utility) / abs(utility):.2%}"
+    if bound > utility and (bound - utility) / abs(utility) < 1e-4:
+        by = f" by more than {100.0 * (bound - utility) / abs(utility):.1g}%"
+    if solution.scope == Proof.MATCHINGS.value:
+        return f"No partition and no matching is better{by}."
+    if solution.scope == Proof.SORTED.value:
+        return f"No partition is better{by} with its sorted matching; other matchings may be better."
+    low, cost = solution.cost_bracket
+    if low >= cost * (1.0 - 1e-9):
+        return "No matching is cheaper, and no other partition's cheapest matching is better."
+    return "Other matchings may be better."
+
+
+def ordered_by_duration(problem: Problem) -> bool:
+    """Whether the best matching of a partition is the one of least duration, or of least energy at a deadline."""
+    if isinstance(problem.utility, ReplicaRate | ShortestRound):
+        return True
+    return isinstance(problem.utility, LeastEnergy) and isinstance(problem.budget, Deadline)

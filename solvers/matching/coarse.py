@@ -1,0 +1,284 @@
+"""Level 1 where the partitions are too many to list: from coarse to fine over the duration, with a bound at all times.
+
+However many the types, one number decides: the duration T. At a T the most replicas within the budget are bounded by a
+relaxation (relaxed.py). Between two durations T1 < T2 every energy is above its tangent at T2, so the least of energy -
+price x replicas is above a concave function of T, and the replicas are below the line through their bounds at T1 and
+T2: the utility R^beta / T between them is too. The stretch of durations with the greatest bound is cut in two, until
+that bound is within the gap of the best answer in hand. Each look proposes a partition near the relaxed one, of which
+the answer is found and kept: those at hand are real, those above them are disproved.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import itertools
+import math
+from typing import Protocol
+
+import numpy as np
+
+from solvers.matching.fixed import duration_of
+from solvers.matching.task import (
+    LEAST_ENERGY,
+    LEAST_TIME,
+    STOPPED,
+    Proof,
+    Searched,
+    Task,
+    empty_results,
+)
+from solvers.menu import IntArray
+from solvers.rows import FloatArray, Goal, Stop
+
+_SAFE = 1e-9  # relative: sums over the rows are this good, and more
+_STRETCHES = 8  # to begin with
+_LONGER = 4.0  # how much longer a look is where nothing was within the budget
+_LOOKS = 2000
+_PATIENCE = 12  # looks for a better answer where the bound cannot fall
+_KEPT = 1 << 27  # bytes of looks kept
+_WHOLE = 10_000  # steps in which progress is told
+
+
+class Look(Protocol):
+    """What is known of one duration [s]."""
+
+    duration: float
+
+    def most(self, earlier: float) -> float:
+        """A bound of the replicas within the budget at a duration not later than this; -inf where there are none."""
+
+    def propose(self) -> IntArray | None:
+        """An assignment (N,) near the best one here, in whole replicas; None where none is found."""
+
+
+class Looker(Protocol):
+    """Looks at durations, over all matchings or the sorted ones only. passes, matchings: made so far."""
+
+    proof: Proof
+    passes: int
+    matchings: int
+
+    def look(self, duration: float) -> Look: ...
+
+    def cap(self, start: float, end: float) -> float:
+        """A bound of R^beta / T over start < T <= end by what can be done in time alone."""
+
+    def least_energy(self) -> float:
+        """A bound of the energy [J] of at least one replica, however long the round."""
+
+
+@dataclasses.dataclass(slots=True)
+class _Best:
+    """The best answer so far: its gain / T, and the row it is."""
+
+    rate: float = 0.0
+    energy: float = math.inf
+    duration: float = math.nan
+    assignment: IntArray | None = None
+
+
+def search_coarse(task: Task, looker: Looker) -> Searched:
+    """The best answer found and a bound of all others, for an energy or power budget or a deadline."""
+    if not math.isfinite(task.menu.shortest):
+        return _impossible(task, looker, Stop.UNREACHABLE)
+    if task.goal is Goal.DEADLINE:
+        return _at_deadline(task, looker)
+    if (task.goal is Goal.ENERGY or task.value == 0.0) and looker.least_energy() > task.value:
+        return _impossible(task, looker, Stop.TOO_LITTLE)
+    return _Stretches(task, looker).search()
+
+
+class _Stretches:
+    """Stretches of durations by falling bounds, and the best answer in hand."""
+
+    def __init__(self, task: Task, looker: Looker) -> None:
+        self.task, self.looker, self.best = task, looker, _Best()
+        self._heap: list[tuple[float, float, float, bool]] = []  # - bound, start, end, whether it was looked at
+        self._looks: dict[float, Look] = {}
+        self._keep = max(2, _KEPT // (16 * len(task.menu) * len(task.menu.rows)))
+        self._tried: set[float] = set()
+        self._relaxed = 0.0  # the greatest bound at a single duration: cutting stretches leads no lower
+
+    def search(self) -> Searched:
+        """Cut until the bound is close to the best or to what cutting can reach, the time is up, or nothing is left."""
+        task, everybody = self.task, len(self.task.menu) * float(self.task.menu.weights.max())
+        start = end = max(task.menu.shortest, 1e-300)
+        self._propose(max(2.0 * task.menu.longest, 2.0 * start))
+        reach = 2.0 * task.menu.longest
+        while self.best.rate == 0.0 and reach < 1e12 * task.menu.longest and not task.late:
+            reach *= _LONGER
+            self._propose(reach)
+        end = everybody**task.power / self.best.rate if self.best.rate > 0.0 else math.inf
+        if math.isfinite(end) and end > start:
+            edges = [start, start, *np.geomspace(start, end, _STRETCHES + 1).tolist()[1:]]  # the first is that duration
+            for a, b in itertools.pairwise(edges):
+                heapq.heappush(self._heap, (-self.looker.cap(a, b), a, b, False))
+        looks, stalled = 0, 0
+        while self._heap and not task.late and looks < _LOOKS:
+            top = -self._heap[0][0]
+            stalled += 1 if top <= self._relaxed * (1.0 + task.gap) else 0
+            if top <= self.best.rate * (1.0 + task.gap) or stalled > _PATIENCE:
+                break
+            _, a, b, looked = heapq.heappop(self._heap)
+            looks += 1
+            if not looked:
+                self._push(a, b)
+            elif b > a:
+                self._cut(a, b)
+            self._report()
+        ceiling = max([-entry[0] for entry in self._heap], default=0.0)
+        if not math.isfinite(end) or looks >= _LOOKS:
+            ceiling = ceiling if self.best.rate > 0.0 else math.inf
+        unfinished = task.late and ceiling > max(self.best.rate, self._relaxed) * (1.0 + task.gap)
+        return _answer(task, self.looker, self.best, max(ceiling, self.best.rate), unfinished)
+
+    def _cut(self, start: float, end: float) -> None:
+        """In two, where an answer lies well inside, or in the middle."""
+        inside = [T for T in self._tried if start + 0.05 * (end - start) < T < end - 0.05 * (end - start)]
+        middle = inside[0] if inside else math.sqrt(start) * math.sqrt(end)
+        if not start < middle < end:
+            return  # as narrow as numbers are: what it could hold is below rounding
+        self._push(middle, end)
+        self._push(start, middle)
+
+    def _push(self, start: float, end: float) -> None:
+        """Bound a stretch, look for an answer at its end, and keep it if it may hold a better one."""
+        bound = self._bound(start, end)
+        if bound > self.best.rate:
+            self._propose(end)
+        if bound > self.best.rate:
+            heapq.heappush(self._heap, (-bound, start, end, True))
+
+    def _bound(self, start: float, end: float) -> float:
+        """A bound of R^beta / T for start <= T <= end."""
+        power, cap = self.task.power, self.looker.cap(start, end)
+        if cap <= self.best.rate:
+            return cap
+        look = self._look(end)
+        late, early = look.most(end), look.most(start)
+        most = max(late, early)
+        if most < 1.0 - 1e-9:  # not one replica
+            return 0.0
+        entire: float = whole(most) ** power / start
+        if late >= 1.0:
+            self._relaxed = max(self._relaxed, whole(late) ** power / end)
+        if end == start or not math.isfinite(early):
+            return min(cap, entire)
+        slope = (late - early) / (end - start)
+        turns = [start, end]
+        if power != 1.0 and slope != 0.0:
+            turns.append((early - slope * start) / (slope * (power - 1.0)))
+        line = 0.0
+        for T in turns:
+            if start <= T <= end:
+                line = max(line, float(max(early + slope * (T - start), 0.0) ** power / T))
+        if power == 0.0:  # the first duration with a replica
+            T = start if early >= 1.0 or slope <= 0.0 else start + (1.0 - early) / slope
+            line = 1.0 / min(max(T * (1.0 - _SAFE), start), end)
+        return min(cap, entire, line)
+
+    def _look(self, duration: float) -> Look:
+        """A look, kept while there is room."""
+        if duration not in self._looks:
+            while len(self._looks) >= self._keep:
+                self._looks.pop(next(iter(self._looks)))
+            self._looks[duration] = self.looker.look(duration)
+        return self._looks[duration]
+
+    def _propose(self, duration: float) -> None:
+        """Solve what a look proposes, and keep it if it is the best."""
+        if duration in self._tried or (self.task.late and self.best.rate > 0.0):
+            return
+        self._tried.add(duration)
+        assignment = self._look(duration).propose()
+        if assignment is None:
+            return
+        replicas = float(self.task.menu.weights[assignment].sum())
+        T, energy = duration_of(self.task, assignment)
+        if math.isinf(T) or replicas < 0.5:
+            return
+        self._tried.add(T)
+        rate = round(replicas) ** self.task.power / T if T > 0.0 else math.inf
+        if (rate, -energy) > (self.best.rate, -self.best.energy):
+            self.best = _Best(rate=rate, energy=energy, duration=T, assignment=assignment)
+
+    def _report(self) -> None:
+        bound = -self._heap[0][0] if self._heap else self.best.rate
+        share = self.best.rate / bound if 0.0 < bound < math.inf else 0.0
+        self.task.progress(int(_WHOLE * min(share, 1.0)), _WHOLE, self.best.rate)
+
+
+def _at_deadline(task: Task, looker: Looker) -> Searched:
+    """The most replicas in the given time; of as many, an answer of little energy."""
+    best = _Best()
+    if task.value < task.menu.shortest:
+        return _impossible(task, looker, Stop.TOO_SHORT)
+    look = looker.look(task.value)
+    most, assignment = look.most(task.value), look.propose()
+    if most < 1.0 - 1e-9:
+        return _impossible(task, looker, Stop.TOO_SHORT)
+    if assignment is not None:
+        _, energy = duration_of(task, assignment)
+        replicas = round(float(task.menu.weights[assignment].sum()))
+        best = _Best(rate=replicas**task.power / task.value, energy=energy, duration=task.value, assignment=assignment)
+    ceiling = whole(most) ** task.power / task.value
+    return _answer(task, looker, best, max(ceiling, best.rate), False)
+
+
+def _answer(task: Task, looker: Looker, best: _Best, ceiling: float, stopped: bool) -> Searched:
+    """One row: the best partition."""
+    results = empty_results(1)
+    assignment = best.assignment
+    if assignment is None:
+        counts, found = np.zeros((1, len(task.menu.rows)), dtype=np.int64), False
+    else:
+        counts, found = np.bincount(assignment, minlength=len(task.menu.rows))[None, :], True
+        results[0, :3] = best.duration, best.energy, Stop.OPTIMAL
+    gain = best.rate * best.duration
+
+    def assign(p: int) -> IntArray:
+        assert assignment is not None
+        return assignment
+
+    return Searched(
+        results=results,
+        passes=looker.passes,
+        matchings=looker.matchings,
+        assign=assign,
+        proof=looker.proof,
+        ceiling=ceiling if ceiling > best.rate else None,
+        lower=np.array([gain / ceiling if found and ceiling > 0.0 else math.nan]),
+        stopped=stopped or not found,
+        counts=counts,
+    )
+
+
+def _impossible(task: Task, looker: Looker, stop: Stop) -> Searched:
+    """No partition has an answer: one that needs little says why."""
+    longest = task.menu.longest
+    look = looker.look(1e3 * longest if stop is Stop.TOO_LITTLE else max(longest, 1e-300))
+    assignment = look.propose() if math.isfinite(task.menu.shortest) else None
+    if assignment is None:
+        assignment = np.full(len(task.menu), int(task.menu.types[-1]), dtype=np.int64)
+    results = empty_results(1)
+    results[0, STOPPED], results[0, LEAST_TIME], results[0, LEAST_ENERGY] = stop, longest, looker.least_energy()
+    return Searched(
+        results=results,
+        passes=looker.passes,
+        matchings=looker.matchings,
+        assign=lambda p: assignment,
+        counts=np.bincount(assignment, minlength=len(task.menu.rows))[None, :],
+    )
+
+
+def whole(replicas: float) -> float:
+    """The whole replicas below a bound, with what rounding may hide."""
+    return math.floor(replicas * (1.0 + _SAFE) + _SAFE)
+
+
+def allowed_at(task: Task, duration: float) -> FloatArray | float:
+    """The budget [J] at a duration, with what rounding may hide."""
+    if task.goal is Goal.DEADLINE:
+        return math.inf
+    return (task.value * duration if task.goal is Goal.POWER else task.value) * (1.0 + _SAFE)

@@ -1,0 +1,205 @@
+"""What the search from coarse to fine looks at: all matchings, or those of one order."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from solvers.limits import limits
+from solvers.matching.coarse import allowed_at, whole
+from solvers.matching.relaxed import Least, cheapest_chain, cheapest_types, fair_price
+from solvers.matching.task import Proof, Task
+from solvers.matching.transport import Transport, transport
+from solvers.menu import IntArray, Menu, fill
+from solvers.rows import FloatArray
+
+_VARIED = 6  # types whose counts are rounded up as well as down
+_TRIES = 3  # roundings tried for a matching
+
+
+class _Looker:
+    """What both have in common."""
+
+    proof = Proof.NONE
+
+    def __init__(self, task: Task) -> None:
+        self.task, self.menu = task, task.menu
+        self.passes, self.matchings = 0, 0
+
+    @cached_property
+    def _steps(self) -> tuple[FloatArray, FloatArray]:
+        """Durations [s] at which the most replicas that can be done in time rise, and to how many."""
+        return steps_of(self.menu)
+
+    def cap(self, start: float, end: float) -> float:
+        """A bound of R^beta / T over start <= T <= end, by what each row can do in time."""
+        times, replicas = self._steps
+        first, last = np.searchsorted(times, [start, end], side="right")
+        power = self.task.power
+        at_start: float = whole(float(replicas[first - 1]) if first > 0 else 0.0) ** power / start
+        if last <= first:
+            return at_start
+        later = np.floor(replicas[first:last] * (1.0 + 1e-9) + 1e-9) ** power / times[first:last]
+        return max(at_start, float(later.max()))
+
+    def least_energy(self) -> float:
+        """A bound of the energy of at least one replica in an endless round [J]."""
+        floor = np.stack([np.broadcast_to(limits(rows).least_energy, (len(self.menu),)) for rows in self.menu.rows])
+        return max(float(floor.min(axis=0).sum()), float(floor[self.menu.weights > 0.0].min()))
+
+    def priced(self, duration: float) -> tuple[FloatArray, FloatArray]:
+        """Energies and prices of all rows and types."""
+        self.passes += len(self.menu.rows)
+        return self.menu.costs_and_prices(duration)
+
+
+class AllMatchings(_Looker):
+    """Over all matchings of all partitions."""
+
+    proof = Proof.MATCHINGS
+
+    def look(self, duration: float) -> _Matched:
+        """The energies at a duration, and the best price of a replica there."""
+        return _Matched(self, duration)
+
+
+class SortedMatchings(_Looker):
+    """Over the sorted matchings of all partitions."""
+
+    proof = Proof.SORTED
+
+    def __init__(self, task: Task, order: IntArray) -> None:
+        super().__init__(task)
+        self.order = order
+
+    def look(self, duration: float) -> _Ordered:
+        """The same over the sorted matchings."""
+        return _Ordered(self, duration)
+
+
+class _Look:
+    """A duration: ``least(price, away)`` is of its kind; ``fair`` the best price and what it leads to, if anything."""
+
+    def __init__(self, looker: _Looker, duration: float, dear: float) -> None:
+        self.looker, self.duration, self._dear = looker, duration, dear
+        allowed = float(allowed_at(looker.task, duration))
+        self.fair = fair_price(lambda price: self.least(price, 0.0), allowed, dear)
+
+    def least(self, price: float, away: float) -> Least:
+        raise NotImplementedError
+
+    def most(self, earlier: float) -> float:
+        """A bound of the replicas within the budget at a duration not later than this; -inf where there are none."""
+        if self.fair is None:
+            return -math.inf
+        price, found = self.fair
+        if price == self._dear:
+            return found.replicas
+        value = self.least(price, self.duration - earlier).value
+        return (float(allowed_at(self.looker.task, earlier)) - value) / price
+
+
+class _Matched(_Look):
+    def __init__(self, looker: AllMatchings, duration: float) -> None:
+        self.costs, self.prices = looker.priced(duration)
+        finite = np.max(self.costs, where=np.isfinite(self.costs), initial=0.0)
+        steps = np.diff(np.unique(looker.menu.weights))
+        super().__init__(looker, duration, 4.0 * max(finite, 1e-300) / float(steps.min(initial=1.0)))
+
+    def least(self, price: float, away: float) -> Least:
+        weights, counts = self.looker.menu.weights, np.empty(len(self.costs), dtype=np.int64)
+        value, energy = cheapest_types(self.costs, self.prices, weights, price, away, counts)
+        return Least(value=value, replicas=float(counts @ weights), energy=energy, counts=counts)
+
+    def propose(self) -> IntArray | None:
+        """The best matching of a partition near the relaxed one."""
+        if self.fair is None:
+            return None
+        price, found = self.fair
+        menu = self.looker.menu
+        near = whole_counts(found.counts, menu.covers, menu.weights, self.most(self.duration))
+        if price == self._dear:  # every row does what it can: some can do less, none more
+            more = np.cumsum((near - found.counts)[:, menu.types], axis=1).max(axis=1, initial=0)
+            near = near[np.argsort(more, kind="stable")]
+        for counts in near[:_TRIES]:
+            self.looker.matchings += 1
+            matched = transport(self.costs, counts, min(price, 0.25 * self._dear) * menu.weights)
+            if isinstance(matched, Transport):
+                return matched.assignment
+        return None
+
+
+class _Ordered(_Look):
+    def __init__(self, looker: SortedMatchings, duration: float) -> None:
+        costs, prices = looker.priced(duration)
+        costs, prices = costs[:, looker.order], prices[:, looker.order]
+        cannot = ~np.isfinite(costs)
+        shape = (costs.shape[0], costs.shape[1] + 1)
+        self.energy, self.prices, self.misses = np.zeros(shape), np.zeros(shape), np.zeros(shape, dtype=np.int32)
+        np.cumsum(np.where(cannot, 0.0, costs), axis=1, out=self.energy[:, 1:])
+        np.cumsum(prices, axis=1, out=self.prices[:, 1:])
+        np.cumsum(cannot, axis=1, out=self.misses[:, 1:])
+        self._order = looker.order
+        self._room = np.empty(shape[1]), np.empty(shape, dtype=np.int32)
+        super().__init__(looker, duration, 4.0 * max(float(self.energy[:, -1].sum()), 1e-300))
+
+    def least(self, price: float, away: float) -> Least:
+        menu, counts = self.looker.menu, np.empty(len(self.energy), dtype=np.int64)
+        value, energy = cheapest_chain(
+            self.energy,
+            self.prices,
+            self.misses,
+            menu.types,
+            menu.covers,
+            menu.weights,
+            price,
+            away,
+            *self._room,
+            counts,
+        )
+        return Least(value=value, replicas=float(counts @ menu.weights), energy=energy, counts=counts)
+
+    def propose(self) -> IntArray | None:
+        """The sorted matching of the relaxed partition, which is a whole one."""
+        if self.fair is None:
+            return None
+        return fill(self.fair[1].counts, self.looker.menu.types, self._order)
+
+
+def steps_of(menu: Menu) -> tuple[FloatArray, FloatArray]:
+    """Durations [s] at which the most replicas rise that the rows can do in time, each by itself, and to how many."""
+    by_time = np.argsort(menu.least_times, axis=0, kind="stable")
+    times = np.take_along_axis(menu.least_times, by_time, axis=0)
+    most = np.maximum.accumulate(menu.weights[by_time], axis=0)
+    rise = np.diff(most, axis=0, prepend=0.0)
+    counts = (rise > 0.0) & np.isfinite(times)
+    times, rise = times[counts], rise[counts]
+    order = np.argsort(times, kind="stable")
+    times, replicas = times[order], np.cumsum(rise[order])
+    last = np.append(np.flatnonzero(np.diff(times)), len(times) - 1)
+    return times[last], replicas[last]
+
+
+def whole_counts(counts: IntArray, covers: IntArray, weights: FloatArray, most: float) -> NDArray[np.int64]:
+    """Partitions of whole replicas near some counts, (Q, K): of most replicas first, of as many the nearest first.
+
+    Those of more than ``most`` replicas are left out.
+    """
+    rest = int(np.argmin(covers))
+    others = [k for k in np.argsort(-counts, kind="stable").tolist() if k != rest]
+    steps = [range(-2, 3) if i < _VARIED and len(others) <= 3 else range(-1, 2) if i < _VARIED else range(1)
+             for i in range(len(others))]  # fmt: skip
+    moves = np.array(list(itertools.product(*steps)), dtype=np.int64).reshape(-1, len(others))
+    near = np.zeros((len(moves), len(counts)), dtype=np.int64)
+    near[:, others] = (counts[others] // covers[others] + moves) * covers[others]
+    near[:, rest] = counts.sum() - near.sum(axis=1)
+    replicas = near @ weights
+    fits = (near >= 0).all(axis=1) & (near[:, rest] % covers[rest] == 0) & (replicas > 0.5) & (replicas < most + 1e-6)
+    near, replicas = near[fits], np.rint(replicas[fits])
+    far = (np.abs(near - counts) / covers).sum(axis=1)
+    nearest: NDArray[np.int64] = near[np.lexsort((far, -replicas))]
+    return nearest
