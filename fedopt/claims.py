@@ -73,9 +73,7 @@ def nothing_yet(limit: float, stats: dict[str, float]) -> Solution:
 def scope_of(solution: Solution) -> str:
     """What is proved of other answers, in a sentence that cannot be taken for more."""
     utility, bound = solution.utility, solution.bound
-    by = "" if bound <= utility else f" by more than {(bound - utility) / abs(utility):.2%}"
-    if bound > utility and (bound - utility) / abs(utility) < 1e-4:
-        by = f" by more than {100.0 * (bound - utility) / abs(utility):.1g}%"
+    by = f" by more than {_percent((bound - utility) / abs(utility))} %" if bound > utility else ""
     if solution.scope == Proof.MATCHINGS.value:
         return f"No partition and no matching is better{by}."
     if solution.scope == Proof.SORTED.value:
@@ -91,3 +89,11 @@ def ordered_by_duration(problem: Problem) -> bool:
     if isinstance(problem.utility, ReplicaRate | ShortestRound):
         return True
     return isinstance(problem.utility, LeastEnergy) and isinstance(problem.budget, Deadline)
+
+
+def _percent(share: float) -> str:
+    """A share in per cent with two digits, rounded up: what is claimed must hold."""
+    if not 0.0 < share < math.inf:
+        return f"{100.0 * share:g}"
+    unit = 10.0 ** (math.floor(math.log10(100.0 * share)) - 1)
+    return f"{math.ceil(100.0 * share / unit) * unit:.2g}"

@@ -12,7 +12,7 @@ from fedopt.access import Access, Sharing, check_access
 from fedopt.checks import FloatArray, InputError, choice, compact, kind, number
 from fedopt.clients import FIELDS, Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, TimePrice, check_budget
-from fedopt.solution import Allocation, Schedule, Status, judge
+from fedopt.solution import Allocation, Schedule, Status, verdict_of
 from fedopt.submodels import Workload
 from solvers import allocation as level3
 from solvers import duration as level2
@@ -206,7 +206,7 @@ def schedule_of(
     allocation = allocation_of(rows, timing.point)
     b = None if sharing is None else sharing.bandwidth
     f, r = allocation.frequency, allocation.rate
-    verdict = judge(clients, work, timing.duration, f, r, budget, access=access, bandwidth=b)
+    verdict = verdict_of(clients, work, timing.duration, f, r, budget, access, b)
     status = {Stop.OPTIMAL: Status.OPTIMAL, Stop.SLACK: Status.SLACK}.get(timing.stop, Status.LIMIT)
     reason = status.sentence
     if status.solved and not verdict.feasible:

@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from fedopt.access import Access, SharedBandwidth, Sharing, channel, check_access, coupling
 from fedopt.checks import FloatArray, compact, decided, kind, number
 from fedopt.submodels import IntArray, Partition, Workload
-from solvers.rows import greatest_of, least_of
 
 if TYPE_CHECKING:
     from fedopt.clients import Clients
@@ -230,7 +229,7 @@ def judge(
     thing at all. Formulas: section 3 of the model; t = W/f, tau = s/r, p = (2^(r/B) - 1) / gamma.
     """
     from fedopt.clients import Clients
-    from fedopt.problem import check_budget, overspent
+    from fedopt.problem import check_budget
 
     kind("clients", clients, Clients, "a Clients table")
     kind("work", work, Workload, "a Workload")
@@ -243,84 +242,67 @@ def judge(
     f_all, r_all = decided("frequency", frequency, size), decided("rate", rate, size)
     if isinstance(access, SharedBandwidth):
         bandwidth = decided("bandwidth", bandwidth, size)
-    tolerance = number("tolerance", tolerance, zero=True)
+    return verdict_of(
+        clients, work, duration, f_all, r_all, budget, access, bandwidth, number("tolerance", tolerance, zero=True)
+    )
+
+
+def verdict_of(
+    clients: Clients,
+    work: Workload,
+    duration: float,
+    frequency: FloatArray,
+    rate: FloatArray,
+    budget: Budget | None,
+    access: Access | None,
+    bandwidth: FloatArray | None,
+    tolerance: float = TOLERANCE,
+) -> Verdict:
+    """judge(), its arguments checked: ``work``, ``frequency`` and ``rate`` of shape (N,)."""
+    from fedopt.problem import overspent
+
     found = _Findings(tolerance, clients)
+    size = len(clients)
     b_all = channel(access, clients.bandwidth, bandwidth, size)
-    numbers = [compact(column) for column in (*_read_by_judge(clients, work), b_all)]
-    energy = 0.0
+    quick = _quick_look(clients, work, duration, frequency, rate, b_all, tolerance)
     with np.errstate(all="ignore"):
-        for start in range(0, size, _BLOCK):
-            rows = slice(start, start + _BLOCK)
-            f, r = f_all[rows], r_all[rows]
-            here = [n if n.shape[0] == 1 else n[rows] for n in numbers]
-            fine = _fine_block(here, duration, f, r, tolerance)
-            if fine is None:
-                energy += _judge_block(found, clients, work, duration, f, r, b_all[rows], rows)
-            else:
-                energy += fine[0]
-                found.worst = max(found.worst, fine[1])
+        if quick is not None:
+            energy, found.worst = quick[0], max(quick[1], 0.0)
+        else:
+            energy = 0.0
+            for start in range(0, size, _BLOCK):
+                rows = slice(start, start + _BLOCK)
+                energy += _judge_block(found, clients, work, duration, frequency[rows], rate[rows], b_all[rows], rows)
         if not (0.0 <= duration < math.inf and -math.inf < energy < math.inf):
             found.add("duration or energy is not finite", np.array([np.inf]))
         elif budget is not None:
             found.add_one(*overspent(budget, duration, energy))
         if access is not None:
-            found.add_one(*coupling(access, clients, work, duration, f_all, r_all, b_all))
+            found.add_one(*coupling(access, clients, work, duration, frequency, rate, b_all))
     return Verdict(energy=energy, duration=duration, violation=found.worst, violations=tuple(found.sentences))
 
 
-def _read_by_judge(c: Clients, work: Workload) -> tuple[FloatArray, ...]:
-    """The columns of instance the quick look needs, the bandwidth aside, in its order."""
-    assert work.download_bits is not None
-    return (
-        work.cycles, work.upload_bits, work.download_bits, c.download_rate, c.overhead, c.frequency_min,
-        c.frequency_max, c.power_min, c.power_max, c.channel_gain, c.noise_density, c.capacitance, c.static_power,
-        c.circuit_power, c.receive_power,
-    )  # fmt: skip
-
-
-def _fine_block(
-    numbers: list[FloatArray], duration: float, f: FloatArray, r: FloatArray, tolerance: float
+def _quick_look(
+    c: Clients, work: Workload, duration: float, f: FloatArray, r: FloatArray, b: FloatArray, tolerance: float
 ) -> tuple[float, float] | None:
     """Energy [J] and greatest relative violation of clients who all compute and send and keep every constraint.
 
-    None where one does not, or a number is not finite: then _judge_block says what is wrong. This is the same
-    arithmetic with as few sweeps as decide; what is zero for all is left out.
+    None where one does not, or a number is not finite: then _judge_block says what is wrong.
     """
+    from solvers.judging import look  # brings numba along
+    from solvers.plan import frozen
+
+    assert work.download_bits is not None
     if not duration > 0.0:
         return None
-    W, s, s_d, downlink, overhead, f_min, f_max, p_min, p_max, gain, noise, kappa, p_s, p_c, receive, b = numbers
-    t, tau = W / f, s / r
-    p = np.expm1(r * (_LN2 / b))
-    p /= gain / (noise * b)
-    finish = t + tau
-    energies = kappa * W * f
-    energies *= f
-    send = tau * (p + p_c if _some(p_c) else p)
-    if _some(p_s):
-        energies += p_s * t
-    energies += send
-    if _some(overhead) or least_of(downlink) < math.inf:
-        t_d = s_d / downlink
-        finish = overhead + t_d + t + tau
-        energies += receive * t_d
-    total = float(np.add.reduce(energies))
-    excesses = [
-        greatest_of(finish) / duration - 1.0,
-        greatest_of(f / f_max) - 1.0,
-        1.0 - least_of(f / f_min),
-        greatest_of(p / p_max) - 1.0,
-    ]
-    if _some(p_min):
-        excesses.append(1.0 - least_of(p / p_min))
-    positive = least_of(t) > 0.0 and least_of(tau) > 0.0  # W, f, s and r are, then
-    if positive and -math.inf < total < math.inf and all(excess <= tolerance for excess in excesses):
-        return total, float(max(excesses))
-    return None
-
-
-def _some(column: FloatArray) -> bool:
-    """False where one number stands for all, and is 0."""
-    return column.shape[0] > 1 or float(column[0]) != 0.0
+    columns = (
+        work.cycles, work.upload_bits, work.download_bits, c.download_rate, c.overhead, c.frequency_min,
+        c.frequency_max, c.power_min, c.power_max, c.channel_gain, c.noise_density, c.capacitance, c.static_power,
+        c.circuit_power, c.receive_power, b, f, r,
+    )  # fmt: skip
+    energy, latest, worst = look(len(c), *[frozen(column) for column in columns])
+    worst = max(worst, latest / duration - 1.0)
+    return (energy, worst) if worst <= tolerance else None
 
 
 class _Findings:
@@ -422,7 +404,7 @@ def judge_solution(problem: Problem, solution: Solution) -> Verdict:
     work = problem.clients.workload(problem.submodels, solution.assignment)
     allocation = solution.allocation
     f, r, b = allocation.frequency, allocation.rate, None if solution.sharing is None else solution.sharing.bandwidth
-    verdict = judge(problem.clients, work, solution.duration, f, r, problem.budget, access=problem.access, bandwidth=b)
+    verdict = verdict_of(problem.clients, work, solution.duration, f, r, problem.budget, problem.access, b)
     counts = np.bincount(solution.assignment, minlength=len(problem.submodels))
     wrong = [
         f"{counts[k]} clients train {s.name!r}, the partition says {solution.partition[k]} (multiples of {s.cover})"

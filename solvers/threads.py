@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
-_CHUNK = 128  # blocks: some 30,000 rows, half a millisecond
+CHUNK = 128  # blocks: some 30,000 rows, half a millisecond
 
 _pool: ThreadPoolExecutor | None = None
 _pool_key: tuple[int, int] = (0, 0)
@@ -25,10 +25,10 @@ def thread_count() -> int:
 
 def each_chunk(work: Callable[[int, int], None], blocks: int) -> None:
     """Call work(first, last) for consecutive chunks of blocks that cover all of them."""
-    if blocks <= _CHUNK:
+    if blocks <= CHUNK:
         work(0, blocks)
         return
-    chunks = [(first, min(first + _CHUNK, blocks)) for first in range(0, blocks, _CHUNK)]
+    chunks = [(first, min(first + CHUNK, blocks)) for first in range(0, blocks, CHUNK)]
     threads = min(thread_count(), len(chunks))
     if threads <= 1:
         for first, last in chunks:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from solvers.allocation import kernel as level3
 from solvers.allocation.kernel import CLOSE, EXACT, complete, price_blocks
-from solvers.compile import kernel
+from solvers.compile import kernel, shared
 from solvers.duration.steps import (
     B_T,
     GOAL,
@@ -35,7 +35,7 @@ from solvers.duration.steps import (
 )
 from solvers.plan import Columns, K, Plan, frozen, limits_of, make_plan
 from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing
-from solvers.threads import each_chunk
+from solvers.threads import CHUNK, each_chunk
 
 _LARGE = 1 << 15  # from this many rows on a sample makes the first guess
 _SAMPLE = 4096
@@ -60,7 +60,7 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     if plan.size >= _LARGE and decided is None:
         _guess_from_sample(plan, state)
     out = np.empty((4, plan.size))
-    _with_kernel(plan, state, out)
+    state = _with_kernel(plan, state, out)
     return _timing(state, complete(rows, plan, state[T_NOW], out))
 
 
@@ -88,9 +88,15 @@ def _state(plan: Plan, goal: Goal, value: float) -> list[float]:
     return state
 
 
-def _with_kernel(plan: Plan, state: list[float], out: FloatArray) -> None:
-    """Search, each pass spread over threads; the sums are per block, so their bits do not depend on threads."""
-    v, sums, nothing = np.empty(plan.size), np.empty((plan.blocks, 3)), np.empty((4, 0))
+def _with_kernel(plan: Plan, state: list[float], out: FloatArray) -> list[float]:
+    """Search; a large fleet's passes are spread over threads, the sums per block: no bit depends on the threads."""
+    v, sums = np.empty(plan.size), np.empty((plan.blocks, 3))
+    if plan.blocks <= CHUNK:
+        numbers = np.array(state)
+        search(plan.kind, plan.columns, plan.priced, numbers, v, sums, out)
+        ended: list[float] = numbers.tolist()
+        return ended
+    nothing = np.empty((4, 0))
     warm = False
     while True:
         stopped, last = state[STOP] != 0.0, state[LAST] != 0.0
@@ -99,11 +105,11 @@ def _with_kernel(plan: Plan, state: list[float], out: FloatArray) -> None:
         price = partial(price_blocks, plan.kind, plan.columns, plan.priced, T, v, warm, tolerance, sums, target)
         each_chunk(price, plan.blocks)
         if stopped:
-            return
+            return state
         warm = True
-        advance(state, *np.add.reduce(sums, axis=0).tolist())
+        advance(state, *total_of(sums))
         if last and state[STOP] != 0.0 and state[T_NOW] == T:
-            return
+            return state
 
 
 def _guess_from_sample(plan: Plan, state: list[float]) -> None:
@@ -122,8 +128,7 @@ def _guess_from_sample(plan: Plan, state: list[float]) -> None:
     value = sample.e_inf + (value - plan.e_inf) * share if goal is Goal.ENERGY else value * share
     if not 0.0 < value < math.inf or _closed_form(sample, goal, value) is not None:
         return
-    inner = _state(sample, goal, value)
-    _with_kernel(sample, inner, np.empty((4, sample.size)))
+    inner = _with_kernel(sample, _state(sample, goal, value), np.empty((4, sample.size)))
     if math.isfinite(inner[T_NOW]):
         state[T_NOW] = min(max(inner[T_NOW], state[T_MIN]), max(state[T_FLAT], state[T_MIN]))
 
@@ -179,6 +184,17 @@ def _timing(state: list[float], point: Point) -> Timing:
     )
 
 
+@shared
+def total_of(sums: FloatArray) -> tuple[float, float, float]:
+    """The sums of all blocks (blocks, 3), in order."""
+    e, price, curve = 0.0, 0.0, 0.0
+    for b in range(sums.shape[0]):
+        e += sums[b, 0]
+        price += sums[b, 1]
+        curve += sums[b, 2]
+    return e, price, curve
+
+
 @kernel
 def search(
     kind: NDArray[np.uint8],
@@ -203,11 +219,7 @@ def search(
         warm = bool(np.bool_(True))
         if state[STOP] != 0.0:
             return
-        e, lam, curve = 0.0, 0.0, 0.0
-        for b in range(blocks):
-            e += sums[b, 0]
-            lam += sums[b, 1]
-            curve += sums[b, 2]
+        e, lam, curve = total_of(sums)
         advance(state, e, lam, curve)
         if state[STOP] != 0.0 and last and state[T_NOW] == T:
             return
