@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -82,6 +82,8 @@ class Clients:
     overhead : [s] any fixed delay in a client's round, default 0.
     name : N texts for people, default "0", "1", ...
 
+    ``numbers`` has the same columns by name, of shape (1,) where one number stands for all.
+
     Raises
     ------
     InputError naming the field, the client, what was expected and what was found.
@@ -104,32 +106,36 @@ class Clients:
     receive_power: FloatArray = _DEFAULT["receive_power"]
     overhead: FloatArray = _DEFAULT["overhead"]
     name: tuple[str, ...] | None = None
+    numbers: dict[str, FloatArray] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        numbers: list[tuple[Field, float]] = []
+        given: list[tuple[Field, float]] = []
         fields: list[Field] = []
         arrays: list[NDArray[Any]] = []
         sizes: dict[str, int] = {}
-        for field in FIELDS:
-            value = read("Clients", field, getattr(self, field.name))
+        for each in FIELDS:
+            value = read("Clients", each, getattr(self, each.name))
             if isinstance(value, float):
-                numbers.append((field, value))
+                given.append((each, value))
                 continue
-            sizes[field.name] = value.shape[0]
+            sizes[each.name] = value.shape[0]
             if stands_for_all(value):
-                numbers.append((field, float(value[0])))
+                given.append((each, float(value[0])))
             else:
-                fields.append(field)
+                fields.append(each)
                 arrays.append(value)
         size = self._size(sizes)
         spans: dict[str, tuple[float, float]] = {}
-        for field, number in numbers:
-            object.__setattr__(self, field.name, one_number("Clients", field, number, size))
-            spans[field.name] = number, number
+        numbers: dict[str, FloatArray] = {}
+        object.__setattr__(self, "numbers", numbers)
+        for each, number in given:
+            values = one_number("Clients", each, number, size)
+            object.__setattr__(self, each.name, values)
+            spans[each.name], numbers[each.name] = (number, number), values[:1]
         if arrays:
-            for field, (values, least, greatest) in zip(fields, copies("Clients", fields, arrays), strict=True):
-                object.__setattr__(self, field.name, values)
-                spans[field.name] = least, greatest
+            for each, (values, least, greatest) in zip(fields, copies("Clients", fields, arrays), strict=True):
+                object.__setattr__(self, each.name, values)
+                spans[each.name], numbers[each.name] = (least, greatest), values
         if self.name is not None:
             object.__setattr__(self, "name", _names(self.name, size))
         for low, high in (("frequency_min", "frequency_max"), ("power_min", "power_max")):
@@ -142,11 +148,11 @@ class Clients:
             sizes["name"] = len(_listed(self.name))
         if not sizes:
             return 1  # all scalars: a fleet of one
-        longest = max(sizes, key=lambda field: sizes[field])
-        for field, size in sizes.items():
+        longest = max(sizes, key=lambda name: sizes[name])
+        for name, size in sizes.items():
             if size != sizes[longest]:
                 expected = f"one number or {sizes[longest]} numbers (as many as {longest})"
-                raise InputError(f"Clients.{field}", expected, f"{size} numbers")
+                raise InputError(f"Clients.{name}", expected, f"{size} numbers")
         if sizes[longest] == 0:
             raise InputError(f"Clients.{longest}", "at least one client", "an empty array")
         return sizes[longest]

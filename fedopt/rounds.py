@@ -10,7 +10,7 @@ import numpy as np
 
 from fedopt.access import Access, Sharing, check_access
 from fedopt.checks import FloatArray, InputError, choice, compact, kind, number
-from fedopt.clients import FIELDS, Clients
+from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, TimePrice, check_budget
 from fedopt.solution import Allocation, Schedule, Status, verdict_of
 from fedopt.submodels import Workload
@@ -102,7 +102,7 @@ def schedule(
 def rows_of(clients: Clients, work: Workload) -> Rows:
     """The solver's view of clients and workload; a column that is one number for all stays one number."""
     work = work.sized(len(clients))
-    c = {name: compact(getattr(clients, name)) for name in _COLUMNS}
+    c = clients.numbers
     cycles, upload, download = compact(work.cycles), compact(work.upload_bits), compact(work.download_bits)  # type: ignore[arg-type]
     idle = _NOBODY
     if least_of(cycles) == 0.0 and least_of(upload) == 0.0:
@@ -143,7 +143,6 @@ def rows_of(clients: Clients, work: Workload) -> Rows:
     return rows if len(rows) == len(clients) else rows.widen(len(clients))
 
 
-_COLUMNS = tuple(field.name for field in FIELDS)
 _NOBODY, _NOTHING = np.zeros(1, dtype=np.bool_), np.zeros(1)
 _NOBODY.flags.writeable = _NOTHING.flags.writeable = False
 

@@ -295,12 +295,13 @@ def _quick_look(
     assert work.download_bits is not None
     if not duration > 0.0:
         return None
-    columns = (
-        work.cycles, work.upload_bits, work.download_bits, c.download_rate, c.overhead, c.frequency_min,
-        c.frequency_max, c.power_min, c.power_max, c.channel_gain, c.noise_density, c.capacitance, c.static_power,
-        c.circuit_power, c.receive_power, b, f, r,
+    n = c.numbers
+    energy, latest, worst = look(
+        len(c), frozen(work.cycles), frozen(work.upload_bits), frozen(work.download_bits), frozen(b), frozen(f),
+        frozen(r), n["download_rate"], n["overhead"], n["frequency_min"], n["frequency_max"], n["power_min"],
+        n["power_max"], n["channel_gain"], n["noise_density"], n["capacitance"], n["static_power"], n["circuit_power"],
+        n["receive_power"],
     )  # fmt: skip
-    energy, latest, worst = look(len(c), *[frozen(column) for column in columns])
     worst = max(worst, latest / duration - 1.0)
     return (energy, worst) if worst <= tolerance else None
 

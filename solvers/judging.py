@@ -22,6 +22,9 @@ def look(
     work: FloatArray,
     bits: FloatArray,
     download_bits: FloatArray,
+    bandwidth: FloatArray,
+    f: FloatArray,
+    r: FloatArray,
     downlink: FloatArray,
     overhead: FloatArray,
     f_min: FloatArray,
@@ -34,9 +37,6 @@ def look(
     p_s: FloatArray,
     p_c: FloatArray,
     receive: FloatArray,
-    bandwidth: FloatArray,
-    f: FloatArray,
-    r: FloatArray,
 ) -> tuple[float, float, float]:
     """Energy [J] of all rows, the last one's end [s], the greatest relative violation of a bound of f or p.
 

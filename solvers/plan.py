@@ -68,28 +68,20 @@ def make_plan(rows: Rows) -> Plan:
     def new(*used: NDArray[np.generic]) -> FloatArray:
         return np.empty(max([column.shape[0] for column in used]))
 
-    a = frozen(bits * (LN2 / rows.bandwidth))
-    k = frozen(kappa * work * work * work)
-    t_low = work / rows.frequency_max
-    f_min, t_high = frozen(rows.frequency_min), np.full(1, np.inf)  # one number where all may take for ever
-    if least_work == 0.0 or greatest_of(f_min) > 0.0:
-        with np.errstate(all="ignore"):
-            t_high = work / f_min  # inf for f_min = 0
-        t_high = t_high if least_work > 0.0 else np.where(work == 0.0, 0.0, t_high)
-    tau_low = new(a, snr, p_max)
-    tau_high = new(a, snr, p_min) if least_bits == 0.0 or greatest_of(p_min) > 0.0 else np.empty(1)
-    fill_uploads(a, snr, p_min, p_max, tau_low, tau_high)
-    t_free, tau_free, anchor = t_high, tau_high, _NO_ANCHOR
-    if static:
-        t_free = new(work, kappa, p_s, t_low, t_high)
-        fill_free_times(work, kappa, p_s, t_low, t_high, t_free)
-    if circuit:
-        tau_free = new(snr, p_c, tau_low, tau_high)
-        fill_free_uploads(a, snr, p_c, tau_low, tau_high, tau_free)
-    if priced:
-        anchor = new(a, snr, k, p_s, p_c)
-        fill_anchors(k, a, snr, p_s, p_c, anchor)
-    for filled in (t_low, t_high, tau_low, tau_high, t_free, tau_free, anchor):
+    f_min, f_max, bandwidth = frozen(rows.frequency_min), frozen(rows.frequency_max), frozen(rows.bandwidth)
+    endless = least_work > 0.0 and greatest_of(f_min) == 0.0  # one number where all may take for ever
+    unhurried = least_bits > 0.0 and greatest_of(p_min) == 0.0
+    k, a = new(kappa, work), new(bits, bandwidth)
+    t_low, t_high = new(work, f_max), np.empty(1) if endless else new(work, f_min)
+    tau_low, tau_high = new(a, snr, p_max), np.empty(1) if unhurried else new(a, snr, p_min)
+    t_free = new(work, kappa, p_s, t_low, t_high) if static else t_high
+    tau_free = new(snr, p_c, tau_low, tau_high) if circuit else tau_high
+    anchor = new(a, snr, k, p_s, p_c) if priced else np.zeros(1)
+    fill(
+        work, kappa, f_min, f_max, bits, bandwidth, snr, p_min, p_max, p_s, p_c, static, circuit, priced,
+        k, a, t_low, t_high, tau_low, tau_high, t_free, tau_free, anchor,
+    )  # fmt: skip
+    for filled in (k, a, t_low, t_high, tau_low, tau_high, t_free, tau_free, anchor):
         filled.flags.writeable = False
     times = (t_low, t_high, tau_low, tau_high, t_free, tau_free)
     columns = (frozen(rows.fixed_time), k, a, snr, *times, p_s, p_c, frozen(rows.fixed_energy), anchor)
@@ -104,9 +96,8 @@ def _kinds(rows: Rows) -> NDArray[np.uint8]:
     return frozen(np.where(idle, np.uint8(IDLE), kind).astype(np.uint8))
 
 
-_NO_ANCHOR = np.zeros(1)
 _ALL_ORDINARY = np.zeros(1, dtype=np.uint8)
-_NO_ANCHOR.flags.writeable = _ALL_ORDINARY.flags.writeable = False
+_ALL_ORDINARY.flags.writeable = False
 
 
 def frozen(column: NDArray[T]) -> NDArray[T]:
@@ -132,59 +123,74 @@ def at(column: FloatArray, i: int) -> float:
 
 
 @kernel
-def fill_uploads(
-    a: FloatArray, snr: FloatArray, p_min: FloatArray, p_max: FloatArray, low: FloatArray, high: FloatArray
+def fill(
+    work: FloatArray,
+    kappa: FloatArray,
+    f_min: FloatArray,
+    f_max: FloatArray,
+    bits: FloatArray,
+    bandwidth: FloatArray,
+    snr: FloatArray,
+    p_min: FloatArray,
+    p_max: FloatArray,
+    p_s: FloatArray,
+    p_c: FloatArray,
+    static: bool,
+    circuit: bool,
+    priced: bool,
+    k: FloatArray,
+    a: FloatArray,
+    t_low: FloatArray,
+    t_high: FloatArray,
+    tau_low: FloatArray,
+    tau_high: FloatArray,
+    t_free: FloatArray,
+    tau_free: FloatArray,
+    anchor: FloatArray,
 ) -> None:
-    """a / ln(1 + gamma p_max) and a / ln(1 + gamma p_min) [s]; 0 without upload, inf for a rate of 0."""
-    for i in range(low.shape[0]):
+    """The columns of a plan from those of its rows; k to anchor are written, t_free, tau_free, anchor where asked for.
+
+    t in [W/f_max, W/f_min], inf for f_min = 0; tau in [a/ln(1 + gamma p_max), a/ln(1 + gamma p_min)], 0 without upload,
+    inf for a rate of 0. Free: W/f(0), f(0) = clip((P_s / 2 kappa)^(1/3)); a/x(0), x(0) = clip(F^-1(gamma P_c)). Anchor:
+    where P_c > P_s the interior has F(x) > gamma (P_c - P_s): tau < a/F^-1; where P_c < P_s it has a bound on t.
+    """
+    for i in range(k.shape[0]):
+        W = at(work, i)
+        k[i] = at(kappa, i) * W * W * W
+    for i in range(a.shape[0]):
+        a[i] = at(bits, i) * (LN2 / at(bandwidth, i))
+    for i in range(t_low.shape[0]):
+        t_low[i] = at(work, i) / at(f_max, i)
+    for i in range(t_high.shape[0]):
+        t_high[i] = at(work, i) / at(f_min, i) if at(work, i) > 0.0 else 0.0
+    for i in range(tau_low.shape[0]):
         z = at(snr, i) * at(p_max, i)
-        x = log1p(min(max(z, 0.0), 1e290))
-        tau = at(a, i) / x
+        tau = at(a, i) / log1p(min(max(z, 0.0), 1e290))
         tau = 0.0 if z > 1e290 else tau  # p_max = inf: no upload takes any time
         tau = math.inf if z == 0.0 else tau
-        low[i] = 0.0 if at(a, i) == 0.0 else tau
-    for i in range(high.shape[0]):
-        p = at(p_min, i)
-        x = log1p(min(at(snr, i) * p, 1e290))
+        tau_low[i] = tau if at(a, i) > 0.0 else 0.0
+    for i in range(tau_high.shape[0]):
+        x = log1p(min(at(snr, i) * at(p_min, i), 1e290))
         tau = at(a, i) / x if x > 0.0 else math.inf
-        high[i] = 0.0 if at(a, i) == 0.0 else tau
-
-
-@kernel
-def fill_free_times(
-    work: FloatArray, capacitance: FloatArray, p_s: FloatArray, low: FloatArray, high: FloatArray, free: FloatArray
-) -> None:
-    """W / f(0), f(0) = clip((P_s / 2 kappa)^(1/3)) [s]."""
-    for i in range(free.shape[0]):
-        p = at(p_s, i)
-        t = at(work, i) / np.cbrt(p / (2.0 * at(capacitance, i))) if p > 0.0 else math.inf
-        free[i] = min(max(t, at(low, i)), at(high, i))
-
-
-@kernel
-def fill_free_uploads(
-    a: FloatArray, snr: FloatArray, p_c: FloatArray, low: FloatArray, high: FloatArray, free: FloatArray
-) -> None:
-    """a / x(0), x(0) = clip(F^-1(gamma P_c)) [s]."""
-    for i in range(free.shape[0]):
-        m = at(snr, i) * at(p_c, i)
-        tau = at(a, i) / inverse_marginal(m) if m > 0.0 else math.inf
-        free[i] = min(max(tau, at(low, i)), at(high, i))
-
-
-@kernel
-def fill_anchors(
-    k: FloatArray, a: FloatArray, snr: FloatArray, p_s: FloatArray, p_c: FloatArray, anchor: FloatArray
-) -> None:
-    """Where P_c > P_s the interior has F(x) > gamma (P_c - P_s): tau < a/F^-1; where P_c < P_s it has a bound on t."""
-    for i in range(anchor.shape[0]):
-        d = at(p_c, i) - at(p_s, i)
-        if d > 0.0:
-            anchor[i] = at(a, i) / inverse_marginal(at(snr, i) * d)
-        elif d < 0.0:
-            anchor[i] = np.cbrt(2.0 * at(k, i) / -d)
-        else:
+        tau_high[i] = tau if at(a, i) > 0.0 else 0.0
+    if static:
+        for i in range(t_free.shape[0]):
+            p = at(p_s, i)
+            t = at(work, i) / np.cbrt(p / (2.0 * at(kappa, i))) if p > 0.0 else math.inf
+            t_free[i] = min(max(t, at(t_low, i)), at(t_high, i))
+    if circuit:
+        for i in range(tau_free.shape[0]):
+            m = at(snr, i) * at(p_c, i)
+            tau = at(a, i) / inverse_marginal(m) if m > 0.0 else math.inf
+            tau_free[i] = min(max(tau, at(tau_low, i)), at(tau_high, i))
+    if priced:
+        for i in range(anchor.shape[0]):
+            d = at(p_c, i) - at(p_s, i)
             anchor[i] = math.inf
+            if d > 0.0:
+                anchor[i] = at(a, i) / inverse_marginal(at(snr, i) * d)
+            elif d < 0.0:
+                anchor[i] = np.cbrt(2.0 * at(k, i) / -d)
 
 
 @kernel
