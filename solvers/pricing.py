@@ -145,13 +145,19 @@ def settled_block(
     tau_free: FloatArray,
     left: FloatArray,
     settled: FloatArray,
-) -> None:
-    """1 for rows with time to spare, -1 for rows that cannot meet T, 0 for those whose times are to be found."""
+) -> int:
+    """1 for rows with time to spare, -1 for rows that cannot meet T, 0 for those whose times are to be found.
+
+    Returns how many are not 0.
+    """
     wide()
     for i in range(left.shape[0]):
         settled[i] = 1.0 if t_free[i] + tau_free[i] <= left[i] else 0.0
+    count = 0
     for i in range(left.shape[0]):
         settled[i] = settled[i] if (fixed[i] + (t_low[i] + tau_low[i])) * ROUNDING <= T else -1.0
+        count += 1 if settled[i] != 0.0 else 0
+    return count
 
 
 @stage

@@ -140,7 +140,7 @@ def price_blocks(
     constant = np.empty((COLUMNS, BLOCK))  # columns that are one number
     for j in range(COLUMNS):
         constant[j, :] = columns[j][0]
-    scratch, singles = np.empty((15, BLOCK)), np.empty((11, BLOCK), dtype=np.float32)
+    scratch, singles = np.zeros((15, BLOCK)), np.empty((11, BLOCK), dtype=np.float32)
     everyone = kind.shape[0] == 1 and kind[0] == ORDINARY
     for block in range(first, last):
         start = block * BLOCK
@@ -170,10 +170,12 @@ def price_blocks(
         w = v[start:stop]
 
         scale_block(T, fixed, k, a, gamma, left, c, l)
-        settled_block(T, fixed, t_low, tau_low, t_free, tau_free, left, settled)
-        for i in range(n):
-            d[i] = gamma[i] * (p_c[i] - p_s[i])
+        known = settled_block(T, fixed, t_low, tau_low, t_free, tau_free, left, settled)
+        if priced:  # else 0, as it was made
+            for i in range(n):
+                d[i] = gamma[i] * (p_c[i] - p_s[i])
         if not everyone:
+            known = n
             for i in range(n):
                 what = kind[start + i] if kind.shape[0] > 1 else kind[0]
                 settled[i] = settled[i] if what == ORDINARY else (-2.0 if settled[i] >= 0.0 or what == IDLE else -1.0)
@@ -186,11 +188,12 @@ def price_blocks(
             if odd == 0:
                 break
         times_block(odds, left, t_low, t_high, tau_low, tau_high, t, tau)
-        free_block(t_free, tau_free, settled, t, tau)
+        if known > 0:
+            free_block(t_free, tau_free, settled, t, tau)
         compute_block(k, p_s, e_fixed, t, t_high, energy, price, curve_t)
         upload_block(a, gamma, p_c, tau, tau_high, x, e_x, odds, l, energy, price, curve_tau)
         curve_block(curve_t, curve_tau, t, t_low, t_high, tau, tau_low, tau_high, c)
-        others = mask_block(settled, price, c)
+        others = mask_block(settled, price, c) if known > 0 else 0
         energies = total(energy)
         if others > 0 or odd > 0 or not energies < math.inf:
             for i in range(n):
