@@ -162,11 +162,10 @@ def _advance_price(state: State, e: float, price: float, curve: float) -> None:
         guess = _between(state, low, high)
     miss = abs(math.log(price / value)) if price > 0.0 else math.inf
     state[STUCK] = state[STUCK] + 1.0 if width > 0.5 * state[WIDTH] and miss > 0.5 * state[MISS] else 0.0
-    if state[STUCK] >= 2.0 and low < guess < high < math.inf:  # beyond that guess, short of the far end
+    if state[STUCK] == 2.0 and low < guess < high < math.inf:  # beyond that guess, short of the far end
         near, far = abs(guess - T), high - T if guess > T else T - low
         guess = T + math.copysign(min(near ** (2.0 / 3.0) * far ** (1.0 / 3.0), 0.5 * far), guess - T)
-        state[STUCK] = 0.0
-    elif not low < guess < high and guess != state[T_MIN]:
+    elif (not low < guess < high and guess != state[T_MIN]) or (state[STUCK] > 2.0 and high < math.inf):
         guess = math.sqrt(low) * math.sqrt(high) if high < math.inf else 4.0 * T
         guess = guess if low < guess < high else 0.5 * (low + high)
     state[WIDTH], state[OFF], state[MISS] = width, off, min(state[MISS], miss)
@@ -191,11 +190,16 @@ def _between(state: State, low: float, high: float) -> float:
     if last >= near:
         return last
     # A jump: the next pass falls to one side of it; the end that is far off is brought near by overshooting.
-    reach = 4.0 * min(near - low, high - near) + 2.0 * _ULPS * high
-    if near - low < 1e-3 * (high - near):
-        return min(near + reach, 0.5 * (low + high))
-    if high - near < 1e-3 * (near - low):
-        return max(near - reach, 0.5 * (low + high))
+    wide = high - low
+    if (state[A_PRICE] - state[B_PRICE]) * wide < 4e-16 * abs(state[B_G]):
+        return 0.5 * (low + high)  # E's own rounding hides where they cross
+    least = 2.0 * _ULPS * high
+    if state[STUCK] > 0.0:
+        least += (0.1 if wide > _NEAR * high else 1e-3) * wide
+    if near - low < 1e-3 * wide:
+        return min(near + max(4.0 * (near - low), least), 0.5 * (low + high))
+    if high - near < 1e-3 * wide:
+        return max(near - max(4.0 * (high - near), least), 0.5 * (low + high))
     return near
 
 
@@ -230,7 +234,8 @@ def begin(state: State, goal: float, value: float, t_min: float, t_flat: float, 
     if goal == _PRICE:
         state[WIDTH], state[OFF], state[MISS] = math.inf, math.inf, math.inf
         if t_flat < math.inf:
-            state[B_T], state[B_G], state[UPPER] = t_flat, e_inf, t_flat
+            state[B_T] = state[UPPER] = t_flat * (1.0 + 4e-16)  # an ulp later, so that all rows are slack there
+            state[B_G] = e_inf
     if value == math.inf:
         state[T_NOW] = t_min
     elif goal == _DEADLINE:
