@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound
+from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, utility_of
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
 from solvers.matching.task import SCREENED, Proof, Searched
@@ -36,7 +36,7 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
         return {}
     if found.stopped and found.ceiling is None:
         return {}
-    bound = utility = float(problem.utility(partition, round_.duration, round_.energy))
+    bound = utility = utility_of(problem, partition, round_.duration, round_.energy)
     if found.ceiling is not None:
         ceiling = found.ceiling  # of gain / T, or -E
         if isinstance(problem.utility, ShortestRound):
@@ -73,9 +73,7 @@ def nothing_yet(limit: float, stats: dict[str, float]) -> Solution:
 def scope_of(solution: Solution) -> str:
     """What is proved of other answers, in a sentence that cannot be taken for more."""
     utility, bound = solution.utility, solution.bound
-    by = "" if bound <= utility else f" by more than {(bound - utility) / abs(utility):.2%}"
-    if bound > utility and (bound - utility) / abs(utility) < 1e-4:
-        by = f" by more than {100.0 * (bound - utility) / abs(utility):.1g}%"
+    by = f" by more than {_percent((bound - utility) / abs(utility))} %" if bound > utility else ""
     if solution.scope == Proof.MATCHINGS.value:
         return f"No partition and no matching is better{by}."
     if solution.scope == Proof.SORTED.value:
@@ -91,3 +89,11 @@ def ordered_by_duration(problem: Problem) -> bool:
     if isinstance(problem.utility, ReplicaRate | ShortestRound):
         return True
     return isinstance(problem.utility, LeastEnergy) and isinstance(problem.budget, Deadline)
+
+
+def _percent(share: float) -> str:
+    """A share in per cent with two digits, rounded up: what is claimed must hold."""
+    if not 0.0 < share < math.inf:
+        return f"{100.0 * share:g}"
+    unit = 10.0 ** (math.floor(math.log10(100.0 * share)) - 1)
+    return f"{math.ceil(100.0 * share / unit) * unit:.2g}"
