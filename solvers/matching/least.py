@@ -47,7 +47,7 @@ def least_duration(
     def surplus(found: tuple[IntArray, float] | None, duration: float) -> float:
         """ln of E over the budget: positive where the matching is too dear, inf where there is none."""
         allowed = value * duration if goal is Goal.POWER else value
-        if found is None or allowed <= 0.0:
+        if found is None or (allowed <= 0.0 < found[1]):
             return math.inf
         return math.log(found[1] / allowed) if found[1] > 0.0 and allowed < math.inf else -math.inf
 
