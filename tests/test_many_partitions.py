@@ -178,7 +178,7 @@ def assert_bounded(
 ) -> None:
     """Searched as if the partitions were too many to list: never above the truth, and the bound never below."""
     with patch.context() as unlisted:
-        unlisted.setattr("fedopt.search.too_many", lambda clients, types: True)
+        unlisted.setattr("fedopt.candidates.too_many", lambda clients, types: True)
         for matching, best in truth.items():
             found = fedopt.solve(problem, matching=matching)
             if not found.status.solved:

@@ -18,6 +18,7 @@ import pytest
 
 import fedopt
 from fedopt import files, report
+from fedopt.devices import phones64
 from fedopt.disk import replace_file
 from fedopt.report import Entry, comparison, groups, headline, holding
 from fedopt.timeline import flat_out_clients, timeline
@@ -217,7 +218,7 @@ def test_json_round_trip_is_exact(tmp_path: Path, solved: tuple[fedopt.Problem, 
 
 def test_every_claim_of_a_solution_is_in_its_record_and_old_records_may_lack_some(tmp_path: Path) -> None:
     types = (fedopt.SubModel("L", flops=2e7, upload_bits=2e5), fedopt.SubModel("S", flops=5e6, upload_bits=5e4))
-    problem = fedopt.Problem(fedopt.devices.phones64().take(range(4)), types, budget=fedopt.TimePrice(2.0))
+    problem = fedopt.Problem(phones64().take(range(4)), types, budget=fedopt.TimePrice(2.0))
     bounded = fedopt.solve(fedopt.Problem(problem.clients, types, budget=fedopt.PowerBudget(2.0)))
     path = tmp_path / "a.json"
     for solution in (fedopt.solve(problem), bounded):
