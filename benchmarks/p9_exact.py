@@ -18,7 +18,7 @@ from benchmarks.common import NAN, Benchmark, Ratio, Row, median, quotient, run,
 from benchmarks.instances import TYPES, cell, energy_budget
 from benchmarks.p5_growth import quarters
 from benchmarks.pictures import figure, goals, growth
-from fedopt.search import menu_of
+from fedopt.candidates import menu_of
 from solvers.matching.assignment import match
 from solvers.matching.transport import Transport, transport
 from solvers.threads import thread_count

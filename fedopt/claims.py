@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound
+from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, utility_of
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
 from solvers.matching.task import SCREENED, Proof, Searched
@@ -36,7 +36,7 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
         return {}
     if found.stopped and found.ceiling is None:
         return {}
-    bound = utility = float(problem.utility(partition, round_.duration, round_.energy))
+    bound = utility = utility_of(problem, partition, round_.duration, round_.energy)
     if found.ceiling is not None:
         ceiling = found.ceiling  # of gain / T, or -E
         if isinstance(problem.utility, ShortestRound):

@@ -164,7 +164,7 @@ def _record(content: Mapping[str, Any]) -> Record:
         numbers = {name: float(rule[name]) for name in ("duration", "energy", "utility")}
         facts["paper"] = Rule(partition=Partition(rule["partition"], problem.submodels), **numbers)
     low, high = content["bracket"]
-    cheapest, cost = content["cost_bracket"]
+    cheapest, cost = content.get("cost_bracket", (math.nan, math.nan))  # the first records lack it, and scope
     solution = Solution(
         status=Status[content["status"]],
         reason=str(content["reason"]),
@@ -172,7 +172,7 @@ def _record(content: Mapping[str, Any]) -> Record:
         verdict=None,
         partition=partition,
         assignment=assignment,
-        scope=str(content["scope"]),
+        scope=str(content.get("scope", "")),
         bracket=(float(low), float(high)),
         cost_bracket=(float(cheapest), float(cost)),
         problem=problem,

@@ -16,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedopt.box import Answer, Box
+from fedopt.candidates import menu_of
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
 from fedopt.claims import ordered_by_duration
-from fedopt.problem import Budget, Problem, TimePrice, check_budget
+from fedopt.problem import Budget, Problem, TimePrice, check_budget, utility_of
 from fedopt.rounds import goal_of, rows_of, schedule_of
-from fedopt.search import cost_bracket, menu_of, solution_of, solve
+from fedopt.search import cost_bracket, solution_of, solve
 from fedopt.solution import Solution
 from fedopt.submodels import IntArray, Partition
 from solvers import allocation as level3
@@ -30,6 +31,8 @@ from solvers.rows import Goal
 if TYPE_CHECKING:
     from solvers.matching.fixed import Fixed
     from solvers.menu import Menu
+
+_POINTS = 10_000  # of a curve at most: each is a matching of all clients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,7 +87,7 @@ class Front:
             if answer is None:  # off the curve: the long way
                 return solve(problem, matching=self.matching)
             found.append(answer)
-        best = max(found, key=lambda a: (float(utility(a.partition, a.duration, a.energy)), -a.energy))
+        best = max(found, key=lambda a: (utility_of(problem, a.partition, a.duration, a.energy), -a.energy))
         work = clients.workload(types, best.assignment)
         rows = rows_of(clients, work)
         timing = level2.METHODS.get("newton")(rows, *goal_of(budget), level3.METHODS.get("kernel"))
@@ -138,7 +141,7 @@ def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Fr
     ----------
     problem : its partitions, where they are listed, have a curve each; otherwise the partition that solve() finds best
         under the problem's budget has the only one. The budget plays no other part.
-    points : of each curve, 2 or more; they go where the curve is least certain.
+    points : of each curve, 2 to 10,000; they go where the curve is least certain.
     matching : "exact" (the best matching at every duration, proved; default) or "sorted" (the paper's rule).
 
     Raises InputError, also where no partition is listed and no round meets the budget.
@@ -148,7 +151,7 @@ def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Fr
 
     kind("problem", problem, Problem, "a Problem")
     kind("Problem.access", problem.access, type(None), "None: fronts are of clients with channels of their own")
-    count = whole("points", points, least=2)
+    count = whole("points", points, least=2, most=_POINTS)
     choice("matching", matching, ("exact", "sorted"))
     counts = problem.partitions
     if counts is None:

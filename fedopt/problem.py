@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from fedopt.access import Access, check_access
 from fedopt.checks import InputError, choice, kind, number, refuse
@@ -161,6 +164,16 @@ class Problem:
 def check_budget(name: str, budget: Any) -> None:
     """Raise InputError unless ``budget`` is one of the four budgets."""
     kind(name, budget, Budget.__args__, "an EnergyBudget, PowerBudget, Deadline or TimePrice")
+
+
+def utility_of(problem: Problem, partition: Partition, duration: float, energy: float) -> float:
+    """The problem's utility of a round [s, J]. Raises InputError where the user's callable returns no number."""
+    value: Any = problem.utility(partition, duration, energy)
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        refuse("Problem.utility", "a number", value)
+    if math.isnan(value):
+        raise InputError("Problem.utility", "a number", f"NaN for {tuple(partition)}, {duration} s, {energy} J")
+    return float(value)
 
 
 def overspent(budget: Budget, duration: float, energy: float) -> tuple[str, float]:

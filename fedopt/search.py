@@ -13,34 +13,30 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from fedopt.access import SharedBandwidth
-from fedopt.checks import FloatArray, InputError, choice, kind, number, whole
+from fedopt.candidates import candidates_of, gains_of, menu_of
+from fedopt.checks import FloatArray, InputError, choice, kind, number, refuse, whole
 from fedopt.claims import claim_of, counted, nothing_yet, scope_of, stopped_at
-from fedopt.clients import Clients
-from fedopt.crowded import why_crowded
-from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
-from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
+from fedopt.problem import LeastEnergy, Problem, ReplicaRate, TimePrice, utility_of
+from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.sharing import Scheme, nothing_else
 from fedopt.solution import Rule, Schedule, Solution, Status, judge_solution
-from fedopt.submodels import IntArray, Partition, replicas, too_many
+from fedopt.submodels import IntArray, Partition
+from fedopt.unsolved import infeasible, unsolved
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers import matching as level1
-from solvers.limits import limits
-from solvers.matching.task import Proof, Searched, Task
-from solvers.rows import Allocate, Goal, Stop
-
-if TYPE_CHECKING:
-    from solvers.menu import Menu
+from solvers.matching.task import Proof, Task
+from solvers.rows import Allocate, Goal
 
 Progress = Callable[[int, int, float], None]
 
 _BUDGETS_ONLY = ("assignment", "milp")  # methods that know no price of time
-_UNLISTED = ("exact", "sorted")  # methods that need no list of the partitions
+_SOME = ("sorted", "marginal", "random")  # methods that try some matchings of a partition
 _SHARED = ("sorted", "marginal")  # methods that work under an access scheme
 
 
@@ -101,9 +97,11 @@ def solve(
     if matching in _BUDGETS_ONLY and isinstance(problem.budget, TimePrice):
         expected = "an EnergyBudget, PowerBudget or Deadline (a price of time has local minima over exact matchings)"
         raise InputError(f"Problem.budget with matching={matching!r}", expected, "a TimePrice")
-    if matching == "milp" and _gains(problem, problem.candidates()[:1]) is None:
+    if matching == "milp" and gains_of(problem, problem.candidates()[:1]) is None:
         raise InputError("Problem.utility with matching='milp'", "replica_rate or shortest_round", "another")
 
+    if progress is not None and not callable(progress):
+        refuse("progress", "None or a callable (done, total, best)", progress)
     started = time.perf_counter()
     limit = math.inf if time_limit is None else number("time_limit", time_limit, zero=True, unit="s")
     gap = number("gap", gap, zero=True)
@@ -118,22 +116,23 @@ def solve(
         round_ = _round(problem, incumbent, find_duration, price_rows, scheme)
         stats = {"partitions": 1.0, "passes": round_.stats["passes"], "seconds": time.perf_counter() - started}
         if round_.allocation is None:
-            return _unsolved(problem, round_.reason, round_.clients, round_.shortfall, stats)
+            reason = f"{round_.reason} Only the matching kept was tried: others may meet it."
+            return unsolved(problem, reason, round_.clients, round_.shortfall, stats)
         more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
         return solution_of(problem, problem.candidates()[0], incumbent.copy(), round_, stats, False, more)
-    counts = _candidates(problem, matching)
+    counts = candidates_of(problem, matching)
     task = Task(
         menu=menu_of(problem, problem.clients if scheme is None else scheme.clients),
         counts=counts,
         goal=goal,
         value=value,
-        gains=_gains(problem, counts),
+        gains=gains_of(problem, counts),
         listed=problem.partitions is not None,
         seed=whole("seed", seed),
         find_duration=find_duration if scheme is None else scheme.find_duration,
         allocate=price_rows,
         default=timing == "newton" and allocation == "kernel" and scheme is None,
-        progress=progress or (lambda done, total, best: None),
+        progress=progress if progress is not None else lambda done, total, best: None,
         incumbent=incumbent,
         limits=None if scheme is None else scheme.limits,
         power=problem.utility.beta if isinstance(problem.utility, ReplicaRate) else 0.0,
@@ -148,7 +147,8 @@ def solve(
     if best is None and found.stopped:
         return nothing_yet(limit, stats)
     if best is None:
-        return _infeasible(problem, counts, found, stats, scheme)
+        tried = matching if matching in _SOME else ""
+        return infeasible(problem, counts, found, stats, scheme, tried)
     assignment = found.assign(best)
     again = time.perf_counter()
     round_ = _round(problem, assignment, find_duration, price_rows, scheme)
@@ -167,18 +167,6 @@ def solve(
     stats["seconds"] = time.perf_counter() - started
     solution = solution_of(problem, counts[best], assignment, round_, stats, proved, more)
     return stopped_at(solution, limit) if found.stopped else solution
-
-
-def _candidates(problem: Problem, matching: str) -> IntArray:
-    """The partitions to search, (P, K); none where they are too many to list and the method can do without a list.
-
-    Raises InputError where it cannot.
-    """
-    can = matching in _UNLISTED and problem.access is None and not isinstance(problem.budget, TimePrice)
-    can = can and problem.partitions is None and isinstance(problem.utility, ReplicaRate | ShortestRound)
-    if can and too_many(len(problem.clients), problem.submodels):
-        return np.empty((0, len(problem.submodels)), dtype=np.int64)
-    return problem.candidates()
 
 
 def _round(
@@ -223,41 +211,13 @@ def _incumbent(problem: Problem, warm: Solution | None, matching: str) -> IntArr
     return warm.assignment
 
 
-def menu_of(problem: Problem, clients: Clients) -> Menu:
-    """The fleet's rows under every type; types are ordered by FLOPs, then by bits; clients by channel gain."""
-    from solvers.menu import Menu  # brings numba along: not before something is solved
-
-    types = problem.submodels
-    by_size = sorted(range(len(types)), key=lambda k: (types[k].flops, types[k].upload_bits))
-    size = np.empty(len(types))
-    size[by_size] = np.arange(len(types), dtype=np.float64)
-    rows = [rows_of(clients, clients.workload(types, np.int64(k))) for k in range(len(types))]
-    return Menu(
-        rows=tuple(dataclasses.replace(each, snr=rows[0].snr) for each in rows),  # the same for all: kept once
-        size=size,
-        quality=np.asarray(clients.channel_gain),
-        weights=np.array([0.0 if s.is_idle else 1.0 / s.cover for s in types]),
-        covers=np.array([s.cover for s in types], dtype=np.int64),
-    )
-
-
-def _gains(problem: Problem, counts: IntArray) -> FloatArray | None:
-    """g of every partition where the utility is g / T or orders like it, None for any other."""
-    if isinstance(problem.utility, ReplicaRate):
-        gains: FloatArray = replicas(counts, problem.submodels) ** problem.utility.beta
-        return gains
-    return np.ones(counts.shape[0]) if isinstance(problem.utility, ShortestRound) else None
-
-
 def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None:
     """The partition of greatest utility; of equals the one of least energy, then the first. None if none is solved."""
     best, found = None, (-math.inf, math.inf)
     for p in np.flatnonzero(np.isfinite(results[:, 0])):
         duration, energy = float(results[p, 0]), float(results[p, 1])
         partition = Partition(counts[p].tolist(), problem.submodels)
-        utility = float(problem.utility(partition, duration, energy))
-        if math.isnan(utility):
-            raise InputError("Problem.utility", "a number", f"NaN for {tuple(partition)}, {duration} s, {energy} J")
+        utility = utility_of(problem, partition, duration, energy)
         if best is None or (utility, -energy) > (found[0], -found[1]):
             best, found = int(p), (utility, energy)
     return best
@@ -271,7 +231,7 @@ def _paper(problem: Problem, task: Task) -> Rule | None:
         return None
     partition = Partition(task.counts[best].tolist(), problem.submodels)
     duration, energy = float(results[best, 0]), float(results[best, 1])
-    utility = float(problem.utility(partition, duration, energy))
+    utility = utility_of(problem, partition, duration, energy)
     return Rule(partition=partition, duration=duration, energy=energy, utility=utility)
 
 
@@ -295,7 +255,8 @@ def solution_of(
     proved: no partition and no matching is better; ``more``: further fields of the Solution.
     """
     partition = Partition(counts.tolist(), problem.submodels)
-    utility = float(problem.utility(partition, round_.duration, round_.energy))
+    T, E = round_.duration, round_.energy
+    utility = math.nan if math.isnan(T) or math.isnan(E) else utility_of(problem, partition, T, E)
     assignment.flags.writeable = False
     solution = Solution(
         status=round_.status,
@@ -318,43 +279,3 @@ def solution_of(
         reason = f"{Status.INACCURATE.sentence} {'; '.join(verdict.violations)}."
         return dataclasses.replace(solution, status=Status.INACCURATE, reason=reason, verdict=verdict)
     return solution
-
-
-def _infeasible(
-    problem: Problem, counts: IntArray, found: Searched, stats: dict[str, float], scheme: Scheme | None
-) -> Solution:
-    """Explain with the partition that comes closest: least duration for a deadline, least energy for a budget."""
-    goal, _ = goal_of(problem.budget)
-    stops, least_time, least_energy = found.results[:, 2], found.results[:, 3], found.results[:, 4]
-    closest = int(np.nanargmin(least_time if goal is Goal.DEADLINE else least_energy))
-    stop, crowd = Stop(int(stops[closest])), found.crowds.get(closest)
-    if crowd is not None and stop is not Stop.TOO_LITTLE:
-        reason, who, missing = why_crowded(problem.clients, problem.submodels, crowd, problem.budget)
-    else:
-        work = problem.clients.workload(problem.submodels, found.assign(closest))
-        if scheme is None:
-            least = limits(rows_of(problem.clients, work))
-            reason, who, missing = why_infeasible(problem.clients, least, problem.budget, stop)
-        else:
-            reason, who, missing = scheme.why_infeasible(scheme.rows(work), problem.budget, stop)
-    if len(counts) > 1:
-        reason += f" That is the closest of {len(counts)} partitions, {tuple(counts[closest].tolist())}."
-    return _unsolved(problem, reason, who, missing, stats)
-
-
-def _unsolved(problem: Problem, reason: str, who: tuple[int, ...], missing: float, stats: dict[str, float]) -> Solution:
-    return Solution(
-        status=Status.INFEASIBLE,
-        reason=reason,
-        duration=math.nan,
-        energy=math.nan,
-        allocation=None,
-        verdict=None,
-        partition=None,
-        assignment=None,
-        utility=math.nan,
-        clients=who,
-        shortfall=missing,
-        stats=stats,
-        problem=problem,
-    )

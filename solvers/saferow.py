@@ -96,6 +96,8 @@ def safe_row(
         else:
             t, tau = left, 0.0
         t, tau = clip(t, tau, left, t_low, t_high, tau_low, tau_high)
+    elif not slack:  # no time left to send in: p_max = inf, and endless energy
+        t, tau = t_low, tau_low
     energy = energy_of(k, a, gamma, p_s, p_c, fixed, t, tau)
     price, curve = 0.0, 0.0
     if not slack and what == NO_WORK:

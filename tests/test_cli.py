@@ -127,6 +127,18 @@ def test_a_time_limit_leaves_the_best_so_far_and_says_so(scenario: Path, tmp_pat
     assert_bad_input(code, "", err, "time_limit")
 
 
+def test_a_folder_that_cannot_be_is_noticed_before_anything_is_solved(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solved: list[object] = []
+    monkeypatch.setattr(fedopt, "solve", lambda *arguments, **settings: solved.append(arguments))
+    (tmp_path / "taken").write_text("a file")
+    for out in (tmp_path / "taken", tmp_path / "taken" / "deeper"):
+        code, printed, err = fedopt_command("solve", scenario, "--out", out)
+        assert_bad_input(code, printed, err, "taken")
+    assert solved == []
+
+
 def test_infeasible_is_exit_code_1_with_the_reason(scenario: Path, tmp_path: Path) -> None:
     scenario.write_text(SCENARIO.replace('"power[W]" = 2', "deadline = 1e-3"))
     code, out, err = fedopt_command("solve", scenario, "--out", tmp_path / "out")
@@ -175,11 +187,12 @@ def test_a_closed_pipe_does_not_cost_the_files(scenario: Path, tmp_path: Path) -
     assert sorted(os.listdir(tmp_path / "kept")) == ["round.csv", "round.json", "round.png", "round.svg"]
 
 
-def test_a_failed_write_does_not_cost_the_answer(scenario: Path) -> None:
-    code, out, err = fedopt_command("solve", scenario, "--out", scenario)
+def test_a_failed_write_does_not_cost_the_answer(scenario: Path, tmp_path: Path) -> None:
+    (tmp_path / "out" / "round.json").mkdir(parents=True)  # no file can take its place
+    code, out, err = fedopt_command("solve", scenario, "--out", tmp_path / "out")
     assert code == 2
     assert "2 W on average" in out
-    assert "File exists" in err
+    assert "Is a directory" in err
 
 
 def test_a_folder_is_no_fleet(scenario: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 import fedopt
 from fedopt import devices
-from fedopt.search import menu_of
+from fedopt.candidates import menu_of
 from solvers.matching.assignment import match
 from solvers.matching.transport import Impossible, Transport, solve, transport
 

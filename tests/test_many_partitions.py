@@ -12,9 +12,9 @@ from matchings import best_utility, budget_of, fleet, in_order, partitions_of
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Status, TimePrice, devices
+from fedopt.candidates import menu_of
 from fedopt.problem import LeastEnergy, ReplicaRate, ShortestRound, UtilityFunction
 from fedopt.rounds import goal_of
-from fedopt.search import menu_of
 from solvers.matching import between, exact, lookers, prefix, sandwich
 from solvers.matching.ordered import search_ordered
 from solvers.matching.relaxed import cheapest_types
@@ -178,7 +178,7 @@ def assert_bounded(
 ) -> None:
     """Searched as if the partitions were too many to list: never above the truth, and the bound never below."""
     with patch.context() as unlisted:
-        unlisted.setattr("fedopt.search.too_many", lambda clients, types: True)
+        unlisted.setattr("fedopt.candidates.too_many", lambda clients, types: True)
         for matching, best in truth.items():
             found = fedopt.solve(problem, matching=matching)
             if not found.status.solved:

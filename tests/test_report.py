@@ -18,6 +18,7 @@ import pytest
 
 import fedopt
 from fedopt import files, report
+from fedopt.devices import phones64
 from fedopt.disk import replace_file
 from fedopt.report import Entry, comparison, groups, headline, holding
 from fedopt.timeline import flat_out_clients, timeline
@@ -213,6 +214,28 @@ def test_json_round_trip_is_exact(tmp_path: Path, solved: tuple[fedopt.Problem, 
     assert back.verdict == solution.verdict
     assert record.problem.budget == problem.budget
     json.loads(path.read_text(), parse_constant=pytest.fail)  # strict JSON: no Infinity, no NaN
+
+
+def test_every_claim_of_a_solution_is_in_its_record_and_old_records_may_lack_some(tmp_path: Path) -> None:
+    types = (fedopt.SubModel("L", flops=2e7, upload_bits=2e5), fedopt.SubModel("S", flops=5e6, upload_bits=5e4))
+    problem = fedopt.Problem(phones64().take(range(4)), types, budget=fedopt.TimePrice(2.0))
+    bounded = fedopt.solve(fedopt.Problem(problem.clients, types, budget=fedopt.PowerBudget(2.0)))
+    path = tmp_path / "a.json"
+    for solution in (fedopt.solve(problem), bounded):
+        assert solution.problem is not None
+        files.write_json(solution.problem, solution, path)
+        back = files.read_json(path).solution
+        assert (back.scope, back.paper) == (solution.scope, solution.paper)
+        np.testing.assert_array_equal(back.cost_bracket, solution.cost_bracket)
+        np.testing.assert_array_equal(back.place_prices, solution.place_prices)
+    record = json.loads(path.read_text())
+    old = {key: value for key, value in record["content"].items() if key not in ("scope", "cost_bracket")}
+    body = files._canonical(old)
+    path.write_text(json.dumps({**record, "content": old, "sha256": files._digest(body)}))
+    back = files.read_json(path).solution
+    assert back.scope == ""
+    assert all(math.isnan(end) for end in back.cost_bracket)
+    assert back.bound == bounded.bound
 
 
 def test_json_of_an_infeasible_answer(tmp_path: Path, infeasible: tuple[fedopt.Problem, fedopt.Solution]) -> None:

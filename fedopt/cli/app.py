@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import fedopt
-from fedopt.cli.output import write_all
+from fedopt.cli.output import make_folder, write_all
 from fedopt.cli.show import INFEASIBLE, fail, guarded, progress, show
 from fedopt.report import groups, headline, holding
 from solvers import allocation as level3
@@ -70,6 +70,8 @@ def solve(
         for hint in hints(given.problem.clients):
             typer.echo(f"fedopt: note: {hint}", err=True)
         settings = {**given.settings, **{key: value for key, value in chosen.items() if value is not None}}
+        if out is not None:
+            make_folder(out)
         with progress(f"solving {scenario.name}") as report:
             solution = fedopt.solve(given.problem, **settings, progress=report, time_limit=time_limit)
         try:  # the files first: a closed pipe must not cost them, nor a full disk the answer

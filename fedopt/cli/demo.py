@@ -9,7 +9,7 @@ from pathlib import Path
 import typer
 
 import fedopt
-from fedopt.cli.output import write_all
+from fedopt.cli.output import make_folder, write_all
 from fedopt.cli.show import progress, show
 from fedopt.problem import Problem
 from fedopt.report import Entry, Table, budget_text, comparison, groups, headline, holding
@@ -21,6 +21,7 @@ _METHODS = ("random", "sorted", "marginal", "assignment", "exact")  # the best c
 
 def run(out: Path) -> None:
     """Solve both demo scenarios, print what a person wants to know, write CSV, JSON and pictures into ``out``."""
+    make_folder(out)
     for name in SCENARIOS:
         with as_file(files("fedopt") / "data" / f"{name}.toml") as path:
             problem = read_scenario(path).problem

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,19 @@ from fedopt.solution import Solution
 from solvers.lookup import MissingExtra
 
 
+def make_folder(out: Path) -> None:
+    """Make the folder ``out`` where there is none, before long work is done for it. Raises OSError if it is no use."""
+    out.mkdir(parents=True, exist_ok=True)
+    if not os.access(out, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
+
+
 def write_all(problem: Problem, solution: Solution, out: Path, name: str, **settings: Any) -> list[Path]:
-    """Write NAME.json and, where there is a decision, NAME.csv, NAME.png and NAME.svg into the folder ``out``.
+    """Write NAME.json and, where there is a decision, NAME.csv, NAME.png and NAME.svg into an existing folder ``out``.
 
     Without matplotlib there are no pictures, and a line on stderr says how to get them. Returns the paths written.
     Raises OSError.
     """
-    out.mkdir(parents=True, exist_ok=True)
     written = [out / f"{name}.json"]
     files.write_json(problem, solution, written[0], **settings)
     if solution.allocation is None:

@@ -113,7 +113,7 @@ def _search(price: _Pricing, known: Limits) -> Timing:
 def _bracket(price: _Pricing, known: Limits, low: _Step) -> tuple[_Step, _Step]:
     """Double the duration until the goal holds; at T_flat it does, as the limits have shown."""
     while True:
-        duration = min(2.0 * low.duration, known.t_flat)
+        duration = min(2.0 * low.duration or 1.0, known.t_flat)  # 1 s: from no time there is nothing to double
         high = price(duration)
         if high.holds or duration == known.t_flat or high.excess <= _ROUNDING * high.allowed:
             return low, high

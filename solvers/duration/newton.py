@@ -71,12 +71,12 @@ def _closed_form(plan: Plan, goal: Goal, value: float) -> Stop | None:
     if goal is Goal.DEADLINE:
         return Stop.TOO_SHORT if value < plan.t_min * ROUNDING else Stop.OPTIMAL
     if goal is Goal.ENERGY and value <= plan.e_inf:
-        if plan.t_min == 0.0 and value == plan.e_inf:
+        if plan.t_flat <= plan.t_min and value == plan.e_inf:
             return Stop.SLACK
         return Stop.OPTIMAL if value == plan.e_inf and plan.t_flat < math.inf else Stop.TOO_LITTLE
-    if goal is Goal.POWER and value == 0.0 and plan.t_min > 0.0:
-        return Stop.TOO_LITTLE
-    if plan.t_min == 0.0:
+    if goal is Goal.POWER and value == 0.0:
+        return Stop.SLACK if plan.e_inf == 0.0 and plan.t_flat <= plan.t_min else Stop.TOO_LITTLE
+    if plan.t_min == 0.0 and plan.t_flat == 0.0:
         return Stop.OPTIMAL if goal is Goal.PRICE else Stop.SLACK
     return None
 

@@ -134,7 +134,8 @@ def _advance_price(state: State, e: float, price: float, curve: float) -> None:
     T, value = state[T_NOW], state[VALUE]
     if not (e < math.inf and price < math.inf):  # next to a T_min that no power reaches (p_max = inf): no model of it
         state[A_T], state[A_PRICE], state[LOWER] = T, 0.0, T
-        state[T_NOW] = math.sqrt(T) * math.sqrt(state[B_T]) if state[B_T] < math.inf else 2.0 * T
+        half = math.sqrt(T) * math.sqrt(state[B_T]) if T > 0.0 else 0.5 * state[B_T]
+        state[T_NOW] = half if state[B_T] < math.inf else 2.0 * T
         return
     if price <= value:
         if state[T_MIN] >= T:
@@ -155,7 +156,7 @@ def _advance_price(state: State, e: float, price: float, curve: float) -> None:
         state[STOP], state[T_NOW] = _OPTIMAL, high
         return
     guess = _root(T, price, curve, value)
-    width = math.log(high / low) if high < math.inf else math.inf
+    width = math.log(high / low) if low > 0.0 and high < math.inf else math.inf
     if price <= value and guess <= state[T_MIN]:
         guess = state[T_MIN] if state[A_T] < 0.0 else guess
     elif state[A_T] > 0.0 and high < math.inf and (width < _NEAR or not low < guess < high):
@@ -242,5 +243,7 @@ def begin(state: State, goal: float, value: float, t_min: float, t_flat: float, 
         state[T_NOW], state[STOP] = value, _OPTIMAL
     elif goal == _ENERGY and value == e_inf:
         state[T_NOW], state[STOP] = t_flat, _OPTIMAL
-    elif t_min == 0.0:  # everybody is idle
+    elif t_flat == 0.0:  # everybody is idle
         state[T_NOW], state[STOP] = 0.0, _OPTIMAL
+    elif t_min == 0.0:  # uploads alone, with power without limit
+        state[T_NOW] = min(t_flat, 1.0)

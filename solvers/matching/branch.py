@@ -25,6 +25,7 @@ TOLERANCE = 1e-10  # relative, of the cost: what is proved
 _BEFORE = 1.0 - 4e-15  # just before a duration: rows that need all of it are infeasible there
 _NARROW = 1e-14  # relative width that is split no more
 _STEPS = 4000
+_HALVINGS = 60  # of the way to the shortest duration
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,10 +76,10 @@ class Branch:
         """
         if start is not None:
             self._try(start)
-        first = self._at(self._shortest) if self._shortest < math.inf else None
+        first = self._first() if self._shortest < math.inf else None
         if first is None or self._best is None:
             return None
-        if self._duration > self._shortest:
+        if self._duration > first.T:
             self._at(self._duration)
         ends = first, self._at(max(self._cost / self._price, self._shortest))
         todo = [] if ends[1] is None or ends[0].T == ends[1].T else [(ends[0], ends[1])]
@@ -99,6 +100,28 @@ class Branch:
             lower=min(self._lower, self._cost),
             matchings=self._matchings,
         )
+
+    def _first(self) -> _Point | None:
+        """Where the search begins: the shortest duration, or just behind it where only endless power makes it.
+
+        No matching below T needs less energy than the best one at T, so what lies between costs at least that.
+        """
+        first = self._at(self._shortest)
+        if first is not None:
+            return first
+        if self._best is None:
+            self._at(math.inf)  # the matching of least energy: cheapest at a finite duration, or nothing is
+        beyond = self._duration - self._shortest
+        for _ in range(_HALVINGS if beyond < math.inf else 0):
+            at = self._at(self._shortest + beyond)
+            if at is None:  # nothing is feasible up to here
+                break
+            first, between = at, at.cost - self._price * (at.T - self._shortest)
+            if between >= self._enough:
+                self._lower = min(self._lower, between)
+                break
+            beyond *= 0.5
+        return first
 
     @property
     def _enough(self) -> float:

@@ -40,7 +40,8 @@ def search(task: Task) -> Searched:
     menu, goal, value = task.menu, task.goal, task.value
     start = marginal.search(task.quiet())
     results, chosen, solved = start.results.copy(), dict[int, IntArray](), 0
-    best = float(np.nanmax(task.gains / results[:, DURATION], initial=0.0))
+    with np.errstate(divide="ignore"):  # a round may take no time
+        best = float(np.nanmax(task.gains / results[:, DURATION], initial=0.0))
     replicas = task.counts @ menu.weights
     steps = np.unique(task.gains)[::-1]
     for done, gain in enumerate(steps):

@@ -1,0 +1,63 @@
+"""Answers without a decision: why no round meets the budget, whose fault it is, and by how much it misses."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fedopt.crowded import why_crowded
+from fedopt.problem import Problem
+from fedopt.rounds import goal_of, rows_of, why_infeasible
+from fedopt.sharing import Scheme
+from fedopt.solution import Solution, Status
+from fedopt.submodels import IntArray
+from solvers.limits import limits
+from solvers.matching.task import Searched
+from solvers.rows import Goal, Stop
+
+
+def infeasible(
+    problem: Problem, counts: IntArray, found: Searched, stats: dict[str, float], scheme: Scheme | None, tried: str
+) -> Solution:
+    """Explain with the partition that comes closest: least duration for a deadline, least energy for a budget.
+
+    tried: which matchings were, where they were not all.
+    """
+    goal, _ = goal_of(problem.budget)
+    stops, least_time, least_energy = found.results[:, 2], found.results[:, 3], found.results[:, 4]
+    closest = int(np.nanargmin(least_time if goal is Goal.DEADLINE else least_energy))
+    stop, crowd = Stop(int(stops[closest])), found.crowds.get(closest)
+    if crowd is not None and stop is not Stop.TOO_LITTLE:
+        reason, who, missing = why_crowded(problem.clients, problem.submodels, crowd, problem.budget)
+    else:
+        work = problem.clients.workload(problem.submodels, found.assign(closest))
+        if scheme is None:
+            least = limits(rows_of(problem.clients, work))
+            reason, who, missing = why_infeasible(problem.clients, least, problem.budget, stop)
+        else:
+            reason, who, missing = scheme.why_infeasible(scheme.rows(work), problem.budget, stop)
+    if len(counts) > 1:
+        reason += f" That is the closest of {len(counts)} partitions, {tuple(counts[closest].tolist())}."
+    if tried and stop is not Stop.UNREACHABLE:
+        reason += f" Only {tried} matchings were tried: others may meet it."
+    return unsolved(problem, reason, who, missing, stats)
+
+
+def unsolved(problem: Problem, reason: str, who: tuple[int, ...], missing: float, stats: dict[str, float]) -> Solution:
+    """An infeasible problem's answer."""
+    return Solution(
+        status=Status.INFEASIBLE,
+        reason=reason,
+        duration=math.nan,
+        energy=math.nan,
+        allocation=None,
+        verdict=None,
+        partition=None,
+        assignment=None,
+        utility=math.nan,
+        clients=who,
+        shortfall=missing,
+        stats=stats,
+        problem=problem,
+    )
