@@ -56,10 +56,11 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     dual = fleet.dual(state.price, prices, duration)
     lower = duration if goal in (Goal.DEADLINE, Goal.PRICE) or stop is Stop.SLACK else math.nan
     if goal in (Goal.ENERGY, Goal.POWER) and stop is Stop.OPTIMAL:
-        lower = _lower(goal, value, state, duration, dual)
+        lower = max(_lower(goal, value, state, duration, dual), known.t_min)
     point = fleet.point(state, prices)
     lower = min(lower, duration)
     timing = Timing(stop=stop, duration=duration, lower=lower, upper=duration, passes=fleet.passes, point=point)
+    total = state.energy + (value * duration if goal is Goal.PRICE else 0.0)
     return Outcome(
         timing=timing,
         bandwidth=np.where(fleet.sends, hertz, 0.0),
@@ -67,8 +68,8 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
         bandwidth_price=math.nan,
         compute_end=state.compute_end,
         residual=fleet.residual(state, prices, duration),
-        gap=(state.energy - dual) / state.energy if state.energy > 0.0 else 0.0,
-    )
+        gap=(state.energy - dual) / total if total > 0.0 else 0.0,
+    ).honest()
 
 
 def scheme_limits(rows: Rows, hertz: float) -> Limits:
@@ -201,16 +202,20 @@ class _Fleet:
         return max(float(slot.max()), float(self.marginals(self.first).sum()), 0.0)
 
     def computing_prices(self, state: _State) -> FloatArray:
-        """Computing prices (N,) that add up to the price of time: what is missing goes to rows at a kink."""
+        """Computing prices (N,) that add up to the price of time: rows at a kink have any up to their marginal."""
         r = self.r
         prices = self.marginals(state.compute_end)
         missing = state.price - float(prices.sum())
-        if not (math.isfinite(missing) and missing > 0.0):
+        if not math.isfinite(missing) or missing == 0.0:
             return prices
         with np.errstate(all="ignore"):
             full = np.maximum(2.0 * r.capacitance * state.f**3 - r.static_power, 0.0)
             at_kink = np.abs(r.fixed_time + self.t_free - state.compute_end) <= _KINK * state.compute_end
-        room = np.where(at_kink & self.works, full - prices, 0.0)
+        prices = np.where(at_kink & self.works, 0.0, prices)
+        missing = state.price - float(prices.sum())
+        if missing <= 0.0:
+            return prices
+        room = np.where(at_kink & self.works, full, 0.0)
         share = min(1.0, missing / float(room.sum())) if room.any() else 0.0
         prices = prices + share * room
         missing -= share * float(room.sum())
@@ -266,7 +271,8 @@ class _Fleet:
         late = _one_sided(speed - prices, unit, state.f, r.frequency_min, r.frequency_max)
         off, late = np.where(self.sends, off, 0.0), np.where(self.works, late, 0.0)
         total = float(prices.sum())
-        coupled = abs(total - price) / max(total, price) if price > 0.0 and self.works.any() else 0.0
+        held = prices + np.where(self.works & (state.t < self.t_free * (1.0 + _KINK)), r.static_power, 0.0)
+        coupled = abs(total - price) / max(float(held.sum()), price) if price > 0.0 and self.works.any() else 0.0
         idle_time = (duration - state.duration) / duration
         slack = max(idle_time if price > 0.0 else 0.0, -idle_time)
         return max(float(np.abs(off).max()), float(np.abs(late).max()), coupled, slack)
