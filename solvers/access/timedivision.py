@@ -15,7 +15,7 @@ import numpy as np
 
 from solvers.access import Outcome
 from solvers.access.roots import falling_root_of
-from solvers.access.slots import computing_sums, fill_efficiencies, slot_sums
+from solvers.access.slots import computing_sums, slot_sums
 from solvers.duration.verdicts import allowance, closed_form, infeasible
 from solvers.limits import free_point, limits, marginal
 from solvers.points import at_price, efficiency_range, energy_of
@@ -24,6 +24,7 @@ from solvers.rows import BoolArray, FloatArray, Goal, Limits, Point, Rows, Stop,
 _CHEAP, _DEAR = math.log(1e-290), math.log(1e290)  # ln of prices of time that stand for none and for any
 _AT_BOUND = 1e-12  # relative: a speed this near its bound is at it
 _STEPS = 200
+_ROUNDING = 1e-15  # relative: what a step of T_cmp below this is about
 _KINK = 1e-13  # relative: a row this near the end of its free time is at it
 
 
@@ -98,8 +99,13 @@ class _Fleet:
         self.t_low, self.t_rest = t_least[cpu], self.t_free[cpu]
         uploads = (r.transfer, r.snr, r.circuit_power, *efficiency_range(r))
         self.uploads = tuple(column[radio] for column in uploads)
+        self._radio, self._nats, self._warm = radio, np.empty(radio.size), False
         self.fixed_energy = float(np.where(r.idle, 0.0, r.fixed_energy).sum())
         self._end = 2.0 * self.first
+        with np.errstate(all="ignore"):
+            drops = (self.t_rest < math.inf) & (2.0 * self.k / self.t_rest**3 > self.p_s * (1.0 + _KINK))
+        self.jumps = np.sort((self.fixed + self.t_rest)[drops]) * (1.0 + _ROUNDING)  # rounded up: past the jump
+        self.last = max(self.last, float(self.jumps.max(initial=0.0)))
         held = r.fixed_time + t_least >= self.first * (1.0 - _KINK)
         self.holds: BoolArray = held & self.works  # at f_max where T_cmp is least
 
@@ -128,10 +134,17 @@ class _Fleet:
         )
 
     def efficiencies(self, price: float) -> FloatArray:
-        """x(lambda) of every row at one price of time."""
-        x = np.empty(len(self.r))
-        fill_efficiencies(np.ascontiguousarray(self.r.snr), np.ascontiguousarray(self.r.circuit_power), price, x)
-        return np.clip(x, *efficiency_range(self.r))
+        """x(lambda) of every row that sends at one price of time; 0 for the others."""
+        self._slots(price)
+        x, (*_, low, high) = np.zeros(len(self.r)), self.uploads
+        x[self._radio] = np.clip(self._nats, low, high)
+        return x
+
+    def _slots(self, price: float) -> tuple[float, float]:
+        """Sum of the slots [s] and of their energies [J]; Newton's method begins at the last answer."""
+        sums = slot_sums(*self.uploads, price, self._warm, self._nats)
+        self._warm = True
+        return sums
 
     def speed(self, end: float) -> FloatArray:
         """The frequency with which each row is done by ``end``, or earlier where longer saves nothing."""
@@ -151,7 +164,7 @@ class _Fleet:
     def compute_end(self, price: float) -> float:
         """The least T_cmp at which the computing prices add up to at most ``price``.
 
-        Newton in logarithms, from the last answer; the bounds are halved where that leaves them: the prices may jump.
+        Newton in logarithms, from the last answer; where it leaves the bounds, halving what jumps are between them.
         """
         if price <= 0.0:
             return self.last
@@ -160,6 +173,8 @@ class _Fleet:
         low, high, end = self.first, self.last, min(max(self._end, self.first), self.last)
         if self._worth(low)[0] <= price:
             return low
+        if self._jumps_at(end, price) and self._worth(end)[0] <= price:
+            return end
         for _ in range(_STEPS):
             worth, fall, _ = self._worth(end)
             if worth <= price:
@@ -167,16 +182,31 @@ class _Fleet:
             else:
                 low = end
             step = math.log(worth / price) * worth / (end * fall) if worth > 0.0 and fall > 0.0 else math.nan
-            if high <= low * (1.0 + 3e-16) or abs(step) <= 1e-16:
+            settled = abs(step) <= _ROUNDING and worth > 0.5 * price  # far off the slope says nothing
+            if settled or high <= low * (1.0 + 3e-16):
                 break
             new = end * math.exp(min(max(step, -2.0), 2.0)) if math.isfinite(step) else math.nan
             if not low < new < high:
-                new = 2.0 * low if high == math.inf else 0.5 * (low + high)
-            if new == end:
+                new = self._between(low, high, price)
+            stuck, end = new in (end, high), new
+            if stuck:
                 break
-            end = new
         self._end = high if high <= end * (1.0 + 1e-15) else end  # the side on which they add up to no more
         return self._end
+
+    def _jumps_at(self, end: float, price: float) -> bool:
+        """Whether the computing prices are above ``price`` just before ``end``, where they jump."""
+        at = int(np.searchsorted(self.jumps, end))
+        return at < self.jumps.size and self.jumps[at] == end and self._worth(end * (1.0 - 4.0 * _ROUNDING))[0] > price
+
+    def _between(self, low: float, high: float, price: float) -> float:
+        """Where to look for T_cmp next: the jump in the middle, ``high`` if it is that one, or halfway."""
+        inside = self.jumps[np.searchsorted(self.jumps, low, "right") : np.searchsorted(self.jumps, high)]
+        if inside.size:
+            return float(inside[inside.size // 2])
+        if self._jumps_at(high, price):
+            return high
+        return 2.0 * low if high == math.inf else 0.5 * (low + high)
 
     def _worth(self, end: float) -> tuple[float, float, float]:
         return computing_sums(self.k, self.fixed, self.p_s, self.t_low, self.t_rest, end)
@@ -184,9 +214,8 @@ class _Fleet:
     def look(self, price: float) -> tuple[float, float]:
         """Duration and energy at a price of time, without the rows."""
         self.passes += 1
-        a, snr, p_c, low, high = self.uploads
         end = self.compute_end(price)
-        slots, sending = slot_sums(a, snr, p_c, low, high, price)
+        slots, sending = self._slots(price)
         computing = self._worth(end)[2] if self.k.size else 0.0
         return end + slots, self.fixed_energy + (computing + sending)
 
