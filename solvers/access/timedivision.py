@@ -142,7 +142,8 @@ class _Fleet:
 
     def _slots(self, price: float) -> tuple[float, float]:
         """Sum of the slots [s] and of their energies [J]; Newton's method begins at the last answer."""
-        sums = slot_sums(*self.uploads, price, self._warm, self._nats)
+        a, snr, p_c, low, high = self.uploads
+        sums = slot_sums(a, snr, p_c, low, high, price, self._warm, self._nats)
         self._warm = True
         return sums
 
