@@ -59,6 +59,7 @@ class Sharing:
     compute_end : [s] T_cmp, when everybody has computed and the slots begin; NaN for shared bandwidth.
     residual : greatest relative violation of the KKT conditions, from decision and prices alone.
     gap : (energy - dual value at these prices) / energy, at the duration found: no decision can do better by more.
+        Under a TimePrice of energy + price x duration, whatever the duration.
     """
 
     bandwidth: FloatArray

@@ -12,7 +12,7 @@ from fedopt.checks import InputError
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget
 from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
-from fedopt.solution import Schedule
+from fedopt.solution import Schedule, Status
 from fedopt.submodels import Workload
 from solvers import access as schemes
 from solvers.access import Outcome
@@ -64,6 +64,8 @@ class Scheme:
             full = rows.full()
             given = dataclasses.replace(full, bandwidth=b, snr=full.snr * full.bandwidth / b)
             found = schedule_of(self.clients, work, budget, given, timing, 0.0, access=self.access, sharing=sharing)
+            if found.status is Status.LIMIT:
+                found = dataclasses.replace(found, reason=f"{found.reason} {_left_open(sharing, found.bracket)}")
         stats = {**found.stats, "seconds": time.perf_counter() - started}
         return dataclasses.replace(found, stats=stats)
 
@@ -90,6 +92,15 @@ class Scheme:
                 f" by {missing:.6g} J" if missing > 0.0 else ", which only an endless round reaches: it must be more"
             )
         return f"Infeasible: {text}; {whose} at least.", tuple(int(n) for n in who), max(missing, 0.0)
+
+
+def _left_open(sharing: Sharing, bracket: tuple[float, float]) -> str:
+    """What the proof of an answer leaves open."""
+    wide = 1.0 - bracket[0] / bracket[1]
+    return (
+        f"Its proof leaves {abs(sharing.gap):.2g} of the energy open, {wide:.2g} of the duration, and "
+        f"{sharing.residual:.2g} in the optimality conditions."
+    )
 
 
 def nothing_else(access: Access | None, **methods: tuple[str, str]) -> None:

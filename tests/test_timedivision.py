@@ -259,3 +259,20 @@ def test_access_is_checked() -> None:
     instance = make("typical", 0, 2)
     with pytest.raises(InputError, match="TimeDivision"):
         fedopt.schedule(instance.clients, instance.work, Deadline(60.0), access=1e6)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("watts", [1e-6, 1e-3, 0.03, 1.0, 30.0])
+def test_computing_ends_when_its_prices_are_down_to_the_price_of_time(watts: float) -> None:
+    """3,000 clients stop at their least frequency one by one, so the sum of their prices jumps 3,000 times."""
+    instance = make("typical", 0, 3000)
+    c, cycles = instance.clients, instance.work.cycles
+    found = tdma(instance, TimePrice(watts))
+    assert found.status is Status.OPTIMAL
+    assert found.sharing is not None
+
+    def worth(end: float) -> float:
+        f = np.minimum(cycles / end, c.frequency_max)
+        return float(np.where(f > c.frequency_min, 2.0 * c.capacitance * f**3, 0.0).sum())
+
+    assert worth(found.sharing.compute_end * (1.0 + 1e-12)) <= watts * (1.0 + 1e-9)
+    assert worth(found.sharing.compute_end * (1.0 - 1e-12)) >= watts * (1.0 - 1e-9)

@@ -6,13 +6,15 @@ The energy is then no sum over rows any more: one price of the shared resource c
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
 
 from solvers.lookup import Methods
-from solvers.rows import FloatArray, Goal, Limits, Rows, Timing
+from solvers.rows import FloatArray, Goal, Limits, Rows, Stop, Timing
+
+PROVED = 1e-6  # relative: an answer whose own proof leaves more open is not called the best
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,7 +27,8 @@ class Outcome:
     bandwidth_price : [J/Hz] mu, what one more hertz would save; NaN where bandwidth is not shared out.
     compute_end : [s] T_cmp, when everybody has computed; NaN where sending may start at any time.
     residual : greatest relative violation of the KKT conditions, from the decision and the prices alone.
-    gap : (E - dual value at the prices) / E at the duration found.
+    gap : (E - dual value at the prices) / E at the duration found; under a price of time what E + price x T may lie
+        above its least, relative.
     """
 
     timing: Timing
@@ -50,6 +53,19 @@ class Outcome:
             residual=exact,
             gap=exact,
         )
+
+    @property
+    def proved(self) -> bool:
+        """Whether gap, residual and bracket leave no more than PROVED open; False where one of them is NaN."""
+        timing = self.timing
+        certain = abs(self.gap) <= PROVED and self.residual <= PROVED
+        return certain and timing.upper - timing.lower <= PROVED * timing.duration
+
+    def honest(self) -> Outcome:
+        """The same, stopped at a limit where its own proof does not bear out more."""
+        if self.timing.point is None or self.proved:
+            return self
+        return replace(self, timing=replace(self.timing, stop=Stop.LIMIT))
 
 
 class FindShared(Protocol):

@@ -29,6 +29,7 @@ from solvers.rows import ROUNDING, FloatArray, Goal, Limits, Point, Rows, Stop, 
 
 _LARGE = 4096  # from this many rows on a sample makes the first guess
 _SAMPLE = 1024
+_HAIR = 1e-12  # relative: durations this far off are on both sides of a root
 _ENDLESS = 1e9  # times the longest duration that matters: time has no price any more
 
 
@@ -73,7 +74,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     if careful is None:
         return Outcome.decided(infeasible(Stop.LIMIT, fleet.uplinks.passes))
     stop, share = careful
-    return fleet.outcome(hertz, stop, share, math.nan, goal, value)
+    return fleet.outcome(hertz, stop, share, known.t_min, goal, value)
 
 
 def scheme_limits(rows: Rows, hertz: float) -> Limits:
@@ -149,7 +150,7 @@ class Fleet:
         return Share(look=self.uplinks.look(T, look.mu, EXACT, self.out), out=self.out)
 
     def outcome(self, hertz: float, stop: Stop, share: Share, lower: float, goal: Goal, value: float) -> Outcome:
-        """The answer with its proof."""
+        """The answer with its proof; no duration below ``lower`` [s] is known to do."""
         look, plan, energy = share.look, self.plan, np.empty(self.plan.size)
         worst = prove_rows(
             plan.kind, plan.columns, self.uplinks.snr_min, self.uplinks.snr_max, look.T, look.mu, 1.0 / look.share,
@@ -157,11 +158,15 @@ class Fleet:
         )  # fmt: skip
         point = _point(self.rows, plan, share.out, energy)
         E = float(energy.sum())
+        total, lost = E, E - look.dual
+        if goal is Goal.PRICE:
+            total, lost = E + value * look.T, lost + _left_to_time(look, value, lower, plan.e_inf)
         if stop is not Stop.OPTIMAL or goal in (Goal.DEADLINE, Goal.PRICE):
             lower = look.T
-        elif math.isnan(lower):
+        else:
             slope = look.price + (value if goal is Goal.POWER else 0.0)
-            lower = look.T - max(allowance(goal, value, look.T) - look.dual, 0.0) / slope if slope > 0.0 else look.T
+            left = max(allowance(goal, value, look.T) - look.dual, 0.0)
+            lower = max(lower, look.T - left / slope) if slope > 0.0 else look.T
         timing = Timing(
             stop=stop, duration=look.T, lower=min(lower, look.T), upper=look.T, passes=self.uplinks.passes, point=point
         )
@@ -172,8 +177,20 @@ class Fleet:
             bandwidth_price=look.mu / hertz,
             compute_end=math.nan,
             residual=worst,
-            gap=(E - look.dual) / E if E > 0.0 else 0.0,
-        )
+            gap=lost / total if total > 0.0 else 0.0,
+        ).honest()
+
+
+def _left_to_time(look: Look, value: float, shortest: float, least_energy: float) -> float:
+    """What another duration may save of D + ``value`` T at most [J]: D is convex and its slope -``look.price``.
+
+    No duration below ``shortest`` [s] and no energy below ``least_energy`` [J] is possible.
+    """
+    off = look.price - value
+    if off <= 0.0:
+        return -off * max(look.T - shortest, 0.0)
+    longest = look.T + (look.dual - least_energy) / value
+    return off * max(longest - look.T, 0.0)
 
 
 def _point(rows: Rows, plan: Plan, out: FloatArray, energy: FloatArray) -> Point:
@@ -271,4 +288,10 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
         low, high = high, min(2.0 * high, known.t_flat)
         if not math.isfinite(high):
             return None
-    return result(Stop.OPTIMAL, falling_root_of(excess, low, high))
+    T = falling_root_of(excess, low, high)
+    before, after = (excess(T * (1.0 + side)) if goal is Goal.PRICE else 0.0 for side in (-_HAIR, _HAIR))
+    found = result(Stop.OPTIMAL, T)
+    if found is None or goal is not Goal.PRICE or not math.inf > before >= 0.0 >= after:
+        return found
+    share = found[1]  # a kink, or as good as one: any price between its sides is one, the one that was asked for too
+    return found[0], replace(share, look=replace(share.look, price=value))

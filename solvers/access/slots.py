@@ -7,39 +7,97 @@ from __future__ import annotations
 
 import math
 
-from solvers.access.uplink import growth
-from solvers.compile import kernel
-from solvers.elementary import inverse_marginal
+import numpy as np
+
+from solvers.access.stages import LEAST, begin_efficiency_block, grown_block
+from solvers.compile import kernel, stage, wide
+from solvers.elementary import EXP_MAX, exp, expm1_given, inverse_marginal, log
 from solvers.plan import BLOCK
 from solvers.rows import FloatArray
+
+_STEPS = 25
+_NEAR = 1e-8  # a Newton step below this leaves an error of its square: the last digit
 
 
 @kernel
 def slot_sums(
-    transfer: FloatArray, snr: FloatArray, p_c: FloatArray, low: FloatArray, high: FloatArray, price: float
+    transfer: FloatArray,
+    snr: FloatArray,
+    p_c: FloatArray,
+    low: FloatArray,
+    high: FloatArray,
+    price: float,
+    warm: bool,
+    nats: FloatArray,
 ) -> tuple[float, float]:
     """The slots at a price of time [W]: sum of tau [s] and of the upload energies [J].
 
     transfer [s], snr [1/W], p_c [W], low, high: a, gamma, P_c and x at p_min and p_max of the rows that send, (N,).
+    nats (N,): x = F^-1(gamma (lambda + P_c)), not clipped; read where ``warm`` and always written.
     """
+    wide()
+    scratch = np.empty((5, BLOCK))
     total, energy = 0.0, 0.0
     for first in range(0, transfer.shape[0], BLOCK):
+        n = min(BLOCK, transfer.shape[0] - first)
+        m, f, g, miss, none = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n], scratch[4, :n]
+        x = nats[first : first + n]
+        for i in range(n):
+            m[i] = snr[first + i] * (price + p_c[first + i])
+            none[i] = 0.0
+        if not warm:
+            begin_efficiency_block(m, none, x)
+        for _ in range(_STEPS):
+            grown_block(x, f, g)
+            nearer_block(m, f, g, x, miss)
+            far = 0
+            for i in range(n):
+                far += 0 if miss[i] <= _NEAR else 1
+            if far == 0:
+                break
+        for i in range(n):
+            if not (miss[i] <= _NEAR and 1e-250 < m[i] < 1e250):
+                x[i] = inverse_marginal(m[i])
+        times_block(transfer[first : first + n], low[first : first + n], high[first : first + n], x, g, m, f)
         times, joules = 0.0, 0.0
-        for i in range(first, min(first + BLOCK, transfer.shape[0])):
-            x = min(max(inverse_marginal(snr[i] * (price + p_c[i])), low[i]), high[i])
-            tau = transfer[i] / x if x > 0.0 else math.inf
-            times += tau
-            joules += transfer[i] / snr[i] * growth(x) + (p_c[i] * tau if p_c[i] > 0.0 else 0.0)
+        for i in range(n):
+            times += m[i]
+            circuit = p_c[first + i] * m[i] if p_c[first + i] > 0.0 else 0.0
+            joules += transfer[first + i] / snr[first + i] * f[i] + circuit
         total += times
         energy += joules
     return total, energy
 
 
-@kernel
-def fill_efficiencies(snr: FloatArray, p_c: FloatArray, price: float, x: FloatArray) -> None:
-    """x(lambda) = F^-1(gamma (lambda + P_c)) of every row, not clipped; snr, p_c, x (N,), x written."""
+@stage
+def nearer_block(m: FloatArray, f: FloatArray, g: FloatArray, x: FloatArray, miss: FloatArray) -> None:
+    """Newton's step towards F(x) = m in logarithms; miss: becomes its size."""
+    wide()
     for i in range(x.shape[0]):
-        x[i] = inverse_marginal(snr[i] * (price + p_c[i]))
+        miss[i] = log(min(max(m[i] / f[i], 1e-300), 1e300))
+    for i in range(x.shape[0]):
+        step = min(max(miss[i] / g[i], -1.0), 1.0)
+        half = 0.5 * step
+        x[i] = min(max(x[i] * ((1.0 + half) / (1.0 - half)), LEAST), 650.0)
+        miss[i] = abs(step) * (1.0 + x[i])
+
+
+@stage
+def times_block(
+    transfer: FloatArray, low: FloatArray, high: FloatArray, x: FloatArray, nats: FloatArray, tau: FloatArray,
+    growths: FloatArray,
+) -> None:  # fmt: skip
+    """x between its bounds (``nats``), the slots [s] and E(x) = (e^x - 1)/x; x: becomes fit to begin with."""
+    wide()
+    n = x.shape[0]
+    for i in range(n):
+        nats[i] = min(max(x[i], low[i]), high[i])
+        tau[i] = transfer[i] / nats[i] if nats[i] > 0.0 else math.inf
+    for i in range(n):
+        near = min(nats[i], EXP_MAX)
+        growths[i] = expm1_given(near, exp(near)) / nats[i] if nats[i] > 1e-300 else 1.0
+    for i in range(n):
+        x[i] = min(max(x[i], LEAST), 650.0)
 
 
 @kernel

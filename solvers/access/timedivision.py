@@ -15,7 +15,7 @@ import numpy as np
 
 from solvers.access import Outcome
 from solvers.access.roots import falling_root_of
-from solvers.access.slots import computing_sums, fill_efficiencies, slot_sums
+from solvers.access.slots import computing_sums, slot_sums
 from solvers.duration.verdicts import allowance, closed_form, infeasible
 from solvers.limits import free_point, limits, marginal
 from solvers.points import at_price, efficiency_range, energy_of
@@ -24,6 +24,7 @@ from solvers.rows import BoolArray, FloatArray, Goal, Limits, Point, Rows, Stop,
 _CHEAP, _DEAR = math.log(1e-290), math.log(1e290)  # ln of prices of time that stand for none and for any
 _AT_BOUND = 1e-12  # relative: a speed this near its bound is at it
 _STEPS = 200
+_ROUNDING = 1e-15  # relative: what a step of T_cmp below this is about
 _KINK = 1e-13  # relative: a row this near the end of its free time is at it
 
 
@@ -56,10 +57,11 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     dual = fleet.dual(state.price, prices, duration)
     lower = duration if goal in (Goal.DEADLINE, Goal.PRICE) or stop is Stop.SLACK else math.nan
     if goal in (Goal.ENERGY, Goal.POWER) and stop is Stop.OPTIMAL:
-        lower = _lower(goal, value, state, duration, dual)
+        lower = max(_lower(goal, value, state, duration, dual), known.t_min)
     point = fleet.point(state, prices)
     lower = min(lower, duration)
     timing = Timing(stop=stop, duration=duration, lower=lower, upper=duration, passes=fleet.passes, point=point)
+    total = state.energy + (value * duration if goal is Goal.PRICE else 0.0)
     return Outcome(
         timing=timing,
         bandwidth=np.where(fleet.sends, hertz, 0.0),
@@ -67,8 +69,8 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
         bandwidth_price=math.nan,
         compute_end=state.compute_end,
         residual=fleet.residual(state, prices, duration),
-        gap=(state.energy - dual) / state.energy if state.energy > 0.0 else 0.0,
-    )
+        gap=(state.energy - dual) / total if total > 0.0 else 0.0,
+    ).honest()
 
 
 def scheme_limits(rows: Rows, hertz: float) -> Limits:
@@ -97,8 +99,13 @@ class _Fleet:
         self.t_low, self.t_rest = t_least[cpu], self.t_free[cpu]
         uploads = (r.transfer, r.snr, r.circuit_power, *efficiency_range(r))
         self.uploads = tuple(column[radio] for column in uploads)
+        self._radio, self._nats, self._warm = radio, np.empty(radio.size), False
         self.fixed_energy = float(np.where(r.idle, 0.0, r.fixed_energy).sum())
         self._end = 2.0 * self.first
+        with np.errstate(all="ignore"):
+            drops = (self.t_rest < math.inf) & (2.0 * self.k / self.t_rest**3 > self.p_s * (1.0 + _KINK))
+        self.jumps = np.sort((self.fixed + self.t_rest)[drops]) * (1.0 + _ROUNDING)  # rounded up: past the jump
+        self.last = max(self.last, float(self.jumps.max(initial=0.0)))
         held = r.fixed_time + t_least >= self.first * (1.0 - _KINK)
         self.holds: BoolArray = held & self.works  # at f_max where T_cmp is least
 
@@ -127,10 +134,18 @@ class _Fleet:
         )
 
     def efficiencies(self, price: float) -> FloatArray:
-        """x(lambda) of every row at one price of time."""
-        x = np.empty(len(self.r))
-        fill_efficiencies(np.ascontiguousarray(self.r.snr), np.ascontiguousarray(self.r.circuit_power), price, x)
-        return np.clip(x, *efficiency_range(self.r))
+        """x(lambda) of every row that sends at one price of time; 0 for the others."""
+        self._slots(price)
+        x, (*_, low, high) = np.zeros(len(self.r)), self.uploads
+        x[self._radio] = np.clip(self._nats, low, high)
+        return x
+
+    def _slots(self, price: float) -> tuple[float, float]:
+        """Sum of the slots [s] and of their energies [J]; Newton's method begins at the last answer."""
+        a, snr, p_c, low, high = self.uploads
+        sums = slot_sums(a, snr, p_c, low, high, price, self._warm, self._nats)
+        self._warm = True
+        return sums
 
     def speed(self, end: float) -> FloatArray:
         """The frequency with which each row is done by ``end``, or earlier where longer saves nothing."""
@@ -150,7 +165,7 @@ class _Fleet:
     def compute_end(self, price: float) -> float:
         """The least T_cmp at which the computing prices add up to at most ``price``.
 
-        Newton in logarithms, from the last answer; the bounds are halved where that leaves them: the prices may jump.
+        Newton in logarithms, from the last answer; where it leaves the bounds, halving what jumps are between them.
         """
         if price <= 0.0:
             return self.last
@@ -159,6 +174,8 @@ class _Fleet:
         low, high, end = self.first, self.last, min(max(self._end, self.first), self.last)
         if self._worth(low)[0] <= price:
             return low
+        if self._jumps_at(end, price) and self._worth(end)[0] <= price:
+            return end
         for _ in range(_STEPS):
             worth, fall, _ = self._worth(end)
             if worth <= price:
@@ -166,16 +183,31 @@ class _Fleet:
             else:
                 low = end
             step = math.log(worth / price) * worth / (end * fall) if worth > 0.0 and fall > 0.0 else math.nan
-            if high <= low * (1.0 + 3e-16) or abs(step) <= 1e-16:
+            settled = abs(step) <= _ROUNDING and worth > 0.5 * price  # far off the slope says nothing
+            if settled or high <= low * (1.0 + 3e-16):
                 break
             new = end * math.exp(min(max(step, -2.0), 2.0)) if math.isfinite(step) else math.nan
             if not low < new < high:
-                new = 2.0 * low if high == math.inf else 0.5 * (low + high)
-            if new == end:
+                new = self._between(low, high, price)
+            stuck, end = new in (end, high), new
+            if stuck:
                 break
-            end = new
         self._end = high if high <= end * (1.0 + 1e-15) else end  # the side on which they add up to no more
         return self._end
+
+    def _jumps_at(self, end: float, price: float) -> bool:
+        """Whether the computing prices are above ``price`` just before ``end``, where they jump."""
+        at = int(np.searchsorted(self.jumps, end))
+        return at < self.jumps.size and self.jumps[at] == end and self._worth(end * (1.0 - 4.0 * _ROUNDING))[0] > price
+
+    def _between(self, low: float, high: float, price: float) -> float:
+        """Where to look for T_cmp next: the jump in the middle, ``high`` if it is that one, or halfway."""
+        inside = self.jumps[np.searchsorted(self.jumps, low, "right") : np.searchsorted(self.jumps, high)]
+        if inside.size:
+            return float(inside[inside.size // 2])
+        if self._jumps_at(high, price):
+            return high
+        return 2.0 * low if high == math.inf else 0.5 * (low + high)
 
     def _worth(self, end: float) -> tuple[float, float, float]:
         return computing_sums(self.k, self.fixed, self.p_s, self.t_low, self.t_rest, end)
@@ -183,9 +215,8 @@ class _Fleet:
     def look(self, price: float) -> tuple[float, float]:
         """Duration and energy at a price of time, without the rows."""
         self.passes += 1
-        a, snr, p_c, low, high = self.uploads
         end = self.compute_end(price)
-        slots, sending = slot_sums(a, snr, p_c, low, high, price)
+        slots, sending = self._slots(price)
         computing = self._worth(end)[2] if self.k.size else 0.0
         return end + slots, self.fixed_energy + (computing + sending)
 
@@ -201,16 +232,20 @@ class _Fleet:
         return max(float(slot.max()), float(self.marginals(self.first).sum()), 0.0)
 
     def computing_prices(self, state: _State) -> FloatArray:
-        """Computing prices (N,) that add up to the price of time: what is missing goes to rows at a kink."""
+        """Computing prices (N,) that add up to the price of time: rows at a kink have any up to their marginal."""
         r = self.r
         prices = self.marginals(state.compute_end)
         missing = state.price - float(prices.sum())
-        if not (math.isfinite(missing) and missing > 0.0):
+        if not math.isfinite(missing) or missing == 0.0:
             return prices
         with np.errstate(all="ignore"):
             full = np.maximum(2.0 * r.capacitance * state.f**3 - r.static_power, 0.0)
             at_kink = np.abs(r.fixed_time + self.t_free - state.compute_end) <= _KINK * state.compute_end
-        room = np.where(at_kink & self.works, full - prices, 0.0)
+        prices = np.where(at_kink & self.works, 0.0, prices)
+        missing = state.price - float(prices.sum())
+        if missing <= 0.0:
+            return prices
+        room = np.where(at_kink & self.works, full, 0.0)
         share = min(1.0, missing / float(room.sum())) if room.any() else 0.0
         prices = prices + share * room
         missing -= share * float(room.sum())
@@ -266,7 +301,8 @@ class _Fleet:
         late = _one_sided(speed - prices, unit, state.f, r.frequency_min, r.frequency_max)
         off, late = np.where(self.sends, off, 0.0), np.where(self.works, late, 0.0)
         total = float(prices.sum())
-        coupled = abs(total - price) / max(total, price) if price > 0.0 and self.works.any() else 0.0
+        held = prices + np.where(self.works & (state.t < self.t_free * (1.0 + _KINK)), r.static_power, 0.0)
+        coupled = abs(total - price) / max(float(held.sum()), price) if price > 0.0 and self.works.any() else 0.0
         idle_time = (duration - state.duration) / duration
         slack = max(idle_time if price > 0.0 else 0.0, -idle_time)
         return max(float(np.abs(off).max()), float(np.abs(late).max()), coupled, slack)
