@@ -51,7 +51,7 @@ def limits(rows: Rows) -> Limits:
     r = rows.full()
     a = r.transfer
     with np.errstate(all="ignore"):
-        x_max = np.log1p(r.snr * r.power_max)
+        _, x_max = efficiency_range(r)
         compute_least = r.work / r.frequency_max
         upload_least = np.where(r.bits > 0.0, a / x_max, 0.0)
         least_time = np.where(r.idle, 0.0, r.fixed_time + (compute_least + upload_least))
@@ -77,6 +77,13 @@ def free_point(r: Rows) -> tuple[FloatArray, FloatArray]:
     """f(0) and x(0), what a row does when time costs nothing; full columns in, (N,) out."""
     with np.errstate(all="ignore"):
         f = np.clip(np.cbrt(r.static_power / (2.0 * r.capacitance)), r.frequency_min, r.frequency_max)
-        x_min, x_max = np.log1p(r.snr * r.power_min), np.log1p(r.snr * r.power_max)
+        x_min, x_max = efficiency_range(r)
         x = np.clip(inverse_marginal(r.snr * r.circuit_power), x_min, x_max)
     return f, x
+
+
+def efficiency_range(r: Rows) -> tuple[FloatArray, FloatArray]:
+    """x at p_min and at p_max; 0 without gain, whatever the power."""
+    with np.errstate(all="ignore"):
+        low, high = r.snr * r.power_min, np.where(r.snr > 0.0, r.snr * r.power_max, 0.0)
+    return np.log1p(low), np.log1p(high)

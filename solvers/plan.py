@@ -167,7 +167,7 @@ def fill(
         z = at(snr, i) * at(p_max, i)
         tau = at(a, i) / log1p(min(max(z, 0.0), 1e290))
         tau = 0.0 if z > 1e290 else tau  # p_max = inf: no upload takes any time
-        tau = math.inf if z == 0.0 else tau
+        tau = tau if z > 0.0 else math.inf  # NaN: no gain, and power without end
         tau_low[i] = tau if at(a, i) > 0.0 else 0.0
     for i in range(tau_high.shape[0]):
         x = log1p(min(at(snr, i) * at(p_min, i), 1e290))

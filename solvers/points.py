@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.limits import free_point, inverse_marginal, marginal
+from solvers.limits import efficiency_range, free_point, inverse_marginal, marginal
 from solvers.rows import BoolArray, FloatArray, Point, Rows
 
 _AT_BOUND = 1e-14  # relative: a speed this near its least one is at it
@@ -38,11 +38,6 @@ def complete(r: Rows, feasible: BoolArray, t: FloatArray, tau: FloatArray, price
         price=mask(price, np.nan),
         feasible=feasible,
     )
-
-
-def efficiency_range(r: Rows) -> tuple[FloatArray, FloatArray]:
-    """x at p_min and at p_max."""
-    return np.log1p(r.snr * r.power_min), np.log1p(r.snr * r.power_max)
 
 
 def at_price(r: Rows, price: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -370,3 +370,19 @@ def test_no_power_reaches_the_least_duration_of_a_client_without_greatest_power(
     else:
         allowed = budget.joules if isinstance(budget, EnergyBudget) else budget.watts * found.duration
         assert allowed * (1 - 1e-9) <= found.energy <= allowed
+
+
+@pytest.mark.parametrize("power_max", [0.2, math.inf])
+@pytest.mark.parametrize("matching", ["exact", "sorted", "marginal"])
+def test_clients_without_gain_sit_out_whatever_their_power(matching: str, power_max: float) -> None:
+    """0 times inf is no power at all: the two clients out of reach are idle, the third trains."""
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, samples=100, channel_gain=[1e-10, 0.0, 0.0], bandwidth=1e6,
+        power_max=power_max,
+    )  # fmt: skip
+    types = (fedopt.SubModel("L", flops=1e7, upload_bits=1e5), fedopt.SubModel.idle())
+    for budget in (EnergyBudget(1.0), PowerBudget(1.0), fedopt.Deadline(5.0), fedopt.TimePrice(1.0)):
+        found = fedopt.solve(fedopt.Problem(clients, types, budget=budget), matching=matching)
+        assert found.status.solved, found.reason
+        assert found.assignment is not None
+        assert found.assignment.tolist() == [0, 1, 1]
