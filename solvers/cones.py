@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from solvers.limits import marginal
-from solvers.points import at_price, efficiency_range
+from solvers.limits import efficiency_range, marginal
+from solvers.points import at_price
 from solvers.rows import FloatArray, Rows
 
 _TOLERANCE = 1e-10  # Clarabel's own 1e-8 leaves 1e-7 of violated constraints, which no judge at 1e-9 lets pass

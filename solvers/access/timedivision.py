@@ -17,8 +17,8 @@ from solvers.access import Outcome
 from solvers.access.roots import falling_root_of
 from solvers.access.slots import computing_sums, slot_sums
 from solvers.duration.verdicts import allowance, closed_form, infeasible
-from solvers.limits import free_point, limits, marginal
-from solvers.points import at_price, efficiency_range, energy_of
+from solvers.limits import efficiency_range, free_point, limits, marginal
+from solvers.points import at_price, energy_of
 from solvers.rows import BoolArray, FloatArray, Goal, Limits, Point, Rows, Stop, Timing
 
 _CHEAP, _DEAR = math.log(1e-290), math.log(1e290)  # ln of prices of time that stand for none and for any

@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from scipy.optimize.elementwise import find_root
 
-from solvers.limits import limits, marginal
-from solvers.points import complete, efficiency_range, free_times, least_price
+from solvers.limits import efficiency_range, limits, marginal
+from solvers.points import complete, free_times, least_price
 from solvers.rows import FloatArray, Point, Rows
 
 _STEEPEST = 700.0  # |v| beyond which one of both times is below the spacing of doubles in T' by 300 decades
