@@ -55,7 +55,7 @@ def every_field(fleet: Fleet) -> Fleet:
     """The same fleet with all sixteen fields given as arrays."""
     given, size = fleet.columns, len(fleet)
     clients, _ = fleet.build()
-    names = [name for name in clients.__slots__ if name != "name"]
+    names = list(clients.numbers)
     columns: dict[str, Any] = {name: np.ascontiguousarray(getattr(clients, name)) for name in names}
     assert all(columns[name].shape == (size,) for name in given)
     return replace(fleet, name=f"{fleet.name}-all-arrays", columns=columns)

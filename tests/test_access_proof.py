@@ -91,7 +91,13 @@ def test_an_open_bracket_is_no_solution(scheme: Any) -> None:
     Answers that say so are valid all the same.
     """
     opened = 0
-    for family, seed, size in (("powers", 2, 3), ("mixed", 1, 1), ("extreme", 1, 8), ("typical", 0, 3)):
+    for family, seed, size in (
+        ("powers", 2, 3),
+        ("mixed", 1, 1),
+        ("extreme", 1, 8),
+        ("typical", 0, 3),
+        ("bounds", 4, 8),
+    ):
         instance = make(family, seed, size)
         T = 20.0 * on(scheme, instance, EnergyBudget(math.inf)).duration
         found = on(scheme, instance, EnergyBudget(on(scheme, instance, Deadline(T)).energy))
