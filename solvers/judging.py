@@ -43,22 +43,28 @@ def look(
     size: N. Columns as the fields of the model, (N,) or (1,); f [Hz], r [bit/s]: the decision. The last is inf where a
     row does not both compute and send, or a number is NaN.
     """
-    energy, latest, worst = 0.0, 0.0, -math.inf
+    energy, latest, worst = 0.0, 0.0, 0.0
     fine = True
     for first in range(0, size, _BLOCK):
         part = 0.0
         for i in range(first, min(first + _BLOCK, size)):
             W, s, f_i, r_i, b = at(work, i), at(bits, i), at(f, i), at(r, i), at(bandwidth, i)
-            t, tau, t_d = W / f_i, s / r_i, at(download_bits, i) / at(downlink, i)  # inf bit/s: no time
-            p = math.expm1(r_i * (LN2 / b)) / (at(gain, i) / (at(noise, i) * b))
+            t, tau, t_d = W / f_i, s / r_i, 0.0
+            if at(downlink, i) < math.inf:
+                t_d = at(download_bits, i) / at(downlink, i)
+            x = r_i * LN2 / b
+            snr = math.exp(x) - 1.0 if x > 1.0 else math.expm1(x)  # exp takes a fourth of expm1's time
+            p = snr * (at(noise, i) * b) / at(gain, i)
             part += at(kappa, i) * W * f_i * f_i + at(p_s, i) * t + tau * (p + at(p_c, i)) + at(receive, i) * t_d
             latest = max(latest, at(overhead, i) + t_d + t + tau)
-            excess = max(f_i / at(f_max, i) - 1.0, p / at(p_max, i) - 1.0)
-            if at(f_min, i) > 0.0:
-                excess = max(excess, 1.0 - f_i / at(f_min, i))
-            if at(p_min, i) > 0.0:
-                excess = max(excess, 1.0 - p / at(p_min, i))
-            worst = max(worst, excess)
+            if f_i > at(f_max, i):
+                worst = max(worst, f_i / at(f_max, i) - 1.0)
+            if f_i < at(f_min, i):
+                worst = max(worst, 1.0 - f_i / at(f_min, i))
+            if p > at(p_max, i):
+                worst = max(worst, p / at(p_max, i) - 1.0)
+            if p < at(p_min, i):
+                worst = max(worst, 1.0 - p / at(p_min, i))
             fine = fine and t > 0.0 and tau > 0.0 and p >= 0.0 and f_i > 0.0 and r_i > 0.0  # False for NaN
         energy += part
     return energy, latest, worst if fine and np.isfinite(energy) else math.inf
