@@ -17,8 +17,9 @@ from fedopt.problem import (
 )
 from fedopt.rounds import allocate, schedule
 from fedopt.search import solve
-from fedopt.solution import Allocation, Rule, Schedule, Solution, Status, Verdict, judge
+from fedopt.solution import Allocation, Rule, Schedule, Solution, Status, Verdict
 from fedopt.submodels import Partition, SubModel, Workload
+from fedopt.verdict import judge
 from solvers.lookup import MissingExtra
 
 __version__ = "0.1.0"

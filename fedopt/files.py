@@ -21,9 +21,10 @@ from fedopt.checks import InputError
 from fedopt.disk import read_limited, replace_file
 from fedopt.problem import Problem
 from fedopt.scenario import from_document, to_document
-from fedopt.solution import Allocation, Rule, Solution, Status, judge_solution
+from fedopt.solution import Allocation, Rule, Solution, Status
 from fedopt.submodels import Partition
 from fedopt.timeline import decision, timeline
+from fedopt.verdict import judge_solution
 
 FORMAT, VERSION = "fedopt-solution", 1
 LIMIT = 256 * 2**20  # bytes of a record

@@ -12,8 +12,9 @@ from fedopt.access import Access, Sharing, check_access
 from fedopt.checks import FloatArray, InputError, choice, compact, kind, number
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, TimePrice, check_budget
-from fedopt.solution import Allocation, Schedule, Status, verdict_of
+from fedopt.solution import Allocation, Schedule, Status
 from fedopt.submodels import Workload
+from fedopt.verdict import verdict_of
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers.limits import limits

@@ -24,9 +24,10 @@ from fedopt.claims import claim_of, counted, nothing_yet, scope_of, stopped_at
 from fedopt.problem import LeastEnergy, Problem, ReplicaRate, TimePrice, utility_of
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.sharing import Scheme, nothing_else
-from fedopt.solution import Rule, Schedule, Solution, Status, judge_solution
+from fedopt.solution import Rule, Schedule, Solution, Status
 from fedopt.submodels import IntArray, Partition
 from fedopt.unsolved import infeasible, unsolved
+from fedopt.verdict import judge_solution
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers import matching as level1

@@ -13,7 +13,7 @@ import pytest
 from fleets import FAMILIES, make
 
 import fedopt
-from fedopt import EnergyBudget, InputError, checks, judge, solution
+from fedopt import EnergyBudget, InputError, checks, judge, verdict
 
 SEAM = checks._SWEEP
 
@@ -78,7 +78,7 @@ def test_one_number_for_all_takes_no_memory_and_cannot_be_written() -> None:
 def verdicts(monkeypatch: pytest.MonkeyPatch, *decision: Any) -> tuple[fedopt.Verdict, fedopt.Verdict, bool]:
     """With the quick look, without it, and whether the quick look settled it."""
     settled = []
-    look = solution._quick_look
+    look = verdict._quick_look
 
     def noted(*arguments: Any) -> Any:
         found = look(*arguments)
@@ -86,9 +86,9 @@ def verdicts(monkeypatch: pytest.MonkeyPatch, *decision: Any) -> tuple[fedopt.Ve
         return found
 
     with monkeypatch.context() as patch:
-        patch.setattr(solution, "_quick_look", noted)
+        patch.setattr(verdict, "_quick_look", noted)
         quick = judge(*decision)
-        patch.setattr(solution, "_quick_look", lambda *arguments: None)
+        patch.setattr(verdict, "_quick_look", lambda *arguments: None)
         slow = judge(*decision)
     return quick, slow, settled == [True]
 

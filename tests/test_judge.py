@@ -13,7 +13,7 @@ from oracle import Fleet
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, TimePrice, judge
-from fedopt.solution import judge_solution
+from fedopt.verdict import judge_solution
 
 
 def decided(family: str = "typical", seed: int = 0, size: int = 6) -> tuple[Instance, fedopt.Allocation]:
