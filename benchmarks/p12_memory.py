@@ -46,7 +46,8 @@ answer = call()
 seconds = time.perf_counter() - started
 rise = peak() - before
 print(json.dumps({"status": answer.status.name.lower(), "solve_seconds": seconds, "memory": rise / size,
-                  "duration": answer.duration, "energy": answer.energy, "violation": answer.verdict.violation}))
+                  "duration": answer.duration, "energy": answer.energy,
+                  "violation": answer.verdict.violation if answer.verdict else float("nan")}))
 """
 
 

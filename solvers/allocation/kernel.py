@@ -5,9 +5,9 @@ c/s^3 + d+ = F(l/(1-s)) + d-, where d+ - d- = gamma (P_c - P_s) and F(x) = 1 + (
 
     H(v) = ln(c/s^3 + d+) - ln(F + d-),   s = 1/(1 + e^-v),
 
-falls strictly; Halley's step from a good start takes three evaluations. Everything is dimensionless, so units cannot
-matter, and v keeps the digits that T' - t would lose. Then t is clipped to its range. Rows the fast path does not
-fit (nothing to compute or to send, numbers beyond its range) take a slow and safe path of their own.
+falls strictly. A start and two Halley steps in single precision (rough.py) leave one step in double. Everything is
+dimensionless, so units cannot matter, and v keeps the digits that T' - t would lose. Then t is clipped to its range.
+Rows the fast path does not fit (nothing to compute or to send, numbers beyond its range) take a slow and safe path.
 """
 
 from __future__ import annotations
