@@ -37,5 +37,5 @@ $(VENV)/.ready-demo: $(INPUTS) | $(BIN)/python
 
 $(VENV)/.ready-dev: $(INPUTS) | $(BIN)/python
 	@echo "setting up $(VENV): a few minutes"
-	$(INSTALL) -e '.[baselines,plots,cli,dev]'
+	$(INSTALL) -e '.[baselines,plots,cli,training,dev]'
 	@touch $@ $(VENV)/.ready-demo

@@ -1,0 +1,1 @@
+"""Training with the allocation: federated learning on a clock that counts seconds and joules."""
