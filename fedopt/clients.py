@@ -82,7 +82,8 @@ class Clients:
     overhead : [s] any fixed delay in a client's round, default 0.
     name : N texts for people, default "0", "1", ...
 
-    ``numbers`` has the same columns by name, of shape (1,) where one number stands for all.
+    ``numbers`` has the same columns by name, of shape (1,) where one number stands for all; ``spans`` their least and
+    greatest numbers.
 
     Raises
     ------
@@ -107,6 +108,7 @@ class Clients:
     overhead: FloatArray = _DEFAULT["overhead"]
     name: tuple[str, ...] | None = None
     numbers: dict[str, FloatArray] = field(init=False, repr=False)
+    spans: dict[str, tuple[float, float]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         given: list[tuple[Field, float]] = []
@@ -128,6 +130,7 @@ class Clients:
         spans: dict[str, tuple[float, float]] = {}
         numbers: dict[str, FloatArray] = {}
         object.__setattr__(self, "numbers", numbers)
+        object.__setattr__(self, "spans", spans)
         for each, number in given:
             values = one_number("Clients", each, number, size)
             object.__setattr__(self, each.name, values)

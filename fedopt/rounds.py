@@ -18,7 +18,7 @@ from fedopt.verdict import verdict_of
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers.limits import limits
-from solvers.rows import LN2, Goal, Limits, Point, Rows, Stop, Timing, greatest_of, least_of
+from solvers.rows import Goal, Limits, Point, Rows, Stop, Timing, greatest_of
 
 
 def allocate(clients: Clients, work: Workload, *, duration: float, allocation: str = "kernel") -> Allocation:
@@ -103,25 +103,27 @@ def schedule(
 def rows_of(clients: Clients, work: Workload) -> Rows:
     """The solver's view of clients and workload; a column that is one number for all stays one number."""
     work = work.sized(len(clients))
-    c = clients.numbers
+    c, spans = clients.numbers, {**clients.spans, **work.spans}
     cycles, upload, download = compact(work.cycles), compact(work.upload_bits), compact(work.download_bits)  # type: ignore[arg-type]
     idle = _NOBODY
-    if least_of(cycles) == 0.0 and least_of(upload) == 0.0:
+    if spans["cycles"][0] == 0.0 and spans["upload_bits"][0] == 0.0:
         idle = (cycles == 0.0) & (upload == 0.0) & (download == 0.0)
     with np.errstate(all="ignore"):
         snr = c["channel_gain"] / (c["noise_density"] * c["bandwidth"])
-        receiving = download / c["download_rate"] if least_of(c["download_rate"]) < math.inf else _NOTHING  # [s]
-        fixed_time = c["overhead"] + receiving
-        fixed_energy = c["receive_power"] * receiving
+    fixed_time, fixed_energy = c["overhead"], _NOTHING
+    if spans["download_rate"][0] < math.inf:
+        with np.errstate(all="ignore"):
+            receiving = download / c["download_rate"]  # [s]
+            fixed_time, fixed_energy = fixed_time + receiving, c["receive_power"] * receiving
     if idle.any():
         fixed_time, fixed_energy = np.where(idle, 0.0, fixed_time), np.where(idle, 0.0, fixed_energy)
-    if not (least_of(snr) > 1e-300 and greatest_of(snr) < math.inf):
+    if not _within_range(spans):
         positive = c["channel_gain"] > 0.0
         _refuse_overflow("channel_gain", "gain / (noise density x bandwidth)", snr, positive & (snr < 1e-300))
-    if not greatest_of(fixed_time) < math.inf:
+    if spans["download_rate"][0] < math.inf and not greatest_of(fixed_time) < math.inf:
         _refuse_overflow("download_rate", "download time", fixed_time)
-    most = greatest_of(cycles)
-    if not most * most * most * greatest_of(c["capacitance"]) < math.inf:
+    most = spans["cycles"][1]
+    if not most * most * most * spans["capacitance"][1] < math.inf:
         client = int(np.argmax(np.broadcast_to(cycles, (len(clients),))))
         found = f"{np.broadcast_to(cycles, (len(clients),))[client]:g} cycles"
         raise InputError("work.cycles", "capacitance x cycles^3 within the range of a double", found, client)
@@ -142,6 +144,14 @@ def rows_of(clients: Clients, work: Workload) -> Rows:
         idle=idle,
     )
     return rows if len(rows) == len(clients) else rows.widen(len(clients))
+
+
+def _within_range(spans: dict[str, tuple[float, float]]) -> bool:
+    """Whether no gain / (noise density x bandwidth) can leave the range of a double, going by the columns' extremes."""
+    (weakest, strongest), (quiet, loud), (narrow, wide) = (
+        spans[name] for name in ("channel_gain", "noise_density", "bandwidth")
+    )
+    return weakest / loud / wide > 1e-300 and strongest / quiet / narrow < 1e300
 
 
 _NOBODY, _NOTHING = np.zeros(1, dtype=np.bool_), np.zeros(1)
@@ -171,21 +181,24 @@ def goal_of(budget: Budget) -> tuple[Goal, float]:
 
 def allocation_of(rows: Rows, point: Point) -> Allocation:
     """People's names for the solver's point: x [nat] becomes rate r = B x / ln 2 and power p = (e^x - 1)/gamma."""
-    with np.errstate(all="ignore"):
-        power = np.expm1(point.efficiency)
-        power /= rows.snr
-        if not least_of(rows.snr) > 0.0:
+    from solvers.decisions import radio  # brings numba along
+    from solvers.plan import frozen
+
+    rate, power = np.empty((2, point.efficiency.shape[0]))
+    if radio(frozen(point.efficiency), frozen(rows.bandwidth), frozen(rows.snr), rate, power):
+        with np.errstate(all="ignore"):
+            power = np.expm1(point.efficiency) / rows.snr
             power = np.where((rows.snr <= 0.0) & (point.efficiency == 0.0), 0.0, power)
-        return Allocation(
-            frequency=point.frequency,
-            rate=point.efficiency * (rows.bandwidth / LN2),
-            power=power,
-            compute_time=point.compute_time,
-            upload_time=point.upload_time,
-            energy=point.energy,
-            price=point.price,
-            feasible=point.feasible,
-        )
+    return Allocation(
+        frequency=point.frequency,
+        rate=rate,
+        power=power,
+        compute_time=point.compute_time,
+        upload_time=point.upload_time,
+        energy=point.energy,
+        price=point.price,
+        feasible=point.feasible,
+    )
 
 
 def schedule_of(

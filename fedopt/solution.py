@@ -74,7 +74,7 @@ class Allocation:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
-            getattr(self, name).flags.writeable = False
+            getattr(self, name).setflags(write=False)
 
     def __len__(self) -> int:
         return int(self.energy.shape[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from fedopt.checks import (
     FloatArray,
     InputError,
     column,
+    compact,
     copies,
     kind,
     number,
@@ -102,30 +103,38 @@ class Workload:
     cycles: FloatArray
     upload_bits: FloatArray
     download_bits: FloatArray | None = None
+    spans: dict[str, tuple[float, float]] = field(init=False, repr=False)  # least and greatest number of each column
 
     def __post_init__(self) -> None:
         fields = _FIELDS[:2] if self.download_bits is None else _FIELDS
         given = [read("Workload", field, getattr(self, field.name)) for field in fields]
         arrays = [values for values in given if not isinstance(values, float) and not stands_for_all(values)]
         if len(arrays) == len(fields) and len({array.shape for array in arrays}) == 1:
-            columns = [values for values, _, _ in copies("Workload", fields, arrays)]  # all in one sweep
+            columns = copies("Workload", fields, arrays)  # all in one sweep
         else:
-            columns = [column("Workload", field, values, None) for field, values in zip(fields, given, strict=True)]
-        for field, values in zip(fields, columns, strict=True):
-            object.__setattr__(self, field.name, values)
+            columns = [
+                _with_span(column("Workload", each, values, None)) for each, values in zip(fields, given, strict=True)
+            ]
+        spans = {}
+        for each, (values, least, greatest) in zip(fields, columns, strict=True):
+            object.__setattr__(self, each.name, values)
+            spans[each.name] = least, greatest
         if self.download_bits is None:
             object.__setattr__(self, "download_bits", self.upload_bits)
+            spans["download_bits"] = spans["upload_bits"]
+        object.__setattr__(self, "spans", spans)
 
     def sized(self, size: int) -> Workload:
         """The workload with every column of shape (size,). Raises InputError where a length does not fit."""
-        if all(getattr(self, field.name).shape == (size,) for field in _FIELDS):
+        if all(getattr(self, each.name).shape == (size,) for each in _FIELDS):
             return self
         sized = object.__new__(Workload)  # its numbers are checked
-        for field in _FIELDS:
-            values = getattr(self, field.name)
+        object.__setattr__(sized, "spans", self.spans)
+        for each in _FIELDS:
+            values = getattr(self, each.name)
             if values.shape != (size,):
-                values = column("Workload", field, values if values.ndim else float(values), size)
-            object.__setattr__(sized, field.name, values)
+                values = column("Workload", each, values if values.ndim else float(values), size)
+            object.__setattr__(sized, each.name, values)
         return sized
 
     @property
@@ -134,6 +143,11 @@ class Workload:
         assert self.download_bits is not None
         idle: NDArray[np.bool_] = (self.cycles == 0.0) & (self.upload_bits == 0.0) & (self.download_bits == 0.0)
         return idle
+
+
+def _with_span(values: FloatArray) -> tuple[FloatArray, float, float]:
+    numbers = compact(np.atleast_1d(values))
+    return values, float(numbers.min(initial=np.inf)), float(numbers.max(initial=-np.inf))
 
 
 class Partition(tuple[int, ...]):

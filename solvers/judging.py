@@ -9,11 +9,12 @@ import math
 
 import numpy as np
 
-from solvers.compile import kernel
-from solvers.plan import at
+from solvers.blocks import total, view
+from solvers.compile import kernel, stage, wide
+from solvers.elementary import EXP_MAX, exp, expm1_given
 from solvers.rows import LN2, FloatArray
 
-_BLOCK = 1024  # rows whose energies are added up before they join the rest
+_BLOCK = 512  # rows looked at together: their scratch fits the first-level cache
 
 
 @kernel
@@ -43,28 +44,84 @@ def look(
     size: N. Columns as the fields of the model, (N,) or (1,); f [Hz], r [bit/s]: the decision. The last is inf where a
     row does not both compute and send, or a number is NaN.
     """
-    energy, latest, worst = 0.0, 0.0, 0.0
-    fine = True
-    for first in range(0, size, _BLOCK):
-        part = 0.0
-        for i in range(first, min(first + _BLOCK, size)):
-            W, s, f_i, r_i, b = at(work, i), at(bits, i), at(f, i), at(r, i), at(bandwidth, i)
-            t, tau, t_d = W / f_i, s / r_i, 0.0
-            if at(downlink, i) < math.inf:
-                t_d = at(download_bits, i) / at(downlink, i)
-            x = r_i * LN2 / b
-            snr = math.exp(x) - 1.0 if x > 1.0 else math.expm1(x)  # exp takes a fourth of expm1's time
-            p = snr * (at(noise, i) * b) / at(gain, i)
-            part += at(kappa, i) * W * f_i * f_i + at(p_s, i) * t + tau * (p + at(p_c, i)) + at(receive, i) * t_d
-            latest = max(latest, at(overhead, i) + t_d + t + tau)
-            if f_i > at(f_max, i):
-                worst = max(worst, f_i / at(f_max, i) - 1.0)
-            if f_i < at(f_min, i):
-                worst = max(worst, 1.0 - f_i / at(f_min, i))
-            if p > at(p_max, i):
-                worst = max(worst, p / at(p_max, i) - 1.0)
-            if p < at(p_min, i):
-                worst = max(worst, 1.0 - p / at(p_min, i))
-            fine = fine and t > 0.0 and tau > 0.0 and p >= 0.0 and f_i > 0.0 and r_i > 0.0  # False for NaN
-        energy += part
-    return energy, latest, worst if fine and np.isfinite(energy) else math.inf
+    wide()
+    columns = (
+        work, bits, download_bits, bandwidth, f, r, downlink, overhead, f_min, f_max, p_min, p_max, gain, noise, kappa,
+        p_s, p_c, receive,
+    )  # fmt: skip
+    block = min(size, _BLOCK)
+    constant = np.empty((len(columns), block))  # columns that are one number
+    for j in range(len(columns)):
+        if columns[j].shape[0] == 1:
+            constant[j, :] = columns[j][0]
+    scratch, extremes = np.empty((4, block)), np.zeros((2, block))
+    receives = downlink.shape[0] > 1 or downlink[0] < math.inf
+    energy, odd = 0.0, 0
+    for start in range(0, size, _BLOCK):
+        n = min(_BLOCK, size - start)
+        W, s = view(work, constant[0], start, n), view(bits, constant[1], start, n)
+        B = view(bandwidth, constant[3], start, n)
+        f_n, r_n = view(f, constant[4], start, n), view(r, constant[5], start, n)
+        t_0, k = view(overhead, constant[7], start, n), view(kappa, constant[14], start, n)
+        P_s, P_c = view(p_s, constant[15], start, n), view(p_c, constant[16], start, n)
+        t, tau, p, part = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n]
+        odd += _times(W, s, f_n, r_n, t, tau)
+        odd += _power(r_n, B, view(noise, constant[13], start, n), view(gain, constant[12], start, n), p, part)
+        _bounds(f_n, view(f_min, constant[8], start, n), view(f_max, constant[9], start, n), extremes[1, :n])
+        _bounds(p, view(p_min, constant[10], start, n), view(p_max, constant[11], start, n), extremes[1, :n])
+        for i in range(n):
+            part[i] = k[i] * W[i] * f_n[i] * f_n[i] + P_s[i] * t[i] + tau[i] * (p[i] + P_c[i])
+        for i in range(n):
+            t[i] = t_0[i] + t[i] + tau[i]
+        if receives:
+            s_d, rate = view(download_bits, constant[2], start, n), view(downlink, constant[6], start, n)
+            P_r = view(receive, constant[17], start, n)
+            for i in range(n):
+                t_d = s_d[i] / rate[i]
+                part[i] += P_r[i] * t_d
+                t[i] += t_d
+        for i in range(n):
+            extremes[0, i] = max(extremes[0, i], t[i])
+        energy += total(part)
+    fine = odd == 0 and np.isfinite(energy)
+    return energy, extremes[0].max(), extremes[1].max() if fine else math.inf
+
+
+@stage
+def _times(W: FloatArray, s: FloatArray, f: FloatArray, r: FloatArray, t: FloatArray, tau: FloatArray) -> int:
+    """t = W/f, tau = s/r [s]; how many rows have a time, frequency or rate that is not positive, NaN included."""
+    wide()
+    odd = 0
+    for i in range(t.shape[0]):
+        t[i] = W[i] / f[i]
+        tau[i] = s[i] / r[i]
+    for i in range(t.shape[0]):
+        odd += 0 if (t[i] > 0.0) & (tau[i] > 0.0) & (f[i] > 0.0) & (r[i] > 0.0) else 1
+    return odd
+
+
+@stage
+def _power(r: FloatArray, B: FloatArray, N0: FloatArray, h: FloatArray, p: FloatArray, e: FloatArray) -> int:
+    """p = (2^(r/B) - 1) N0 B / h [W]; how many rows are beyond a double. e: scratch."""
+    wide()
+    odd = 0
+    for i in range(p.shape[0]):
+        p[i] = r[i] * LN2 / B[i]
+        odd += 0 if p[i] < EXP_MAX else 1
+    for i in range(p.shape[0]):
+        p[i] = min(p[i], EXP_MAX)
+        e[i] = exp(p[i])
+    for i in range(p.shape[0]):
+        p[i] = expm1_given(p[i], e[i]) * (N0[i] * B[i]) / h[i]
+    return odd
+
+
+@stage
+def _bounds(value: FloatArray, low: FloatArray, high: FloatArray, worst: FloatArray) -> None:
+    """worst: the greatest relative distance outside the bounds so far, in each place of a block."""
+    wide()
+    for i in range(value.shape[0]):
+        over, under = value[i] > high[i], value[i] < low[i]
+        miss = value[i] - high[i] if over else (low[i] - value[i] if under else 0.0)
+        excess = miss / (high[i] if over else (low[i] if under else 1.0))
+        worst[i] = max(worst[i], excess)

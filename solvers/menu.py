@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.allocation.kernel import EXACT, price_blocks
+from solvers.blocks import BLOCK, COLUMNS, FIXED, IDLE, T_LOW, TAU_LOW
 from solvers.limits import limits
-from solvers.plan import BLOCK, COLUMNS, FIXED, IDLE, T_LOW, TAU_LOW, Plan, frozen, make_plan
+from solvers.plan import Plan, frozen, make_plan
 from solvers.rows import ROUNDING, FloatArray, Rows
 from solvers.threads import each_chunk
 

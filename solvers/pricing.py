@@ -282,23 +282,3 @@ def mask_block(settled: FloatArray, price: FloatArray, curve: FloatArray) -> int
         curve[i] = c if settled[i] == 0.0 else 0.0
         others += 1 if settled[i] < 0.0 else 0
     return others
-
-
-@inlined
-def total(values: FloatArray) -> float:
-    """The sum of a block, in one order whatever the machine; eight sums side by side, as one would wait for itself."""
-    s0, s1, s2, s3, s4, s5, s6, s7 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-    n = values.shape[0]
-    whole = n - n % 8
-    for i in range(0, whole, 8):
-        s0 += values[i]
-        s1 += values[i + 1]
-        s2 += values[i + 2]
-        s3 += values[i + 3]
-        s4 += values[i + 4]
-        s5 += values[i + 5]
-        s6 += values[i + 6]
-        s7 += values[i + 7]
-    for i in range(whole, n):
-        s0 += values[i]
-    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
+from solvers.blocks import IDLE, NO_WORK, ORDINARY
 from solvers.compile import inlined, stage
 from solvers.elementary import EXP_MAX, marginal_given
-from solvers.plan import IDLE, NO_WORK, ORDINARY, energy_of
+from solvers.fill import energy_of
 
 
 @inlined

@@ -14,22 +14,9 @@ from numpy.typing import NDArray
 from solvers.access.joint import Look, Uplinks
 from solvers.access.shares import BETA_OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
 from solvers.access.uplink import inverse_growth, row_energy
+from solvers.blocks import E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_FREE, T_LOW, A, Columns, K, at
 from solvers.compile import kernel, stage
 from solvers.elementary import EXP_MAX, expm1_given, marginal_given
-from solvers.plan import (
-    E_FIXED,
-    FIXED,
-    GAMMA,
-    IDLE,
-    P_C,
-    P_S,
-    T_FREE,
-    T_LOW,
-    A,
-    Columns,
-    K,
-    at,
-)  # fmt: skip
 from solvers.rows import FloatArray
 
 _ROUNDING = 1e-15  # relative, of a duration

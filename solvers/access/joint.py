@@ -28,9 +28,10 @@ from solvers.access.shares import (
     SUMS,
     share_blocks,
 )  # fmt: skip
+from solvers.blocks import GAMMA
 from solvers.duration.steps import halley_guess
 from solvers.duration.verdicts import allowance
-from solvers.plan import GAMMA, Plan, frozen
+from solvers.plan import Plan, frozen
 from solvers.rows import FloatArray, Goal
 from solvers.threads import each_chunk
 

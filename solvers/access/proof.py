@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 from solvers.access.shares import BETA_OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
 from solvers.access.uplink import row_energy
+from solvers.blocks import E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_HIGH, T_LOW, A, Columns, K, at
 from solvers.compile import inlined, kernel
 from solvers.elementary import EXP_MAX, expm1_given, marginal_given
-from solvers.plan import E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_HIGH, T_LOW, A, Columns, K, at
 from solvers.rows import FloatArray
 
 _AT_BOUND = 1e-10  # relative: a speed or power this near its bound is at it

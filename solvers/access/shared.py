@@ -20,10 +20,11 @@ from solvers.access.proof import prove_rows
 from solvers.access.roots import falling_root_of
 from solvers.access.shares import BETA_OUT, EXACT, OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
 from solvers.allocation.kernel import allocate
+from solvers.blocks import FIXED, GAMMA, ORDINARY, T_FREE, T_LOW, TAU_FREE, TAU_LOW, A, K
 from solvers.duration import newton
 from solvers.duration.newton import sample_plan
 from solvers.duration.verdicts import allowance, closed_form, infeasible
-from solvers.plan import FIXED, GAMMA, ORDINARY, T_FREE, T_LOW, TAU_FREE, TAU_LOW, A, K, Plan, frozen, make_plan
+from solvers.plan import Plan, frozen, make_plan
 from solvers.points import at_price
 from solvers.rows import ROUNDING, FloatArray, Goal, Limits, Point, Rows, Stop, Timing
 

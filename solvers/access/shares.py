@@ -37,22 +37,8 @@ from solvers.access.stages import (
     worths_block,
 )
 from solvers.access.uplink import row_energy, share_row
+from solvers.blocks import BLOCK, E_FIXED, FIXED, GAMMA, IDLE, ORDINARY, P_C, P_S, T_FREE, T_LOW, A, Columns, K
 from solvers.compile import inlined, kernel, wide
-from solvers.plan import (
-    BLOCK,
-    E_FIXED,
-    FIXED,
-    GAMMA,
-    IDLE,
-    ORDINARY,
-    P_C,
-    P_S,
-    T_FREE,
-    T_LOW,
-    A,
-    Columns,
-    K,
-)  # fmt: skip
 from solvers.rows import FloatArray
 
 SUMS = 6

@@ -10,9 +10,9 @@ import math
 import numpy as np
 
 from solvers.access.stages import LEAST, begin_efficiency_block, grown_block
+from solvers.blocks import BLOCK
 from solvers.compile import kernel, stage, wide
 from solvers.elementary import EXP_MAX, exp, expm1_given, inverse_marginal, log
-from solvers.plan import BLOCK
 from solvers.rows import FloatArray
 
 _STEPS = 25

@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import math
 
+from solvers.blocks import IDLE, NEITHER, NO_UPLOAD, NO_WORK
 from solvers.compile import inlined, stage
 from solvers.elementary import EXP_MAX, expm1_given, inverse_marginal, marginal_given
-from solvers.plan import IDLE, NEITHER, NO_UPLOAD, NO_WORK
 
 _STEPS = 200
 _NEAR = 4e-15

@@ -17,9 +17,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.compile import inlined, kernel, stage, wide
-from solvers.limits import inverse_marginal
-from solvers.plan import (
+from solvers.blocks import (
     ANCHOR,
     BLOCK,
     COLUMNS,
@@ -39,10 +37,13 @@ from solvers.plan import (
     A,
     Columns,
     K,
-    Plan,
-    feasible_rows,
-    make_plan,
+    total,
+    view,
 )
+from solvers.compile import kernel, stage, wide
+from solvers.decisions import speeds
+from solvers.limits import inverse_marginal
+from solvers.plan import Plan, feasible_rows, frozen, make_plan
 from solvers.pricing import (
     compute_block,
     curve_block,
@@ -52,7 +53,6 @@ from solvers.pricing import (
     scale_block,
     settled_block,
     times_block,
-    total,
     unfinished,
     upload_block,
 )
@@ -84,10 +84,9 @@ def point(rows: Rows, plan: Plan, duration: float, v: FloatArray, *, warm: bool)
 def complete(rows: Rows, plan: Plan, duration: float, out: FloatArray) -> Point:
     """Frequencies and efficiencies for the times, energies and prices in ``out`` (4, N)."""
     t, tau, energy, price = out
-    with np.errstate(all="ignore"):
-        f = np.divide(rows.work, t)  # by rounding outside its range by an ulp
-        np.minimum(np.maximum(f, rows.frequency_min, out=f), rows.frequency_max, out=f)
-        x = np.divide(plan.columns[A], tau)
+    f, x = np.empty((2, plan.size))
+    f_min, f_max = frozen(rows.frequency_min), frozen(rows.frequency_max)
+    speeds(frozen(rows.work), f_min, f_max, plan.columns[A], t, tau, f, x)
     if plan.kind.shape[0] > 1 or plan.kind[0] != ORDINARY:
         _complete_others(rows, plan, price, f, x)
     feasible = np.ones(plan.size, dtype=np.bool_)
@@ -137,28 +136,30 @@ def price_blocks(
     and price garbage.
     """
     wide()
-    constant = np.empty((COLUMNS, BLOCK))  # columns that are one number
+    width = min(v.shape[0], BLOCK)
+    constant = np.empty((COLUMNS, width))  # columns that are one number
     for j in range(COLUMNS):
-        constant[j, :] = columns[j][0]
-    scratch, singles = np.zeros((15, BLOCK)), np.empty((11, BLOCK), dtype=np.float32)
+        if columns[j].shape[0] == 1:
+            constant[j, :] = columns[j][0]
+    scratch, singles = np.zeros((15, width)), np.empty((11, width), dtype=np.float32)
     everyone = kind.shape[0] == 1 and kind[0] == ORDINARY
     for block in range(first, last):
         start = block * BLOCK
         stop = min(start + BLOCK, v.shape[0])
         n = stop - start
-        fixed, k = _view(columns[FIXED], constant[FIXED], start, n), _view(columns[K], constant[K], start, n)
-        a, gamma = _view(columns[A], constant[A], start, n), _view(columns[GAMMA], constant[GAMMA], start, n)
+        fixed, k = view(columns[FIXED], constant[FIXED], start, n), view(columns[K], constant[K], start, n)
+        a, gamma = view(columns[A], constant[A], start, n), view(columns[GAMMA], constant[GAMMA], start, n)
         t_low, t_high = (
-            _view(columns[T_LOW], constant[T_LOW], start, n),
-            _view(columns[T_HIGH], constant[T_HIGH], start, n),
+            view(columns[T_LOW], constant[T_LOW], start, n),
+            view(columns[T_HIGH], constant[T_HIGH], start, n),
         )
-        tau_low = _view(columns[TAU_LOW], constant[TAU_LOW], start, n)
-        tau_high = _view(columns[TAU_HIGH], constant[TAU_HIGH], start, n)
-        t_free = _view(columns[T_FREE], constant[T_FREE], start, n)
-        tau_free = _view(columns[TAU_FREE], constant[TAU_FREE], start, n)
-        p_s, p_c = _view(columns[P_S], constant[P_S], start, n), _view(columns[P_C], constant[P_C], start, n)
-        e_fixed = _view(columns[E_FIXED], constant[E_FIXED], start, n)
-        anchor = _view(columns[ANCHOR], constant[ANCHOR], start, n)
+        tau_low = view(columns[TAU_LOW], constant[TAU_LOW], start, n)
+        tau_high = view(columns[TAU_HIGH], constant[TAU_HIGH], start, n)
+        t_free = view(columns[T_FREE], constant[T_FREE], start, n)
+        tau_free = view(columns[TAU_FREE], constant[TAU_FREE], start, n)
+        p_s, p_c = view(columns[P_S], constant[P_S], start, n), view(columns[P_C], constant[P_C], start, n)
+        e_fixed = view(columns[E_FIXED], constant[E_FIXED], start, n)
+        anchor = view(columns[ANCHOR], constant[ANCHOR], start, n)
         left, c, l, d = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n]
         error, settled, x, e_x = scratch[4, :n], scratch[5, :n], scratch[6, :n], scratch[7, :n]
         curve_t, curve_tau, odds = scratch[8, :n], scratch[9, :n], scratch[14, :n]
@@ -261,9 +262,3 @@ def _start(
             break
     for i in range(n):
         v[i] = rough[i]
-
-
-@inlined
-def _view(column: FloatArray, constant: FloatArray, start: int, n: int) -> FloatArray:
-    """Rows start..start+n-1 of a column, as a slice: indexing with an offset would not vectorise."""
-    return column[start : start + n] if column.shape[0] > 1 else constant[:n]

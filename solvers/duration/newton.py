@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from solvers.allocation import kernel as level3
 from solvers.allocation.kernel import CLOSE, EXACT, complete, price_blocks
+from solvers.blocks import Columns, K
 from solvers.compile import kernel, shared
 from solvers.duration.steps import (
     B_T,
@@ -33,7 +34,8 @@ from solvers.duration.steps import (
     advance,
     begin,
 )
-from solvers.plan import Columns, K, Plan, frozen, limits_of, make_plan
+from solvers.fill import limits_of
+from solvers.plan import Plan, frozen, make_plan
 from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing
 from solvers.threads import CHUNK, each_chunk
 

@@ -15,9 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.allocation.kernel import CLOSE, price_blocks
+from solvers.blocks import BLOCK, COLUMNS, Columns
 from solvers.compile import kernel, stage
 from solvers.duration.newton import search
 from solvers.duration.steps import PASSES, STATE, STOP, T_NOW, begin
+from solvers.fill import limits_of
 from solvers.matching.task import (
     DURATION,
     ENERGY,
@@ -30,7 +32,7 @@ from solvers.matching.task import (
     empty_results,
 )
 from solvers.menu import IntArray
-from solvers.plan import BLOCK, COLUMNS, Columns, frozen, limits_of
+from solvers.plan import frozen
 from solvers.rows import ROUNDING, FloatArray, Goal, Stop
 from solvers.sorting import argsort
 

@@ -13,9 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.allocation.kernel import EXACT, price_blocks
+from solvers.blocks import BLOCK, E_FIXED, GAMMA, IDLE, P_C, P_S, T_FREE, TAU_FREE, A, K
 from solvers.compile import kernel
+from solvers.fill import energy_of
 from solvers.menu import IntArray, Menu
-from solvers.plan import BLOCK, E_FIXED, GAMMA, IDLE, P_C, P_S, T_FREE, TAU_FREE, A, K, energy_of, frozen
+from solvers.plan import frozen
 from solvers.rows import FloatArray
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from solvers.access.joint import Uplinks
 from solvers.access.shared import schedule
 from solvers.access.shares import BETA_OUT, EXACT, OUT, T_OUT, TAU_OUT, X_OUT
+from solvers.blocks import E_FIXED, GAMMA, P_C, P_S, A, K
 from solvers.duration.verdicts import allowance
 from solvers.matching.best import Cut
 from solvers.matching.task import (
@@ -32,7 +33,6 @@ from solvers.matching.task import (
 )
 from solvers.matching.transport import Transport, transport
 from solvers.menu import IntArray, fill
-from solvers.plan import E_FIXED, GAMMA, P_C, P_S, A, K
 from solvers.rows import ROUNDING, FloatArray, Goal, Stop
 
 _GAPS = (1e-9, 1e-6, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.2, 0.3, 0.5)  # how far below the best to look

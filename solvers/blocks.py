@@ -1,0 +1,56 @@
+"""How kernels read a fleet: columns by number, a block of rows at a time.
+
+A column has shape (N,), or (1,) where one number stands for all rows; kernels read both.
+"""
+
+from __future__ import annotations
+
+from solvers.compile import inlined
+from solvers.rows import FloatArray
+
+BLOCK = 256  # rows priced together: their scratch fits the first-level cache
+
+# Kinds of rows. All but ORDINARY take the slow path.
+ORDINARY, NO_WORK, NO_UPLOAD, NEITHER, IDLE = range(5)
+
+# Columns of a plan.
+FIXED, K, A, GAMMA, T_LOW, T_HIGH, TAU_LOW, TAU_HIGH, T_FREE, TAU_FREE, P_S, P_C, E_FIXED, ANCHOR = range(14)
+COLUMNS = 14
+
+Columns = tuple[FloatArray, ...]
+
+
+@inlined
+def at(column: FloatArray, i: int) -> float:
+    """Entry i of a column, or its only one."""
+    entry: float = column[i] if column.shape[0] > 1 else column[0]
+    return entry
+
+
+@inlined
+def view(column: FloatArray, constant: FloatArray, start: int, n: int) -> FloatArray:
+    """Rows start..start+n-1 of a column, or n times its only entry, which ``constant`` holds.
+
+    A slice: indexing with an offset would not vectorise.
+    """
+    return column[start : start + n] if column.shape[0] > 1 else constant[:n]
+
+
+@inlined
+def total(values: FloatArray) -> float:
+    """The sum of a block, in one order whatever the machine; eight sums side by side, as one would wait for itself."""
+    s0, s1, s2, s3, s4, s5, s6, s7 = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+    n = values.shape[0]
+    whole = n - n % 8
+    for i in range(0, whole, 8):
+        s0 += values[i]
+        s1 += values[i + 1]
+        s2 += values[i + 2]
+        s3 += values[i + 3]
+        s4 += values[i + 4]
+        s5 += values[i + 5]
+        s6 += values[i + 6]
+        s7 += values[i + 7]
+    for i in range(whole, n):
+        s0 += values[i]
+    return ((s0 + s1) + (s2 + s3)) + ((s4 + s5) + (s6 + s7))
