@@ -1,13 +1,15 @@
-"""The cone model that the two cvxpy methods share: computing on power cones, sending on exponential cones.
+"""The cone model that the two cvxpy methods share: computing on second-order cones, sending on exponential cones.
 
 A row's variables are u = t/t0 and v = tau/tau0, its times over what they would be at a price that the row cannot
 undercut, so that they are of order one whatever the units. With x0 = a/tau0 a row's energy, without the download, is
 
     kappa W^3/t0^2 q + P_s t0 u + tau0/gamma (x0 + m w) + P_c tau0 v,    m = F(x0),
 
-where (u, q, 1) in the power cone of exponent 2/3 says q >= 1/u^2, and (x0 (1 - v), v, e^-x0 (v + x0 + m w)) in the
-exponential cone says m w >= v (e^(x0/v) - 1) - x0, what is spent above Shannon's limit. Clarabel is named; nothing
-falls back to another solver.
+where u y >= 1 and q >= y^2, a second-order cone each, say q >= 1/u^2, and (x0 (1 - v), v, e^-x0 (v + x0 + m w)) in
+the exponential cone says m w >= v (e^(x0/v) - 1) - x0, what is spent above Shannon's limit. One power cone in place
+of the two is smaller, but Clarabel's steps in it become too short to go on from some 1,000 rows on. An exponential
+cone may be multiplied by any number; with the root of its dual's size, e^x0 tau0/gamma, both start of one size.
+Clarabel is named; nothing falls back to another solver.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from solvers.points import at_price
 from solvers.rows import FloatArray, Rows
 
 _TOLERANCE = 1e-10  # Clarabel's own 1e-8 leaves 1e-7 of violated constraints, which no judge at 1e-9 lets pass
+_SMALLEST = 1e-12  # of a factor of a cone, squared
 _SETTINGS = {"tol_gap_abs": _TOLERANCE, "tol_gap_rel": _TOLERANCE, "tol_feas": _TOLERANCE, "max_iter": 200}
 
 
@@ -98,7 +101,7 @@ def _computing(r: Rows, typical: FloatArray, scale: FloatArray) -> Part | None:
     if index.size == 0:
         return None
     r, t0, S = r.take(index).full(), typical[index], scale[index]
-    u, q, ones = cvxpy.Variable(index.size), cvxpy.Variable(index.size), np.ones(index.size)
+    u, y, q = cvxpy.Variable(index.size), cvxpy.Variable(index.size), cvxpy.Variable(index.size)
     with np.errstate(divide="ignore"):
         slowest = r.work / r.frequency_min / t0
     dynamic = cvxpy.multiply(r.capacitance * (r.work / t0) ** 2 * (r.work / S), q)
@@ -108,7 +111,8 @@ def _computing(r: Rows, typical: FloatArray, scale: FloatArray) -> Part | None:
         share=u,
         energy=dynamic + cvxpy.multiply(r.static_power * t0 / S, u),
         constraints=[
-            cvxpy.PowCone3D(u, q, ones, ones * 2.0 / 3.0),
+            cvxpy.SOC(u + y, cvxpy.vstack([2.0 * np.ones(index.size), u - y])),
+            cvxpy.SOC(q + 1.0, cvxpy.vstack([2.0 * y, q - 1.0])),
             *_within(u, r.work / r.frequency_max / t0, slowest),
         ],
     )
@@ -126,13 +130,17 @@ def _sending(r: Rows, typical: FloatArray, scale: FloatArray) -> Part | None:
     with np.errstate(divide="ignore"):
         slowest = x0 / x_min
     radiated = cvxpy.multiply(tau0 / r.snr / S * m, w) + tau0 / r.snr / S * x0
-    power = cvxpy.multiply(np.exp(-x0), v + x0) + cvxpy.multiply(np.exp(-x0) * m, w)
+    k = np.sqrt(np.clip(np.exp(x0) * tau0 / r.snr / S, _SMALLEST, 1.0 / _SMALLEST))
+    power = cvxpy.multiply(k * np.exp(-x0), v + x0) + cvxpy.multiply(k * np.exp(-x0) * m, w)
     return Part(
         index=index,
         unit=tau0,
         share=v,
         energy=radiated + cvxpy.multiply(r.circuit_power * tau0 / S, v),
-        constraints=[cvxpy.ExpCone(cvxpy.multiply(x0, 1.0 - v), v, power), *_within(v, x0 / x_max, slowest)],
+        constraints=[
+            cvxpy.ExpCone(cvxpy.multiply(k * x0, 1.0 - v), cvxpy.multiply(k, v), power),
+            *_within(v, x0 / x_max, slowest),
+        ],
     )
 
 
@@ -143,15 +151,17 @@ def _within(variable: cvxpy.Variable, low: FloatArray, high: FloatArray) -> list
     return [variable >= low, *above]
 
 
-def run(problem: cvxpy.Problem) -> int:
+def run(problem: cvxpy.Problem, **settings: float) -> int:
     """Solve with Clarabel; the number of its iterations. Raises BackendError unless it found an optimum, finite.
+
+    settings: Clarabel's own, in place of those that both methods use.
 
     "Optimal, inaccurate" passes: the callers check an answer against the dual bound before they believe it.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
         try:
-            problem.solve(solver=cvxpy.CLARABEL, **_SETTINGS)
+            problem.solve(solver=cvxpy.CLARABEL, **(_SETTINGS | settings))
         except cvxpy.error.SolverError as error:
             raise BackendError(f"Clarabel found no answer: {error}") from error
     if problem.status not in (cvxpy.OPTIMAL, cvxpy.OPTIMAL_INACCURATE):
