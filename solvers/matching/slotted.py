@@ -9,6 +9,7 @@ about one row's worth is left open.
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -30,6 +31,7 @@ _ROUNDS = 4  # of matchings for one partition
 _BETTER = 1.0 - 1e-10
 _ENDLESS = 1e6  # so much more, or less, than time is worth: the energy, or the time, is next to nothing beside it
 _DEAR = 1e200
+_FAN, _FAR = 48, 4.0  # ends of computing at which all partitions are bounded, up to so many times the best one
 
 
 def search(task: Task) -> Searched:
@@ -41,7 +43,8 @@ def search(task: Task) -> Searched:
         known = np.zeros(total) if task.gains is None else task.gains / results[:, DURATION]
     best = 0.0
     for done, p in enumerate(np.argsort(-np.nan_to_num(known), kind="stable").tolist()):
-        run.improve(p)
+        if task.gains is None or task.goal not in (Goal.ENERGY, Goal.POWER) or run.lower[p] * best < task.gains[p]:
+            run.improve(p)
         if task.gains is not None and results[p, DURATION] > 0.0:
             best = max(best, float(task.gains[p]) / float(results[p, DURATION]))
         task.progress(done + 1, total, best)
@@ -95,7 +98,7 @@ class _Run:
         """The best matching of partition p, as far as prices lead to it, and its bound."""
         counts = self.task.counts[p]
         crowd = least_feasible(self._ends, counts)
-        self.lower[p] = self._shortest(counts, crowd.duration)
+        self.lower[p] = max(self.lower[p], self._shortest(counts, crowd.duration))
         best = self._solve(self._start.assign(p)) if math.isfinite(self.results[p, DURATION]) else None
         if best is None or math.isinf(self.lower[p]):
             return
@@ -108,7 +111,10 @@ class _Run:
             if found is None:
                 break
             self.matchings += found.matchings
-            self.lower[p] = max(self.lower[p], self._proved(found.lower, price))
+            self.lower[p] = max(self.lower[p], float(self._proved(np.array([found.lower]), price)[0]))
+            if self.task.goal is not Goal.PRICE and len(self.lower) > 1:
+                everywhere = at.of_all(self.task.counts, counts, float(self._ends.min(axis=0).max()), found.duration)
+                self.lower = np.maximum(self.lower, self._proved(everywhere, price))
             new = self._solve(found.assignment)
             if new is None or not self._score(new) < self._score(best) * _BETTER:
                 break
@@ -138,7 +144,7 @@ class _Run:
         late = math.isinf(T) or (self.task.goal is Goal.DEADLINE and self.task.value < T * ROUNDING)
         return math.inf if late else 0.0
 
-    def _proved(self, V: float, price: float) -> float:
+    def _proved(self, V: FloatArray, price: float) -> FloatArray:
         """What E + ``price`` x T >= V says of the goal."""
         goal, value, V = self.task.goal, self.task.value, V * (1.0 - 1e-12)
         if goal is Goal.PRICE:
@@ -146,7 +152,7 @@ class _Run:
         if goal is Goal.DEADLINE:
             return V - price * value
         if math.isinf(value):
-            return 0.0
+            return np.zeros(len(V))
         return (V - value) / price if goal is Goal.ENERGY else V / (price + value)
 
     def _score(self, best: _Best) -> float:
@@ -200,6 +206,32 @@ class _AtPrice:
         end = Computing(make_plan(self._menu.rows_of(assignment))).end(self._price)
         costs, _ = self.lines(end)
         return end, float(costs[assignment, np.arange(len(assignment))].sum())
+
+    def of_all(self, all_counts: IntArray, counts: IntArray, first: float, end: float) -> FloatArray:
+        """What no matching of any partition, all_counts (P, K), costs less than: E + price x T [J], (P,).
+
+        first [s]: no computing ends before. Between two ends the tangents at the later one bound the costs from below,
+        and what they add up to at any prices of the places is least at either end; the best matching of ``counts``,
+        whose computing best ends by ``end`` [s], has good such prices.
+        """
+        last = max(_FAR * end, 2.0 * first)
+        ends = np.concatenate([[first], np.geomspace(first, last, _FAN)[1:]])
+        bound = self._least(self.lines(_ENDLESS * last)[0]) + self._price * last
+        lowest = np.full(all_counts.shape[0], bound)
+        for a, b in itertools.pairwise(ends.tolist()):
+            costs, prices = self.lines(b)
+            found = transport(costs, counts)
+            places = found.prices if isinstance(found, Transport) else np.zeros(len(counts))
+            reduced = costs - places[:, None]
+            later = self._least(reduced) + self._price * b
+            sooner = self._least(reduced + prices * (b - a)) + self._price * a
+            lowest = np.minimum(lowest, min(sooner, later) + all_counts @ places)
+        return lowest
+
+    @staticmethod
+    def _least(costs: FloatArray) -> float:
+        """Every row where it is cheapest."""
+        return float(costs.min(axis=0).sum())
 
 
 def _stack(menu: Menu, column: int) -> FloatArray:
