@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fedopt.access import SharedBandwidth
+from fedopt.access import SharedBandwidth, TimeDivision
 from fedopt.candidates import candidates_of, gains_of, menu_of
 from fedopt.checks import FloatArray, InputError, choice, kind, number, refuse, whole
 from fedopt.claims import claim_of, counted, nothing_yet, scope_of, stopped_at
@@ -93,6 +93,8 @@ def solve(
     search = level1.METHODS.get(choice("matching", matching, level1.METHODS.names))
     if isinstance(problem.access, SharedBandwidth) and matching == "marginal":
         from solvers.matching.priced import search
+    if isinstance(problem.access, TimeDivision) and matching == "marginal":
+        from solvers.matching.slotted import search
     find_duration = level2.METHODS.get(choice("timing", timing, level2.METHODS.names))
     price_rows = level3.METHODS.get(choice("allocation", allocation, level3.METHODS.names))
     if matching in _BUDGETS_ONLY and isinstance(problem.budget, TimePrice):

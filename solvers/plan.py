@@ -81,6 +81,13 @@ def make_plan(rows: Rows) -> Plan:
     return Plan(size=size, kind=kind, columns=columns, priced=priced, t_min=t_min, t_flat=t_flat, e_inf=e_inf)
 
 
+def rows_of(plan: Plan, *kinds: int) -> NDArray[np.int64] | slice:
+    """The index of the rows that are of one of these kinds."""
+    if plan.kind.shape[0] == 1 and plan.kind[0] in kinds:
+        return slice(None)
+    return np.flatnonzero(np.isin(np.broadcast_to(plan.kind, (plan.size,)), kinds))
+
+
 def _kinds(rows: Rows) -> NDArray[np.uint8]:
     """The kind of every row."""
     no_work, no_upload, idle = np.broadcast_arrays(rows.work == 0.0, rows.bits == 0.0, rows.idle)

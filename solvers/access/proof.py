@@ -49,9 +49,9 @@ def prove_rows(
         x = 0.0
         if k > 0.0:
             marginal = 2.0 * k / (t * t * t) - p_s
-            off = (marginal - price) / (max(price, abs(marginal)) + p_s)
+            off = relative(marginal, price, p_s)
             at_most = t <= at(columns[T_LOW], i) * (1.0 + _AT_BOUND)
-            worst = max(worst, _one_sided(off, t >= at(columns[T_HIGH], i) * (1.0 - _AT_BOUND), at_most))
+            worst = max(worst, one_sided(off, t >= at(columns[T_HIGH], i) * (1.0 - _AT_BOUND), at_most))
         if a > 0.0:
             beta = out[BETA_OUT, i] * scale
             x = a / (tau * beta)
@@ -60,9 +60,9 @@ def prove_rows(
             e = math.exp(near)
             f, snr = marginal_given(near, e), expm1_given(near, e) * beta
             marginal = f * beta / gamma - p_c
-            off = (marginal - price) / (max(price, abs(marginal)) + p_c)
+            off = relative(marginal, price, p_c)
             at_least = snr <= at(snr_min, i) * (1.0 + _AT_BOUND)
-            worst = max(worst, _one_sided(off, at_least, snr >= at(snr_max, i) * (1.0 - _AT_BOUND)))
+            worst = max(worst, one_sided(off, at_least, snr >= at(snr_max, i) * (1.0 - _AT_BOUND)))
             own = (price + p_c + snr / gamma) * tau * f / (e * beta * near)
             worst = max(worst, abs(own / mu - 1.0))
         energy[i] = row_energy(k, a, gamma, p_s, p_c, at(columns[E_FIXED], i), t, tau, x)
@@ -70,7 +70,14 @@ def prove_rows(
 
 
 @inlined
-def _one_sided(off: float, at_least: bool, at_most: bool) -> float:
+def relative(marginal: float, price: float, steady: float) -> float:
+    """Marginal less price over the greater of both with the power that was taken off; 0 where all are."""
+    unit = max(price, abs(marginal)) + steady
+    return (marginal - price) / unit if unit > 0.0 else 0.0
+
+
+@inlined
+def one_sided(off: float, at_least: bool, at_most: bool) -> float:
     """Marginal less price, relative: at the least speed it may be above 0, at the greatest below."""
     if at_least:
         off = min(off, 0.0)

@@ -16,17 +16,17 @@ import numpy as np
 from solvers.access import Outcome
 from solvers.access.fullspeed import LeastShares
 from solvers.access.joint import Look, Uplinks, balance, joint
+from solvers.access.point import point_of
 from solvers.access.proof import prove_rows
 from solvers.access.roots import falling_root_of
-from solvers.access.shares import BETA_OUT, EXACT, OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
+from solvers.access.shares import BETA_OUT, EXACT, OUT, TAU_OUT
 from solvers.allocation.kernel import allocate
-from solvers.blocks import FIXED, GAMMA, ORDINARY, T_FREE, T_LOW, TAU_FREE, TAU_LOW, A, K
+from solvers.blocks import FIXED, GAMMA, T_FREE, T_LOW, TAU_FREE, TAU_LOW, A, K
 from solvers.duration import newton
 from solvers.duration.newton import sample_plan
 from solvers.duration.verdicts import allowance, closed_form, infeasible
 from solvers.plan import Plan, frozen, make_plan
-from solvers.points import at_price
-from solvers.rows import ROUNDING, FloatArray, Goal, Limits, Point, Rows, Stop, Timing
+from solvers.rows import ROUNDING, FloatArray, Goal, Limits, Rows, Stop, Timing
 
 _LARGE = 4096  # from this many rows on a sample makes the first guess
 _SAMPLE = 1024
@@ -157,7 +157,7 @@ class Fleet:
             plan.kind, plan.columns, self.uplinks.snr_min, self.uplinks.snr_max, look.T, look.mu, 1.0 / look.share,
             share.out, energy,
         )  # fmt: skip
-        point = _point(self.rows, plan, share.out, energy)
+        point = point_of(self.rows, plan, share.out, energy)
         E = float(energy.sum())
         total, lost = E, E - look.dual
         if goal is Goal.PRICE:
@@ -192,23 +192,6 @@ def _left_to_time(look: Look, value: float, shortest: float, least_energy: float
         return -off * max(look.T - shortest, 0.0)
     longest = look.T + (look.dual - least_energy) / value
     return off * max(longest - look.T, 0.0)
-
-
-def _point(rows: Rows, plan: Plan, out: FloatArray, energy: FloatArray) -> Point:
-    """People's point: f = W/t; rows without work or upload take what goes with their price."""
-    t, tau, x, price = out[T_OUT], out[TAU_OUT], out[X_OUT], out[PRICE_OUT]
-    with np.errstate(all="ignore"):
-        f = np.clip(rows.work / t, rows.frequency_min, rows.frequency_max)
-    if plan.kind.shape[0] > 1:
-        others = np.flatnonzero(plan.kind != ORDINARY)
-        r = rows.take(others).full()
-        free_f, free_x = at_price(r, price[others])
-        f[others] = np.where(r.idle, 0.0, np.where(r.work > 0.0, f[others], free_f))
-        x[others] = np.where(r.idle, 0.0, np.where(r.bits > 0.0, x[others], free_x))
-    return Point(
-        frequency=f, efficiency=x, compute_time=t, upload_time=tau, energy=energy, price=price,
-        feasible=np.ones(plan.size, dtype=np.bool_),
-    )  # fmt: skip
 
 
 def _rough_price(uplinks: Uplinks, T: float) -> float:

@@ -1,4 +1,4 @@
-"""Time division, compiled sums over rows: what slots take at a price of time, what computing saves at its end.
+"""Time division, the slots: at a price of time lambda every upload has x = F^-1(gamma (lambda + P_c)), clipped.
 
 Sums are per block of rows and then over the blocks, in order.
 """
@@ -10,13 +10,61 @@ import math
 import numpy as np
 
 from solvers.access.stages import LEAST, begin_efficiency_block, grown_block
-from solvers.blocks import BLOCK
+from solvers.blocks import BLOCK, GAMMA, NO_WORK, ORDINARY, P_C, TAU_FREE, TAU_HIGH, TAU_LOW, A
 from solvers.compile import kernel, stage, wide
-from solvers.elementary import EXP_MAX, exp, expm1_given, inverse_marginal, log
+from solvers.elementary import EXP_MAX, exp, expm1_given, inverse_marginal, log, marginal_given
+from solvers.plan import Plan, rows_of
 from solvers.rows import FloatArray
 
 _STEPS = 25
 _NEAR = 1e-8  # a Newton step below this leaves an error of its square: the last digit
+
+
+class Slots:
+    """The rows of a plan that send, their last efficiencies kept: Newton's method begins there."""
+
+    def __init__(self, plan: Plan) -> None:
+        c, self._size, sends = plan.columns, plan.size, rows_of(plan, ORDINARY, NO_WORK)
+        self._sends = sends
+
+        def pick(column: FloatArray) -> FloatArray:
+            return np.ascontiguousarray(np.broadcast_to(column, (plan.size,))[sends])
+
+        a = pick(c[A])
+        with np.errstate(divide="ignore"):
+            self.columns = (a, pick(c[GAMMA]), pick(c[P_C]), a / pick(c[TAU_HIGH]), a / pick(c[TAU_LOW]))
+        self.least, self.free = float(pick(c[TAU_LOW]).sum()), float(pick(c[TAU_FREE]).sum())
+        self._nats, self._warm = np.empty(a.size), False
+
+    def sums(self, price: float) -> tuple[float, float]:
+        """Sum of the slots [s] and of their energies [J] at a price of time [W]."""
+        found = slot_sums(*self.columns, price, self._warm, self._nats)
+        self._warm = True
+        return found
+
+    def top(self) -> float:
+        """The least price of time [W] at which every slot is at its shortest."""
+        return greatest_worth(*self.columns)
+
+    def efficiencies(self, price: float) -> FloatArray:
+        """x (N,) at a price of time; 0 for rows that send nothing."""
+        self.sums(price)
+        *_, low, high = self.columns
+        x = np.zeros(self._size)
+        x[self._sends] = np.clip(self._nats, low, high)
+        return x
+
+
+@kernel
+def greatest_worth(transfer: FloatArray, snr: FloatArray, p_c: FloatArray, low: FloatArray, high: FloatArray) -> float:
+    """The greatest F(x)/gamma - P_c [W] at full power, 0 at least; arrays as in slot_sums."""
+    most = 0.0
+    for i in range(transfer.shape[0]):
+        x = high[i]
+        if x > EXP_MAX:
+            return math.inf
+        most = max(most, marginal_given(x, math.exp(x)) / snr[i] - p_c[i])
+    return most
 
 
 @kernel
@@ -98,30 +146,3 @@ def times_block(
         growths[i] = expm1_given(near, exp(near)) / nats[i] if nats[i] > 1e-300 else 1.0
     for i in range(n):
         x[i] = min(max(x[i], LEAST), 650.0)
-
-
-@kernel
-def computing_sums(
-    k: FloatArray, fixed: FloatArray, p_s: FloatArray, t_low: FloatArray, t_free: FloatArray, end: float
-) -> tuple[float, float, float]:
-    """Computing that ends by ``end`` [s]: sum of 2 kappa f^3 - P_s [W], its fall [W/s], and of the energies [J].
-
-    k, fixed, p_s, t_low, t_free: kappa W^3 [J s^2], t_0 + t_d [s], P_s [W], least t and t when time is free [s] of the
-    rows that compute, (N,).
-    """
-    worth, fall, energy = 0.0, 0.0, 0.0
-    for first in range(0, k.shape[0], BLOCK):
-        watts, slopes, joules = 0.0, 0.0, 0.0
-        for i in range(first, min(first + BLOCK, k.shape[0])):
-            left = end - fixed[i]
-            t = min(max(left, t_low[i]), t_free[i])
-            per = 1.0 / t
-            cube = k[i] * per * per
-            joules += cube + (p_s[i] * t if p_s[i] > 0.0 else 0.0)
-            if left < t_free[i]:
-                watts += max(2.0 * cube * per - p_s[i], 0.0)
-                slopes += 6.0 * cube * per * per
-        worth += watts
-        fall += slopes
-        energy += joules
-    return worth, fall, energy

@@ -1,0 +1,67 @@
+"""Matchings under time division: improved at a price of time, and bounds that exhaustive search must not beat."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets import make, mnist_types
+
+import fedopt
+from fedopt import Deadline, EnergyBudget, PowerBudget, TimeDivision, TimePrice
+from fedopt.submodels import Partition
+
+TYPES = mnist_types((1, 2, 2, 4))[:3]
+BUDGETS = (PowerBudget(1.0), EnergyBudget(400.0), Deadline(60.0), TimePrice(0.5))
+
+
+def every(problem: fedopt.Problem) -> list[tuple[tuple[int, ...], fedopt.Schedule]]:
+    """Every matching that has an answer, with its partition."""
+    wanted, found = {tuple(row) for row in problem.candidates().tolist()}, []
+    for assignment in itertools.product(range(len(TYPES)), repeat=len(problem.clients)):
+        counts = tuple(np.bincount(assignment, minlength=len(TYPES)).tolist())
+        if counts in wanted:
+            work = problem.clients.workload(TYPES, np.array(assignment))
+            schedule = fedopt.schedule(problem.clients, work, problem.budget, access=problem.access)
+            found += [(counts, schedule)] if schedule.status.solved else []
+    return found
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("budget", BUDGETS, ids=str)
+def test_no_matching_beats_the_bound(seed: int, budget: Any) -> None:
+    clients = make("typical", seed, 4).clients
+    utility = "least_energy" if isinstance(budget, Deadline) else None
+    problem = fedopt.Problem(clients, TYPES, budget=budget, access=TimeDivision(2e6), utility=utility)
+    found, others = fedopt.solve(problem), every(problem)
+    assert found.status.solved
+    assert found.partition is not None
+    if isinstance(budget, TimePrice):  # proved to the end
+        least = min(e.energy + budget.watts * e.duration for counts, e in others if counts == tuple(found.partition))
+        assert found.energy + budget.watts * found.duration == pytest.approx(least, rel=1e-9)
+        assert found.cost_bracket[0] == pytest.approx(least, rel=1e-9)
+        assert "No matching is cheaper" in found.reason
+        assert math.isnan(found.bound)
+        return
+    best = max(problem.utility(Partition(counts, TYPES), e.duration, e.energy) for counts, e in others)
+    assert found.scope == "all matchings"
+    assert found.utility <= best + 1e-9 * abs(best)
+    assert best <= found.bound + 1e-9 * abs(best)
+    assert found.utility >= best - 0.02 * abs(best)  # a heuristic, but a good one
+
+
+def test_a_deadline_rules_out_what_no_matching_meets() -> None:
+    """Replicas per second at a fixed duration: the most replicas that some matching completes in time."""
+    clients = make("typical", 0, 4).clients
+    for seconds in (15.0, 20.0, 40.0):
+        problem = fedopt.Problem(clients, TYPES, budget=Deadline(seconds), access=TimeDivision(2e6))
+        found, others = fedopt.solve(problem), every(problem)
+        if not others:
+            assert not found.status.solved
+            continue
+        best = max(Partition(counts, TYPES).replicas for counts, _ in others) / seconds
+        assert found.utility <= best * (1.0 + 1e-9)
+        assert found.bound >= best * (1.0 - 1e-9)
