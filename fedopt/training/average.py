@@ -69,8 +69,8 @@ def _average_entry(name: str, value: Tensor, replicas: Sequence[Sequence[Share]]
             for target, source in share.of(name):
                 each = samples / (trainers if isinstance(trainers, int) else trainers[target])
                 change = share.parameters[name][source].double()
-                total[target] += (change - before[target]).mul_(each)
-                weight[target] += each
+                total[target].add_((change - before[target]).mul_(each))
+                weight[target].add_(each)
     mean = before + torch.where(weight > 0.0, total / weight, 0.0)
     return mean.to(value.dtype) if value.is_floating_point() else mean.round_().to(value.dtype)
 
@@ -82,5 +82,5 @@ def _trainers(name: str, like: Tensor, shares: Sequence[Share]) -> int | Tensor:
     count = torch.zeros_like(like)
     for share in shares:
         for target, _ in share.of(name):
-            count[target] += 1.0
+            count[target].add_(1.0)
     return count
