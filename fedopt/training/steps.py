@@ -136,8 +136,10 @@ def evaluator(model: nn.Module, test: Samples) -> Callable[[State], float]:
     @torch.inference_mode()
     def accuracy(parameters: State) -> float:
         network.load_state_dict(parameters)
-        batches = zip(test.images.split(_BATCH), test.labels.split(_BATCH), strict=True)
-        right = sum(int((network(images).argmax(1) == labels).sum()) for images, labels in batches)
+        right = 0
+        for start in range(0, len(test), _BATCH):
+            images, labels = test.images[start : start + _BATCH], test.labels[start : start + _BATCH]
+            right += int((network(images).argmax(1) == labels).sum())
         return right / len(test)
 
     return accuracy
