@@ -19,6 +19,7 @@ from fedopt.training.policies import IDLE, POLICIES, Policy
 
 TYPES = mnist_types()
 SEEDS = range(6)
+WATTS = 2.5  # so many that time is dear, so few that the budget binds
 
 
 def fleet(n: int = 8) -> fedopt.Clients:
@@ -26,7 +27,7 @@ def fleet(n: int = 8) -> fedopt.Clients:
 
 
 def problem(budget: fedopt.PowerBudget | fedopt.Deadline | None = None, **more: object) -> fedopt.Problem:
-    return fedopt.Problem(fleet(), TYPES, budget=budget or fedopt.PowerBudget(1.25), **more)
+    return fedopt.Problem(fleet(), TYPES, budget=budget or fedopt.PowerBudget(WATTS), **more)
 
 
 def clock(
@@ -79,10 +80,10 @@ def test_energy_is_what_the_judge_says_of_the_decision(policy: str, seed: int) -
     clients = on_the_air(seed, 1)
     work = clients.workload(TYPES, got.assignment)
     frequency, rate = got.solution.allocation.frequency, got.solution.allocation.rate
-    verdict = fedopt.judge(clients, work, got.duration, frequency, rate, fedopt.PowerBudget(1.25))
+    verdict = fedopt.judge(clients, work, got.duration, frequency, rate, fedopt.PowerBudget(WATTS))
     assert verdict.feasible
     assert verdict.energy == pytest.approx(got.energy, rel=1e-12)
-    assert got.energy <= 1.25 * got.duration * (1 + 1e-9)
+    assert got.energy <= WATTS * got.duration * (1 + 1e-9)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -93,7 +94,9 @@ def test_allocated_is_what_solve_says_warm_or_cold(seed: int) -> None:
     for got in (cold, warm):
         assert got.duration == pytest.approx(alone.duration, rel=1e-10)
         assert got.partition(4) == alone.partition
-    assert set(cold.stragglers) <= set(range(8))
+    assert 1 <= len(cold.stragglers) <= 5
+    assert alone.allocation is not None
+    assert cold.stragglers[0] == np.argmax(alone.allocation.price)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -169,7 +172,7 @@ def test_a_share_of_the_clients_takes_part() -> None:
 
 def test_idle_places_sit_the_round_out() -> None:
     types = (fedopt.SubModel.idle(), *TYPES)
-    given = fedopt.Problem(fleet(), types, budget=fedopt.PowerBudget(1.25), partitions=[(2, 2, 4, 0, 0)])
+    given = fedopt.Problem(fleet(), types, budget=fedopt.PowerBudget(WATTS), partitions=[(2, 2, 4, 0, 0)])
     got = clock("allocated", of=given).round(0)
     assert (got.assignment == IDLE).sum() == 2
     assert got.partition(4) == (2, 4, 0, 0)
@@ -248,5 +251,5 @@ def test_a_shared_uplink_is_allocated_too() -> None:
     for policy in ("allocated", "full"):
         got = clock(policy, of=shared).round(0, np.zeros(8, dtype=np.int64))
         assert got.trains
-        assert got.energy <= 1.25 * got.duration * (1 + 1e-9)
+        assert got.energy <= WATTS * got.duration * (1 + 1e-9)
     assert set(POLICIES) == {"allocated", "full", "drop", "random", "fullspeed"}

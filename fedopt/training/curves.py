@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from fedopt.checks import InputError, choice
 from fedopt.plots import figure_type, shortened
 from fedopt.training.history import History
+from fedopt.training.summary import TARGETS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-TARGETS = (0.90, 0.95, 0.97)
 AXES = ("round", "seconds", "joules")
 
 # Okabe and Ito's palette, told apart by colour-blind readers too.
