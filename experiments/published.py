@@ -1,7 +1,7 @@
 """The published experiment: MFL against TFL x 10 W / 100 W x IID / non-IID, on a fading channel.
 
-    python experiments/published.py DATA [--rounds 30] [--jobs 2]      all of it, some hours; goes on where it was stopped
-    python experiments/published.py --quick                            the same on scikit-learn's digits, some seconds
+    python experiments/published.py DATA [--rounds 30] [--jobs 2]     some hours; again: goes on where it stopped
+    python experiments/published.py --quick                           on scikit-learn's digits, some seconds
 
 DATA holds MNIST's four files. MFL trains with the published partitions and, as ``searched``, with those that
 fedopt.solve finds on each round's channels. TFL (everybody the full model) trains the same at both powers, so it trains
@@ -98,7 +98,11 @@ def train(case: Case, options: argparse.Namespace, engine: str) -> None:
         state.history.to_csv(options.out / f"{case.name}.csv")
         known.append(state.round)
         row, done = state.history.rows[-1], state.round - known[0]
-        left = f", {(time.monotonic() - started) / done * (options.rounds - state.round) / 60:.1f} min left" if done else ""
+        left = (
+            f", {(time.monotonic() - started) / done * (options.rounds - state.round) / 60:.1f} min left"
+            if done
+            else ""
+        )
         spent = f"{row.seconds:,.0f} s, {row.joules:,.0f} J of the clock"
         print(f"{case.name}: round {state.round}/{options.rounds}, {row.accuracy:.2%}, {spent}{left}", flush=True)
 

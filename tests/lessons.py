@@ -28,9 +28,9 @@ LOCAL = LocalSGD(epochs=1, batch=10, rate=0.1, decay=0.99)
 
 @cache
 def data() -> Dataset:
-    """A third of the digits, enough to learn from in a test."""
+    """A fifth of the digits, enough to learn from in a test."""
     whole = digits(0)
-    halves = [(half.images[:count], half.labels[:count]) for half, count in ((whole.train, 480), (whole.test, 200))]
+    halves = [(half.images[:count], half.labels[:count]) for half, count in ((whole.train, 320), (whole.test, 200))]
     return Dataset.of(halves[0], halves[1], name="digits", classes=10)
 
 

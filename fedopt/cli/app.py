@@ -108,8 +108,8 @@ def train(
     rate: Annotated[float | None, typer.Option(help="Learning rate of the first round.")] = None,
 ) -> None:
     """Train a federated model on a clock that counts the fleet's seconds and joules."""
-    given = {"algorithm": algorithm, "model": model, "data": data, "split": split, "policy": policy, "fading": fading}
-    given |= {"engine": engine, "rounds": rounds, "seed": seed, "rate": rate}
+    given: dict[str, Any] = {"algorithm": algorithm, "model": model, "data": data, "split": split, "policy": policy}
+    given |= {"fading": fading, "engine": engine, "rounds": rounds, "seed": seed, "rate": rate}
     with guarded():
         try:
             from fedopt.cli.train import train as train_scenario

@@ -36,7 +36,7 @@ def train(scenario: Path, clients: Any, out: Path, resume: bool, options: Mappin
     """
     content, chosen = read_lesson(scenario, options, clients=clients)
     make_folder(out)
-    checkpoint = out / f"{scenario.stem}.safetensors"
+    checkpoint, rows = out / f"{scenario.stem}.safetensors", out / f"{scenario.stem}.csv"
     if checkpoint.exists() and not resume:
         raise InputError("--out", f"--resume, to go on with {checkpoint}, or another folder", "a run that has begun")
     with _Watch(chosen.rounds) as watch:
@@ -45,13 +45,13 @@ def train(scenario: Path, clients: Any, out: Path, resume: bool, options: Mappin
                 content, chosen.algorithm, chosen.model, chosen.data, rounds=chosen.rounds,
                 split=chosen.split(content.problem.clients), seed=chosen.seed, policy=chosen.policy,
                 fading=chosen.fading, engine=chosen.engine, evaluate_every=chosen.evaluate_every,
-                checkpoint=checkpoint, callbacks=[watch, lambda state: state.history.to_csv(out / f"{scenario.stem}.csv")],
+                checkpoint=checkpoint, callbacks=[watch, lambda state: state.history.to_csv(rows)],
             )  # fmt: skip
         except Diverged as error:
             fail(str(error), INFEASIBLE)
         except KeyboardInterrupt:
             fail(f"interrupted {_going_on(checkpoint)}", INTERRUPTED)
-    written = [out / f"{scenario.stem}.csv", checkpoint, *_pictures(history, out, scenario.stem)]
+    written = [rows, checkpoint, *_pictures(history, out, scenario.stem)]
     show(summary({scenario.stem: history}))
     typer.echo(f"{history.reason}\nWritten: {', '.join(str(path) for path in written if path.exists())}")
     if history.rows[-1].round < chosen.rounds:

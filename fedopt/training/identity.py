@@ -53,6 +53,12 @@ def data_settings(data: Dataset, split: Split, model: nn.Module) -> dict[str, An
     }
 
 
+def engine_settings(engine: Any, device: str) -> dict[str, Any]:
+    """What decides the bits of a client's training: all engines but "stacked" have the same."""
+    own = callable(engine) or engine == "stacked"
+    return {"engine": _plain(engine) if own else "one client at a time", "device": device}
+
+
 def digest(*arrays: Any) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of some arrays or tensors, their shapes and types included."""
     total = hashlib.sha256()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ from fedopt.training.algorithm import Algorithm
 from fedopt.training.checkpoint import read_checkpoint, write_checkpoint
 from fedopt.training.clock import Clock, Untimed, priced
 from fedopt.training.data import Dataset
+from fedopt.training.engines import Work, open_engine
 from fedopt.training.history import History
-from fedopt.training.identity import algorithm_settings, clock_settings, data_settings
+from fedopt.training.identity import algorithm_settings, clock_settings, data_settings, engine_settings
 from fedopt.training.policies import Policy
 from fedopt.training.splits import Split
 from fedopt.training.state import TrainingState
@@ -39,6 +41,7 @@ def run(
     policy: str | Policy = "allocated",
     fading: str | None = None,
     engine: str | Train = "auto",
+    device: str = "cpu",
     evaluate_every: int = 1,
     until: Until | None = None,
     checkpoint: str | PathLike[str] | None = None,
@@ -55,7 +58,8 @@ def run(
     model : the global model, which is not changed. data : what to train and to test on. split : who has which samples.
     rounds : to train. seed : of the fading, of who takes part, and of the order of the samples.
     policy, fading : see Clock; a Policy where more than its name is to be said.
-    engine : how the clients are simulated, or a function (jobs, round) -> updates of your own.
+    engine : how the clients are simulated, see engines, or a function (jobs, round) -> updates of your own. device :
+        "cpu", or "cuda" for a GPU.
     evaluate_every : rounds between two evaluations; the last round is always evaluated.
     checkpoint : a file, written anew after every round. Where it exists the run goes on from it, and ends bit for bit
         as if it had never stopped.
@@ -68,28 +72,49 @@ def run(
 
     Raises
     ------
-    InputError for bad arguments and for the checkpoint of another run, Diverged for a loss that is no number, OSError.
+    InputError for bad arguments and for the checkpoint of another run, Diverged (it names client
+    and round) for a loss that is no number, OSError.
     """
     policy = policy if isinstance(policy, Policy) else Policy(policy)
     whole("seed", seed)
     kinds = algorithm.kinds(model, data.shape)
     clock = _clock(problem, tuple(each.footprint for each in kinds), algorithm, split, policy, fading, seed)
-    plan = Plan(
-        clock=clock,
-        policy=policy,
-        algorithm=algorithm,
-        types=len(kinds),
-        train=engine,  # type: ignore[arg-type]
-        evaluate=evaluator(model, data.test),
-        rounds=whole("rounds", rounds, least=1),
-        evaluate_every=whole("evaluate_every", evaluate_every, least=1),
-        until=until or Until(),
-    )
     settings = {"seed": seed, "evaluate_every": evaluate_every, **clock_settings(clock, policy)}
-    settings |= algorithm_settings(algorithm) | data_settings(data, split, model)
+    settings |= algorithm_settings(algorithm) | data_settings(data, split, model) | engine_settings(engine, device)
     path = None if checkpoint is None else Path(checkpoint)
-    state = begin(plan, model) if path is None or not path.exists() else read_checkpoint(path, settings)
-    return _spend(plan, state, path, settings, callbacks)
+    work = Work(
+        kinds=kinds,
+        images=data.train.images,
+        labels=data.train.labels,
+        split=split.clients,
+        local=algorithm.local,
+        seed=seed,
+        device=device,
+    )
+    with _opened(engine, work) as train:
+        plan = Plan(
+            clock=clock,
+            policy=policy,
+            algorithm=algorithm,
+            types=len(kinds),
+            train=train,
+            evaluate=evaluator(model, data.test),
+            rounds=whole("rounds", rounds, least=1),
+            evaluate_every=whole("evaluate_every", evaluate_every, least=1),
+            until=until or Until(),
+        )
+        state = begin(plan, model) if path is None or not path.exists() else read_checkpoint(path, settings)
+        return _spend(plan, state, path, settings, callbacks)
+
+
+@contextmanager
+def _opened(engine: str | Train, work: Work) -> Iterator[Train]:
+    """The function that trains a round's jobs."""
+    if callable(engine):
+        yield engine
+        return
+    with open_engine(engine, work) as opened:
+        yield opened.run
 
 
 def _spend(

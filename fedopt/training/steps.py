@@ -17,21 +17,15 @@ from fedopt.submodels import IntArray
 from fedopt.training.algorithm import Algorithm, Job, Server, State, Update
 from fedopt.training.clock import Clock, Untimed
 from fedopt.training.data import Samples
+from fedopt.training.engines.work import one_thread
 from fedopt.training.history import History, Row
+from fedopt.training.local import Diverged
 from fedopt.training.policies import Policy
 from fedopt.training.state import TrainingState
 
 Train = Callable[[Sequence[Job], int], Sequence[Update]]  # a round's jobs, and which round from 0 on
 
 _BATCH = 1000  # test samples looked at together
-
-
-class Diverged(ArithmeticError):
-    """A client's loss is no number any more: ``client``, ``round`` (from 1 on), and ``history`` up to then."""
-
-    def __init__(self, client: int, round: int, loss: float, history: History) -> None:
-        self.client, self.round, self.history = client, round, history
-        super().__init__(f"the loss of client {client} in round {round} is {loss}: try a smaller learning rate")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,8 +98,8 @@ def step(plan: Plan, state: TrainingState) -> tuple[TrainingState, str]:
             return state, f"Stopped before round {index}, by whose end {spent:.6g} {unit} of {limit:.6g} are spent."
     updates = plan.train(plan.algorithm.jobs(state.server, turn.assignment), state.round)
     for update in updates:
-        if not math.isfinite(update.loss):
-            raise Diverged(update.job.client, index, update.loss, state.history)
+        if not math.isfinite(update.loss):  # of an engine of the user's own
+            raise Diverged(update.job.client, state.round, update.loss)
     server = plan.algorithm.apply(state.server, updates)
     due = index % plan.evaluate_every == 0 or index == plan.rounds
     accuracy = plan.evaluate(server.parameters) if due else math.nan
@@ -135,6 +129,10 @@ def evaluator(model: nn.Module, test: Samples) -> Callable[[State], float]:
 
     @torch.inference_mode()
     def accuracy(parameters: State) -> float:
+        with one_thread():
+            return share(parameters)
+
+    def share(parameters: State) -> float:
         network.load_state_dict(parameters)
         right = 0
         for start in range(0, len(test), _BATCH):
