@@ -7,7 +7,7 @@ the replica's clients and d_r the mean change w_k - w over those of its clients 
 one client that trained everything gives McMahan et al.'s FedAvg (AISTATS 2017, algorithm 1); every client a replica of
 its own gives the element-wise average of HeteroFL (Diao et al., ICLR 2021) and FedRolex (Alam et al., NeurIPS 2022).
 
-Changes rather than values are summed: where nobody changed an entry it keeps its bits, whatever the weights. Sums are
+Changes rather than values are summed: where nobody changed an entry it stays the same, whatever the weights. Sums are
 in float64 in the order of the replicas, and each step is one elementwise operation, so that no batching of the clients,
 memory layout or number of threads changes a bit.
 """
@@ -71,8 +71,9 @@ def _average_entry(name: str, value: Tensor, replicas: Sequence[Sequence[Share]]
                 change = share.parameters[name][source].double()
                 total[target].add_((change - before[target]).mul_(each))
                 weight[target].add_(each)
-    mean = before + torch.where(weight > 0.0, total / weight, 0.0)
-    return mean.to(value.dtype) if value.is_floating_point() else mean.round_().to(value.dtype)
+    mean = before + total / weight
+    mean = mean if value.is_floating_point() else mean.round()
+    return torch.where(weight > 0.0, mean.to(value.dtype), value)
 
 
 def _trainers(name: str, like: Tensor, shares: Sequence[Share]) -> int | Tensor:

@@ -93,7 +93,7 @@ def shards(labels: Any, clients: int, *, each: int, seed: Any) -> Split:
     cut = np.array_split(np.argsort(_labels(labels), kind="stable"), pieces)
     deal = generator(seed).permutation(pieces).reshape(count, each)
     parts = tuple(np.concatenate([cut[piece] for piece in row]) for row in deal)
-    return Split(name=f"{each} of {pieces} label-sorted shards", samples=total, clients=parts)
+    return Split(name=f"{pieces} label-sorted shards, {each} each", samples=total, clients=parts)
 
 
 def dirichlet(labels: Any, clients: int, *, alpha: float, seed: Any) -> Split:

@@ -113,3 +113,6 @@ class MFL:
     def parts(self, splits: Sequence[int]) -> tuple[tuple[int, ...], ...]:
         """The part vectors of a type's sub-models, in the order in which they rotate."""
         return least_cover(splits) if self.covers == "least" else every_combination(splits)
+
+
+ALGORITHM = MFL

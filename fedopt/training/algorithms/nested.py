@@ -25,3 +25,6 @@ class Nested(Windowed):
         """The first filters of every layer; whole groups where a GroupNorm has some."""
         layers = zip(chain.filters, chain.units, strict=True)
         return tuple(Window(0, unit * math.ceil(width * (filters // unit))) for filters, unit in layers)
+
+
+ALGORITHM = Nested

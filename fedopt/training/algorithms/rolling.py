@@ -28,3 +28,6 @@ class Rolling(Windowed):
             size = unit * max(1, math.floor(width * (filters // unit)))
             result.append(Window(0 if size == filters else turn * unit % filters, size))
         return tuple(result)
+
+
+ALGORITHM = Rolling

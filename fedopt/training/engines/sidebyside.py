@@ -1,0 +1,173 @@
+"""Clients side by side: a forked process per core trains one client at a time, on one thread.
+
+A small network's steps are mostly the interpreter's and autograd's own time, which threads of one process would have to
+share; processes do not, and bits stay those of one client after another. A fork has the data, the modules and their
+classes without copying or importing anything. Where processes cannot be forked safely (Windows, macOS) use ``plain``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+import torch
+
+from fedopt.checks import InputError
+from fedopt.training.algorithm import Job, Update
+from fedopt.training.engines.work import Done, Work
+from solvers.threads import thread_count
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A process, the parent's end of its pipe, and the starting parameters it has been sent in this round."""
+
+    process: BaseProcess
+    pipe: Connection
+    known: set[int] = field(default_factory=set)
+
+
+class SideBySide:
+    """Trains as many jobs at a time as there are cores (or ``workers``); the largest first."""
+
+    name = "sidebyside"
+
+    def __init__(self, work: Work, done: Done | None = None, workers: int | None = None) -> None:
+        if not possible():
+            raise InputError("engine", "a system that forks processes safely, such as Linux, or 'plain'", sys.platform)
+        if work.device != "cpu":
+            raise InputError("engine", "'plain' on a GPU", "'sidebyside'")
+        self.work, self.done = work, done
+        self.workers: list[_Worker] = []
+        for _ in range(min(workers or thread_count(), len(work.split))):
+            self.workers.append(_fork(work, [worker.pipe for worker in self.workers]))
+
+    def run(self, jobs: Sequence[Job], round: int) -> tuple[Update, ...]:
+        """Train every job; the updates in the order of the jobs. Raises Diverged; RuntimeError if a process dies.
+
+        Whatever interrupts it, Ctrl-C too, ends the processes: half a round's answers must not meet the next round.
+        """
+        try:
+            return self._run(jobs, round)
+        except BaseException:
+            self.close()
+            raise
+
+    def _run(self, jobs: Sequence[Job], round: int) -> tuple[Update, ...]:
+        if not self.workers:
+            raise RuntimeError("the engine is closed")
+        for worker in self.workers:
+            worker.known.clear()
+        updates: dict[int, Update] = {}
+        waiting = sorted(range(len(jobs)), key=lambda at: self._size(jobs[at]))
+        busy: dict[Any, _Worker] = {}
+        for worker in self.workers[: len(jobs)]:
+            _send(worker, waiting[-1], jobs[waiting.pop()], round)
+            busy[worker.pipe] = worker
+        while busy:
+            for pipe in wait(list(busy)):
+                worker = busy.pop(pipe)
+                position, parameters, samples, loss = _received(worker)
+                state = {name: torch.from_numpy(value) for name, value in parameters.items()}
+                updates[position] = Update(job=jobs[position], parameters=state, samples=samples, loss=loss)
+                if waiting:
+                    _send(worker, waiting[-1], jobs[waiting.pop()], round)
+                    busy[worker.pipe] = worker
+                if self.done is not None:
+                    self.done(updates[position])
+        return tuple(updates[position] for position in range(len(jobs)))
+
+    def _size(self, job: Job) -> float:
+        return self.work.kinds[job.kind].footprint.flops * len(self.work.split[job.client])
+
+    def close(self) -> None:
+        """End the processes."""
+        for worker in self.workers:
+            worker.process.terminate()
+        for worker in self.workers:
+            worker.process.join()
+            worker.pipe.close()
+            worker.process.close()
+        self.workers = []
+
+    def __enter__(self) -> SideBySide:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+def possible() -> bool:
+    """Whether this system forks processes safely."""
+    return "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+
+
+def _send(worker: _Worker, position: int, job: Job, round: int) -> None:
+    """Send a job; parameters that several jobs start from go to a process once a round."""
+    key = id(job.parameters)
+    parameters = None if key in worker.known else {name: value.numpy() for name, value in job.parameters.items()}
+    worker.known.add(key)
+    with contextlib.suppress(BrokenPipeError):  # whoever died is found out by the answer that does not come
+        worker.pipe.send((round, position, job.client, job.kind, key, parameters))
+
+
+def _received(worker: _Worker) -> tuple[int, dict[str, Any], int, float]:
+    """A process's answer; its exception is raised here."""
+    try:
+        answer = worker.pipe.recv()
+    except (EOFError, ConnectionResetError):
+        raise RuntimeError(f"process {worker.process.pid}, which trained a client, ended: out of memory?") from None
+    if isinstance(answer, BaseException):
+        raise answer
+    position, parameters, samples, loss = answer
+    return position, parameters, samples, loss
+
+
+def _fork(work: Work, others: list[Connection]) -> _Worker:
+    """A process that trains what it is sent. ``others``: the parent's ends of its siblings' pipes."""
+    context = multiprocessing.get_context("fork")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(work, theirs, [*others, ours]), daemon=True)
+    with warnings.catch_warnings():
+        # From 3.12 on Python warns of forks beside threads: the child uses none of them, and torch on one thread only.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _serve(work: Work, pipe: Connection, inherited: list[Connection]) -> None:
+    """A process's life: train what comes until the parent's end closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its processes
+    for connection in inherited:
+        connection.close()  # else a sibling would keep this pipe open when the parent is gone
+    torch.set_num_threads(1)
+    networks = work.scratch()
+    states: dict[int, Any] = {}
+    latest, parent = -1, os.getppid()
+    with contextlib.suppress(EOFError, OSError):
+        while os.getppid() == parent:
+            round, position, client, kind, key, parameters = pipe.recv()
+            if round != latest:
+                states, latest = {}, round
+            if parameters is not None:
+                states[key] = {name: torch.from_numpy(value) for name, value in parameters.items()}
+            try:
+                update = work.train(Job(client=client, kind=kind, parameters=states[key]), networks, round)
+            except Exception as error:
+                pipe.send(error)
+                continue
+            trained = {name: value.numpy() for name, value in update.parameters.items()}
+            pipe.send((position, trained, update.samples, update.loss))
+
+
+ENGINE = SideBySide

@@ -1,0 +1,76 @@
+"""What an engine works on, bound once for a run, and what every engine offers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from fedopt.training.algorithm import Job, Kind, LocalSGD, Update
+from fedopt.training.local import scratch, train
+
+Done = Callable[[Update], object]  # told of every client as it finishes, in whatever order
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Work:
+    """All that the clients of a run have in common; ``round`` and ``jobs`` come later.
+
+    kinds : the algorithm's. images (n, ...), labels (n,) : the training set. split : the indices of each client's
+    samples in it. local : what they do with them. seed : of the order of samples and of what networks draw.
+    device : "cpu" or "cuda".
+    """
+
+    kinds: Sequence[Kind]
+    images: Tensor
+    labels: Tensor
+    split: Sequence[NDArray[np.int64]]
+    local: LocalSGD
+    seed: int
+    device: str = "cpu"
+
+    def scratch(self) -> list[nn.Module]:
+        """A network for each kind to train clients in."""
+        return [scratch(kind.module, self.device) for kind in self.kinds]
+
+    def samples(self, client: int) -> tuple[Tensor, Tensor]:
+        """A client's images and labels, on the device."""
+        indices = torch.tensor(self.split[client])
+        return self.images[indices].to(self.device), self.labels[indices].to(self.device)
+
+    def train(self, job: Job, networks: Sequence[nn.Module], round: int) -> Update:
+        """One client, in the network of its kind."""
+        return train(job, networks[job.kind], *self.samples(job.client), self.local, round, self.seed)
+
+
+class Engine(Protocol):
+    """A way to simulate a round's clients; a context manager, as some hold processes."""
+
+    name: str
+
+    def run(self, jobs: Sequence[Job], round: int) -> tuple[Update, ...]:
+        """Train every job; the updates in the order of the jobs. Raises Diverged."""
+
+    def close(self) -> None:
+        """End whatever it holds; it cannot run again."""
+
+    def __enter__(self) -> Engine: ...
+
+    def __exit__(self, *error: object) -> None: ...
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """One thread for torch within the block: sums depend on their number, and small operations gain nothing by two."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,96 @@
+"""What one client does in one round: stochastic gradient descent on its own samples, the same bits in every engine."""
+
+from __future__ import annotations
+
+import copy
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from fedopt.training.algorithm import Job, LocalSGD, Update
+
+
+class Diverged(ArithmeticError):
+    """A client's loss is no number any more: ``client``, ``round`` (both from 0 on) and the mean ``loss`` found."""
+
+    def __init__(self, client: int, round: int, loss: float) -> None:
+        self.client, self.round, self.loss = client, round, loss
+        super().__init__(
+            f"client {client}, round {round}: expected a finite loss, found {loss}; lower the learning rate"
+        )
+
+    def __reduce__(self) -> tuple[type[Diverged], tuple[int, int, float]]:
+        return type(self), (self.client, self.round, self.loss)
+
+
+def scratch(module: nn.Module, device: str | torch.device = "cpu") -> nn.Module:
+    """A copy of a kind's module to train clients in, one after another; convolutions get their faster memory layout."""
+    network = copy.deepcopy(module).to(device).train()
+    if any(isinstance(part, nn.Conv2d) for part in network.modules()):
+        network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
+
+
+def order(samples: int, local: LocalSGD, client: int, round: int, seed: int) -> list[NDArray[np.int64]]:
+    """The order of a client's samples in each epoch, from (seed, round, client) and nothing else; shape (samples,).
+
+    With all samples in one step there is no order, and none is drawn.
+    """
+    if local.batch is None:
+        return [np.arange(samples)] * local.epochs
+    rng = np.random.Generator(np.random.Philox(np.random.SeedSequence(seed, spawn_key=(round, client))))
+    return [rng.permutation(samples) for _ in range(local.epochs)]
+
+
+def rate(local: LocalSGD, round: int) -> float:
+    """The learning rate of a round."""
+    return local.rate * local.decay**round
+
+
+def train(
+    job: Job, network: nn.Module, images: Tensor, labels: Tensor, local: LocalSGD, round: int, seed: int
+) -> Update:
+    """One client's round: w <- w - rate x gradient of the mean cross-entropy, batch after batch, the last one short.
+
+    network : from scratch(), overwritten with the job's parameters and then trained. images (n, ...), labels (n,) : the
+    client's own samples. What the network draws (dropout) comes from torch's global generator, seeded here from
+    (seed, round, client) and put back afterwards. Raises Diverged where a loss is no finite number.
+    """
+    network.load_state_dict(job.parameters)
+    parameters = [p for p in network.parameters() if p.requires_grad]
+    total, steps, by = torch.zeros((), dtype=torch.float64, device=images.device), 0, rate(local, round)
+    with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
+        torch.manual_seed(int(np.random.SeedSequence(seed, spawn_key=(round, job.client, 1)).generate_state(1)[0]))
+        for indices in order(len(labels), local, job.client, round, seed):
+            shuffled = torch.from_numpy(indices).to(images.device)
+            batch = local.batch or max(len(indices), 1)
+            steps_of = zip(torch.split(images[shuffled], batch), torch.split(labels[shuffled], batch), strict=True)
+            for x, y in steps_of:
+                loss = functional.cross_entropy(network(x), y)
+                descend(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), by)
+                total.add_(loss.detach())
+                steps += 1
+    mean = float(total) / steps if steps else math.nan
+    if not math.isfinite(mean):
+        raise Diverged(job.client, round, mean)
+    return Update(job=job, parameters=result(network), samples=len(labels), loss=mean)
+
+
+@torch.no_grad()
+def descend(parameters: list[nn.Parameter], gradients: tuple[Tensor | None, ...], by: float) -> None:
+    """One step down, in place; a parameter that the loss does not see stays."""
+    for parameter, gradient in zip(parameters, gradients, strict=True):
+        if gradient is not None:
+            parameter.sub_(gradient, alpha=by)
+
+
+def result(network: nn.Module) -> dict[str, Tensor]:
+    """The trained parameters and buffers, copied to the CPU in the ordinary layout."""
+    return {
+        name: value.detach().to("cpu", copy=True).contiguous(memory_format=torch.contiguous_format)
+        for name, value in network.state_dict().items()
+    }
