@@ -19,6 +19,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import torch
+
 from fedopt import PowerBudget, Problem, plots
 from fedopt.disk import replace_file
 from fedopt.files import csv_text
@@ -83,6 +85,8 @@ def main() -> None:
     if options.jobs > 1:
         beside(cases, options)
     else:
+        if options.only is not None:
+            torch.set_num_threads(1)
         for case in cases:
             train(case, options, "plain" if options.only is not None else "auto")
     if options.only is None:

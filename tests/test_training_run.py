@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import os
 import random
@@ -22,9 +23,11 @@ pytest.importorskip("safetensors")
 pytest.importorskip("sklearn")
 import torch
 from lessons import CLIENTS, LOCAL, data, lesson, model, plain_loop, problem, split, timeless
+from safetensors import safe_open
 
 from fedopt.training.algorithm import LocalSGD
 from fedopt.training.algorithms.mfl import MFL
+from fedopt.training.checkpoint import read_checkpoint
 from fedopt.training.clock import Clock, priced
 from fedopt.training.history import History, Row
 from fedopt.training.local import Diverged
@@ -177,22 +180,25 @@ def test_a_damaged_checkpoint_is_refused_and_kept(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
     lesson(1, checkpoint=path)
     good = path.read_bytes()
+    with safe_open(path, "pt") as file:
+        settings = json.loads(file.metadata()["content"])["settings"]
+    assert read_checkpoint(path, settings).round == 1
     chance = random.Random(3)
     flipped = []
-    for place in [0, 3, 7, 8, 20, *chance.sample(range(len(good)), 60)]:
+    for place in [0, 3, 7, 8, 20, *chance.sample(range(len(good)), 200)]:
         content = bytearray(good)
         content[place] ^= 1 << chance.randrange(8)
         flipped.append(bytes(content))
-    cut = [good[: chance.randrange(len(good))] for _ in range(20)]
+    cut = [good[: chance.randrange(len(good))] for _ in range(50)]
     others = [b"", b"\xff" * 16, b"\xff" * 7 + b"\x7f" + good[8:], good.replace(b"fedopt-training", b"fedopt-drainage")]
     for content in (*flipped, *cut, *others, good + b"x"):
         path.write_bytes(content)
         with pytest.raises(fedopt.InputError):
-            lesson(2, checkpoint=path)
+            read_checkpoint(path, settings)
         assert path.read_bytes() == content
     path.write_bytes(good.replace(b'"version":"1"', b'"version":"2"'))
     with pytest.raises(fedopt.InputError, match="version: expected 1, the version this fedopt reads, found '2'"):
-        lesson(2, checkpoint=path)
+        read_checkpoint(path, settings)
 
 
 def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(
@@ -238,20 +244,24 @@ def test_what_ends_a_run_early(whole: History) -> None:
 
 def test_an_infeasible_round_stops_the_run_or_is_skipped() -> None:
     algorithm = MFL(local=LOCAL)
-    given = problem(algorithm, fedopt.Deadline(4.2))  # of eight rounds some have a bad channel
-    stopped = lesson(8, problem=given, algorithm=algorithm)
-    index = len(stopped.rows)
-    assert 1 <= index < 8
-    assert stopped.reason.startswith(f"Stopped before round {index}. Infeasible: the deadline of 4.2 s is")
-    skipped = lesson(8, problem=given, algorithm=algorithm, policy=Policy(infeasible="skip"))
-    assert repr(timeless(skipped.rows)[:index]) == repr(timeless(stopped.rows))
-    row, before = skipped.rows[index], skipped.rows[index - 1]
+    types = tuple(kind.footprint for kind in algorithm.kinds(model(), data().shape))
+    hopeless = priced(problem(algorithm, fedopt.Deadline(1e-3)), types, split().sizes, LOCAL.epochs)
+    clock = Clock(problem=hopeless, policy=Policy(), fading="rayleigh", seed=5)
+    least = [clock.round(index).solution.shortfall + 1e-3 for index in range(6)]  # [s] the shortest each round can be
+    deadline = (max(least) + sorted(least)[-2]) / 2.0
+    bad = least.index(max(least))
+    assert bad > 0
+    given = problem(algorithm, fedopt.Deadline(deadline))
+    stopped = lesson(bad + 1, problem=given, algorithm=algorithm)
+    assert len(stopped.rows) == bad + 1
+    assert stopped.reason.startswith(f"Stopped before round {bad + 1}. Infeasible: the deadline of {deadline:.6g} s is")
+    skipped = lesson(bad + 1, problem=given, algorithm=algorithm, policy=Policy(infeasible="skip"))
+    assert repr(timeless(skipped.rows)[:-1]) == repr(timeless(stopped.rows))
+    row, before = skipped.rows[-1], skipped.rows[-2]
     assert (row.seconds, row.joules, row.partition) == (before.seconds, before.joules, (0, 0, 0, 0))
     assert row.stragglers
     assert math.isnan(row.accuracy)
-    trained = sum(sum(row.partition) > 0 for row in skipped.rows[1:])
-    assert 0 < trained < 8
-    assert skipped.rows[-1].seconds == pytest.approx(4.2 * trained, rel=1e-12)
+    assert row.seconds == pytest.approx(deadline * bad, rel=1e-12)
 
 
 def test_evaluating_seldom_changes_nothing_else(whole: History) -> None:

@@ -24,7 +24,7 @@ from fedopt.training.identity import algorithm_settings, clock_settings, data_se
 from fedopt.training.policies import Policy
 from fedopt.training.splits import Split
 from fedopt.training.state import TrainingState
-from fedopt.training.steps import Plan, Train, Until, begin, ended, evaluator, step
+from fedopt.training.steps import Plan, Train, Until, accuracy_of, begin, ended, step
 
 Callback = Callable[[TrainingState], object]
 
@@ -98,7 +98,7 @@ def run(
             algorithm=algorithm,
             types=len(kinds),
             train=train,
-            evaluate=evaluator(model, data.test),
+            evaluate=accuracy_of(model, data.test),
             rounds=whole("rounds", rounds, least=1),
             evaluate_every=whole("evaluate_every", evaluate_every, least=1),
             until=until or Until(),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from fedopt.checks import number
@@ -18,14 +16,13 @@ from fedopt.training.algorithm import Algorithm, Job, Server, State, Update
 from fedopt.training.clock import Clock, Untimed
 from fedopt.training.data import Samples
 from fedopt.training.engines.work import one_thread
+from fedopt.training.evaluate import evaluator
 from fedopt.training.history import History, Row
 from fedopt.training.local import Diverged
 from fedopt.training.policies import Policy
 from fedopt.training.state import TrainingState
 
 Train = Callable[[Sequence[Job], int], Sequence[Update]]  # a round's jobs, and which round from 0 on
-
-_BATCH = 1000  # test samples looked at together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,21 +120,12 @@ def _next(state: TrainingState, row: Row, server: Server, assignment: IntArray |
     return TrainingState(round=row.round, server=server, history=History(rows=rows), assignment=assignment)
 
 
-def evaluator(model: nn.Module, test: Samples) -> Callable[[State], float]:
-    """A function from the global model's parameters to the share of the test samples that it gets right."""
-    network = copy.deepcopy(model).eval()
+def accuracy_of(model: nn.Module, test: Samples) -> Callable[[State], float]:
+    """A function from the global model's parameters to its test accuracy, the same for any number of threads."""
+    measured = evaluator(model, test.images, test.labels)
 
-    @torch.inference_mode()
     def accuracy(parameters: State) -> float:
         with one_thread():
-            return share(parameters)
-
-    def share(parameters: State) -> float:
-        network.load_state_dict(parameters)
-        right = 0
-        for start in range(0, len(test), _BATCH):
-            images, labels = test.images[start : start + _BATCH], test.labels[start : start + _BATCH]
-            right += int((network(images).argmax(1) == labels).sum())
-        return right / len(test)
+            return measured(parameters)[0]
 
     return accuracy
