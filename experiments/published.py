@@ -203,7 +203,7 @@ def repriced(history: History, case: Case, options: argparse.Namespace) -> Histo
 
 def draw(panels: dict[str, dict[str, History]], axis: str, path: Path) -> Path:
     """A picture with a panel per split; MFL against TFL at the same power."""
-    figure: Any = figure_type()(figsize=(15.0, 5.6), layout="constrained")
+    figure: Any = figure_type()(figsize=(15.0, 7.0), layout="constrained")
     for axes, (split, runs) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
         baselines = {label: f"TFL {label.split()[-2]} W" for label in runs if not label.startswith("TFL")}
         draw_on(axes, runs, against=axis, baselines=baselines, title=f"{split}, 64 phones, fading channels")

@@ -111,13 +111,8 @@ def train(
     given: dict[str, Any] = {"algorithm": algorithm, "model": model, "data": data, "split": split, "policy": policy}
     given |= {"fading": fading, "engine": engine, "rounds": rounds, "seed": seed, "rate": rate}
     with guarded():
-        try:
-            from fedopt.cli.train import train as train_scenario
-        except ModuleNotFoundError as error:
-            if (error.name or "").partition(".")[0] not in ("torch", "safetensors"):
-                raise
-            line = f"training needs {error.name}: pip install 'fedopt[training]'"
-            raise fedopt.MissingExtra(line, name=error.name) from error
+        from fedopt.cli.train import train as train_scenario
+
         fleet = None if clients is None else fedopt.Clients.from_csv(clients)
         options = {key: value for key, value in given.items() if value is not None}
         train_scenario(scenario, fleet, out, resume, options)

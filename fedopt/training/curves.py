@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from fedopt.checks import InputError, choice
-from fedopt.plots import figure_type, shortened
+from fedopt.plots import figure_type
 from fedopt.training.history import History
 from fedopt.training.summary import TARGETS
 
@@ -26,7 +26,7 @@ _UNITS = {
 }
 _WORDS = {
     "round": ("fewer rounds", "more rounds"),
-    "seconds": ("sooner", "later"),
+    "seconds": ("less time", "more time"),
     "joules": ("less energy", "more energy"),
 }
 
@@ -74,28 +74,41 @@ def draw_on(
         raise InputError("draw_curves", f"a run with an accuracy at known {against}", "none")
     scale, label = next((unit for unit in reversed(_UNITS[against]) if max(drawn) >= 2.0 * unit[0]), _UNITS[against][0])
     colours = _colours(runs, baselines)
+    gains = [each for run, base in baselines.items() if (each := _gain(runs, run, base, against, targets)) is not None]
+    said = {each.run: f"{each.run}: {each.words(against)}" for each in gains}
     for name, (xs, ys) in lines.items():
-        dashed = name in baselines.values()
-        axes.plot(
-            [x / scale for x in xs], ys, color=colours[name], linestyle="--" if dashed else "-", label=shortened(name)
-        )
-    low = min(targets, default=0.9) - 0.15
-    best = max(y for _, ys in lines.values() for y in ys)
-    axes.set(
-        xlim=(0.0, max(drawn) / scale * 1.02 or 1.0), ylim=(max(0.0, min(low, best - 0.1)), min(1.005, best + 0.05))
-    )
-    axes.set(xlabel=label, ylabel="test accuracy", title=title)
+        style = "--" if name in baselines.values() else "-"
+        text = said.get(name, name).replace("$", r"\$")
+        axes.plot([x / scale for x in xs], ys, color=colours[name], linestyle=style, label=text)
+    for place, each in enumerate(gains):
+        _arrow(axes, each, scale, colours[each.run], 0.012 * place)
     for target in targets:
         axes.axhline(target, color="#999999", linewidth=0.8, linestyle=":", zorder=0)
+    low, best = min(targets, default=0.9) - 0.15, max(y for _, ys in lines.values() for y in ys)
+    axes.set_xlim(0.0, max(drawn) / scale * 1.02 or 1.0)
+    axes.set_ylim(max(0.0, min(low, best - 0.1)), min(1.005, best + 0.05))
+    axes.set(xlabel=label, ylabel="test accuracy", title=title)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
-    arrows = [(run, base, _shared_target(runs[run], runs[base], targets)) for run, base in baselines.items()]
-    for place, (run, base, reached) in enumerate(arrows):
-        if reached is not None:
-            _gain(axes, run, (runs[run], runs[base]), reached, against, scale, colours[run], place)
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(frameon=False, fontsize=10, loc="upper left", bbox_to_anchor=(0.0, -0.12), labelcolor="linecolor")
     axes.grid(True, color="#EEEEEE", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+class _Gain(NamedTuple):
+    """Where a run and the one it is compared with first have the greatest target that both reach."""
+
+    run: str
+    base: str
+    target: float
+    here: float
+    there: float
+
+    def words(self, against: str) -> str:
+        """What is gained, or lost."""
+        ratio = self.there / self.here
+        how = _WORDS[against][0 if ratio >= 1.0 else 1]
+        return f"{self.target:.0%} with {max(ratio, 1.0 / ratio):.1f} x {how} than {self.base}"
 
 
 def _line(history: History, against: str) -> tuple[list[float], list[float]]:
@@ -104,44 +117,21 @@ def _line(history: History, against: str) -> tuple[list[float], list[float]]:
     return [float(getattr(row, against)) for row in rows], [row.accuracy for row in rows]
 
 
-def _shared_target(run: History, baseline: History, targets: Sequence[float]) -> float | None:
-    """The greatest target that both reach."""
-    both = [target for target in targets if not math.isnan(run.rounds_to(target) + baseline.rounds_to(target))]
-    return max(both, default=None)
+def _gain(runs: Mapping[str, History], run: str, base: str, against: str, targets: Sequence[float]) -> _Gain | None:
+    """What a run gains over another; None where no target is reached by both after a first round."""
+    for target in sorted(targets, reverse=True):
+        here, there = (_reached(runs[name], against, target) for name in (run, base))
+        if 0.0 < here < math.inf and 0.0 < there < math.inf:
+            return _Gain(run, base, target, here, there)
+    return None
 
 
-def _gain(
-    axes: Axes,
-    name: str,
-    pair: tuple[History, History],
-    target: float,
-    against: str,
-    scale: float,
-    colour: str,
-    place: int,
-) -> None:
-    """An arrow along the target, from where the baseline reaches it to where the run does, and the ratio in words."""
-    here, there = (_reached(history, against, target) / scale for history in pair)
-    if not (math.isfinite(there) and math.isfinite(here) and min(here, there) > 0.0):
-        return
-    ratio = there / here
-    words = _WORDS[against][0] if ratio >= 1.0 else _WORDS[against][1]
-    height = target - 0.013 * place
-    axes.plot([here, there], [target, target], "o", color=colour, markersize=5, zorder=3)
-    axes.annotate(
-        "", (here, height), (there, height), arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 1.6}
-    )
-    axes.annotate(
-        f"{shortened(name)}: {max(ratio, 1.0 / ratio):.1f} x {words} at {target:.0%}",
-        (max(here, there), height),
-        xytext=(6, 0),
-        textcoords="offset points",
-        va="center",
-        color=colour,
-        fontsize=10,
-        fontweight="bold",
-        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.0},
-    )
+def _arrow(axes: Axes, gain: _Gain, scale: float, colour: str, below: float) -> None:
+    """From where the baseline reaches the target to where the run does, a little below so that arrows keep apart."""
+    here, there, height = gain.here / scale, gain.there / scale, gain.target - below
+    axes.plot([here, there], [gain.target, gain.target], "o", color=colour, markersize=5, zorder=3)
+    style = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0}
+    axes.annotate("", (here, height), (there, height), arrowprops=style, zorder=3)
 
 
 def _reached(history: History, against: str, target: float) -> float:
