@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import fcntl
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -88,9 +90,21 @@ def main() -> None:
         if options.only is not None:
             torch.set_num_threads(1)
         for case in cases:
-            train(case, options, "plain" if options.only is not None else "auto")
+            with alone(options.out / f"{case.name}.lock"):
+                train(case, options, "plain" if options.only is not None else "auto")
     if options.only is None:
         finish(options)
+
+
+@contextmanager
+def alone(path: Path) -> Iterator[None]:
+    """One process per case at a time: a child that has outlived its killed parent may still be at it."""
+    with path.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"another process trains {path.stem}: wait for it, or end it") from None
+        yield
 
 
 def train(case: Case, options: argparse.Namespace, engine: str) -> None:

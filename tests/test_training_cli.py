@@ -83,6 +83,22 @@ def test_it_trains_writes_and_goes_on(lesson: Path, tmp_path: Path) -> None:
     assert "local.rate: expected 0.2, found 0.1" in shown
 
 
+def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(
+    lesson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("fedopt.cli.train.run", interrupted)
+    code, _, shown = train(lesson, "--out", tmp_path)
+    assert code == 130
+    assert "interrupted before the first round was done: nothing is kept" in shown
+    (tmp_path / "lesson.safetensors").touch()
+    code, _, shown = train(lesson, "--out", tmp_path, "--resume")
+    assert code == 130
+    assert "the same command with --resume goes on from there" in shown
+
+
 def test_an_infeasible_round_is_exit_code_1_and_keeps_the_rows(lesson: Path, tmp_path: Path) -> None:
     lesson.write_text(LESSON.replace('"power[W]" = 2.5', '"deadline[s]" = 0.001'))
     code, _, shown = train(lesson, "--out", tmp_path / "out", "--engine", "plain")

@@ -118,8 +118,10 @@ def test_a_run_goes_on_from_every_round(whole: History, tmp_path: Path) -> None:
 
 
 CHILD = """
+import signal
 import sys
 import torch
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which whoever runs the tests in the background has off
 torch.set_num_threads(1)
 from lessons import lesson
 lesson(int(sys.argv[1]), checkpoint=sys.argv[2], callbacks=[lambda state: print(state.round, flush=True)])
