@@ -33,7 +33,7 @@ RESULTS = ROOT / "benchmarks" / "results"
 NAN = float("nan")
 T = TypeVar("T")
 
-_PACKAGES = ("numpy", "scipy", "numba", "cvxpy", "clarabel")
+_PACKAGES = ("numpy", "scipy", "numba", "cvxpy", "clarabel", "torch")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
