@@ -28,12 +28,12 @@ from fedopt.devices import (
     read_link_speeds,
     read_sample_counts,
 )
+from fedopt.devices.fleets import CELL_RADIUS, CELL_SEED
 
 ROOT = Path(__file__).resolve().parent.parent
 FLEET = 64
-SEEDS = {"phones": 1, "samples": 8, "links": 3, "cell": 4}
+SEEDS = {"phones": 1, "samples": 8, "links": 3}
 
-RADIUS = 500.0  # [m]
 BAND = 1e6  # [Hz] of the cell, an equal part for everyone
 SAMPLES = 60_000  # of the fleet together: as many as MNIST has training images
 FLOPS_PER_COREMARK = 0.5  # FLOP per CoreMark-per-MHz: 3.9 FLOP/cycle on a Cortex-A76
@@ -69,7 +69,7 @@ def main() -> None:
 def make_fleet(data: Path) -> Clients:
     """The fleet of 64 phones from the data sets below ``data``. Raises InputError, OSError."""
     fleet = phones(data)
-    layout = cell(FLEET, seed=SEEDS["cell"], radius=RADIUS)
+    layout = cell(FLEET, seed=CELL_SEED, radius=CELL_RADIUS)
     links = read_link_speeds(data / "devices" / "flash_speed_distribution.json")
     users = generator(SEEDS["links"]).integers(len(links), size=FLEET)
     download = np.array([links[user].download for user in users])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -51,24 +51,37 @@ _METHODS: dict[str, Methods[Any]] = {
     "allocation": allocation.METHODS,
 }
 _ACCESS: dict[str, type[Access]] = {"shared_bandwidth": SharedBandwidth, "time_division": TimeDivision}
+_TABLES = ("version", "clients", "submodels", "budget", "access", "search", "training")
 _SEARCH = ("partitions", "utility", "beta", *_METHODS, "seed")
+_TRAINING: dict[str, type] = {  # what `fedopt train` is told; it is what knows which values there are
+    **dict.fromkeys(("algorithm", "model", "data", "split", "policy", "fading", "engine"), str),
+    **dict.fromkeys(("rounds", "seed", "evaluate_every", "epochs", "batch"), int),
+    **dict.fromkeys(("rate", "decay"), float),
+}
+
+Footprints = Callable[[Mapping[str, Any]], tuple[SubModel, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scenario:
-    """A problem, and the keywords of ``fedopt.solve`` that its file sets (matching, timing, allocation, seed)."""
+    """A problem, the keywords of ``fedopt.solve`` that its file sets (matching, timing, allocation, seed), and what its
+    table ``training`` says."""
 
     problem: Problem
     settings: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
-def read_scenario(path: str | PathLike[str], *, clients: Clients | None = None) -> Scenario:
+def read_scenario(
+    path: str | PathLike[str], *, clients: Clients | None = None, footprints: Footprints | None = None
+) -> Scenario:
     """Read a scenario file.
 
     Parameters
     ----------
     path : TOML file of at most 10 MiB; its ``[clients] file`` is relative to its folder and stays inside it.
     clients : a fleet that takes the place of the scenario's.
+    footprints : from the table ``training`` to the sub-models, for a file that leaves them to what is trained.
 
     Raises
     ------
@@ -87,7 +100,7 @@ def read_scenario(path: str | PathLike[str], *, clients: Clients | None = None) 
     except (ValueError, RecursionError) as error:
         raise InputError(str(path), "a valid TOML file", str(error) or "too deep nesting") from None
     try:
-        return from_document(document, folder=path.parent, clients=clients)
+        return from_document(document, folder=path.parent, clients=clients, footprints=footprints)
     except InputError as error:
         place = re.match(r"(\[\[?\w+\]\]?(?: \d+)?) ", error.field)
         line = line_of(text, place[1] if place else "", error.field[place.end() if place else 0 :])
@@ -104,30 +117,35 @@ def write_scenario(problem: Problem, path: str | PathLike[str], **settings: Any)
 
 
 def from_document(
-    document: Mapping[str, Any], *, folder: Path | None = None, clients: Clients | None = None
+    document: Mapping[str, Any],
+    *,
+    folder: Path | None = None,
+    clients: Clients | None = None,
+    footprints: Footprints | None = None,
 ) -> Scenario:
     """A scenario from plain dicts, lists, texts and numbers, as TOML and JSON give them.
 
     ``folder`` is where ``[clients] file`` is looked for; None refuses files. Raises InputError naming the key.
     """
-    known("scenario", as_table("scenario", document), ("version", "clients", "submodels", "budget", "access", "search"))
+    known("scenario", as_table("scenario", document), _TABLES)
     version = whole("version", required("scenario", document, "version"), least=1)
     if version != VERSION:
         raise InputError("version", f"{VERSION}, the version this fedopt reads", version)
     access = _access(as_table("[access]", document["access"])) if "access" in document else None
     if clients is None:
         clients = _clients(as_table("[clients]", required("scenario", document, "clients")), folder, access)
-    entries = required("scenario", document, "submodels")
-    if not isinstance(entries, list) or not entries:
-        raise InputError("[[submodels]]", "one table or more", short(entries))
-    submodels = tuple(_submodel(k, as_table(f"[[submodels]] {k}", entry)) for k, entry in enumerate(entries))
+    training = _training(as_table("[training]", document.get("training", {})))
+    if footprints is not None and "submodels" not in document:
+        submodels = footprints(training)
+    else:
+        submodels = _submodels(required("scenario", document, "submodels"))
     budget = _budget(as_table("[budget]", required("scenario", document, "budget")))
     search = as_table("[search]", document.get("search", {}))
     known("[search]", search, _SEARCH)
     partitions = search.get("partitions")
     utility = _utility(search)
     problem = Problem(clients, submodels, budget=budget, partitions=partitions, utility=utility, access=access)
-    return Scenario(problem=problem, settings=_settings(search))
+    return Scenario(problem=problem, settings=_settings(search), training=training)
 
 
 def to_document(problem: Problem, **settings: Any) -> dict[str, Any]:
@@ -181,8 +199,8 @@ def _clients(table: Mapping[str, Any], folder: Path | None, access: Access | Non
         from fedopt import devices
 
         known("[clients]", table, ("bundled",))
-        choice("[clients] bundled", table["bundled"], ("phones64",))
-        return devices.phones64()
+        choice("[clients] bundled", table["bundled"], ("phones64", "phones64-unfaded"))
+        return devices.phones64(faded=table["bundled"] == "phones64")
     values = quantities("[clients]", table, {f.name: quantity(f) for f in FIELDS}, also=("name", "file", "bundled"))
     values = {**shared, **values}
     for name, given in FIELD.items():
@@ -200,6 +218,12 @@ def _inside(folder: Path | None, name: Any) -> Path:
     if Path(name).is_absolute() or not resolved.is_relative_to(base):
         raise InputError("[clients] file", "a path inside the scenario's folder (elsewhere: --clients)", short(name))
     return folder / name
+
+
+def _submodels(entries: Any) -> tuple[SubModel, ...]:
+    if not isinstance(entries, list) or not entries:
+        raise InputError("[[submodels]]", "one table or more", short(entries))
+    return tuple(_submodel(k, as_table(f"[[submodels]] {k}", entry)) for k, entry in enumerate(entries))
 
 
 def _submodel(index: int, table: Mapping[str, Any]) -> SubModel:
@@ -244,6 +268,17 @@ def _settings(search: Mapping[str, Any]) -> dict[str, Any]:
         else:
             choice(f"[search] {key}", value, _METHODS[key].names)
     return given
+
+
+def _training(table: Mapping[str, Any]) -> dict[str, Any]:
+    """The keys that there are, and values of their kind."""
+    known("[training]", table, tuple(_TRAINING))
+    for key, value in table.items():
+        kind = _TRAINING[key]
+        if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+            words = {str: "a text", int: "a whole number", float: "a number"}
+            raise InputError(f"[training] {key}", words[kind], short(value))
+    return dict(table)
 
 
 def _columns(clients: Clients) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The commands: solve, demo, devices fit, bench."""
+"""The commands: solve, train, demo, devices fit, bench."""
 
 from __future__ import annotations
 
@@ -88,6 +88,34 @@ def solve(
             raise typer.Exit(INFEASIBLE)
         if not solution.status.solved:
             fail(solution.reason, INFEASIBLE)
+
+
+@app.command()
+def train(
+    scenario: Annotated[Path, typer.Argument(metavar="SCENARIO.toml", help="The scenario; see docs/training.md.")],
+    clients: Annotated[Path | None, typer.Option(metavar="FILE.csv", help="A fleet instead of the scenario's.")] = None,
+    out: Annotated[Path, typer.Option(metavar="DIR", help="History, pictures and the checkpoint.")] = Path("out/train"),
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run that DIR has, if any.")] = False,
+    algorithm: Annotated[str | None, typer.Option(help="mfl, fedavg, fedsgd, nested or rolling.")] = None,
+    model: Annotated[str | None, typer.Option(help="paper-cnn, two-nn or fedavg-cnn.")] = None,
+    data: Annotated[str | None, typer.Option(help="digits, mnist, or a folder with MNIST's four files.")] = None,
+    split: Annotated[str | None, typer.Option(help="iid, sized, shards:EACH or dirichlet:ALPHA.")] = None,
+    policy: Annotated[str | None, typer.Option(help="allocated, full, drop, random or fullspeed.")] = None,
+    fading: Annotated[str | None, typer.Option(help="rayleigh or rician:K, drawn anew every round.")] = None,
+    engine: Annotated[str | None, typer.Option(help="How the clients are simulated.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="How many rounds.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of model, split, fading and order of samples.")] = None,
+    rate: Annotated[float | None, typer.Option(help="Learning rate of the first round.")] = None,
+) -> None:
+    """Train a federated model on a clock that counts the fleet's seconds and joules."""
+    given: dict[str, Any] = {"algorithm": algorithm, "model": model, "data": data, "split": split, "policy": policy}
+    given |= {"fading": fading, "engine": engine, "rounds": rounds, "seed": seed, "rate": rate}
+    with guarded():
+        from fedopt.cli.train import train as train_scenario
+
+        fleet = None if clients is None else fedopt.Clients.from_csv(clients)
+        options = {key: value for key, value in given.items() if value is not None}
+        train_scenario(scenario, fleet, out, resume, options)
 
 
 @app.command()

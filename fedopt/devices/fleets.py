@@ -10,6 +10,8 @@ from fedopt.channel import distances, gain_3gpp, generator, rayleigh, shadowing
 from fedopt.checks import FloatArray, InputError, number, whole
 from fedopt.clients import Clients
 
+CELL_SEED, CELL_RADIUS = 4, 500.0  # where the bundled fleet stands
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Layout:
@@ -77,13 +79,19 @@ def random_fleet(
     return Clients(**columns)
 
 
-def phones64() -> Clients:
+def phones64(*, faded: bool = True) -> Clients:
     """The bundled fleet: 64 real phones with fitted CPUs, real sample counts and a seeded cell.
 
+    faded : True has one draw of Rayleigh fading in every gain, as the file says. False leaves it out: path loss and
+        shadowing alone are the mean gain, which a training run multiplies with fading of its own every round.
     See docs/devices.md for where every column comes from, and NOTICE.md beside the data for the sources' licences.
     """
     with resources.as_file(resources.files("fedopt").joinpath("data", "phones64.csv")) as path:
-        return Clients.from_csv(path)
+        clients = Clients.from_csv(path)
+    if faded:
+        return clients
+    gain = cell(len(clients), seed=CELL_SEED, radius=CELL_RADIUS, fading=False).gain
+    return clients.replace(channel_gain=gain)
 
 
 def _range(name: str, value: Any, unit: str) -> tuple[float, float]:

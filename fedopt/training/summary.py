@@ -1,0 +1,28 @@
+"""Runs side by side: the accuracy each ends with, and what it took to reach some on the way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from fedopt.report import Table
+from fedopt.training.history import History
+
+TARGETS = (0.90, 0.95, 0.97)
+
+
+def summary(runs: Mapping[str, History], targets: Sequence[float] = TARGETS) -> Table:
+    """A row per run: its accuracy, and the seconds and joules it took to each target."""
+    columns = ["run", "rounds", "accuracy"]
+    columns += [f"{what} to {target:.0%}" for target in targets for what in ("s", "J")]
+    rows = []
+    for name, history in runs.items():
+        cells = [name, str(history.rows[-1].round), f"{history.accuracy:.2%}"]
+        for target in targets:
+            cells += [_number(history.seconds_to(target)), _number(history.joules_to(target))]
+        rows.append(tuple(cells))
+    return Table(title="What it took", columns=tuple(columns), rows=tuple(rows))
+
+
+def _number(value: float) -> str:
+    return "never" if math.isnan(value) else f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"
