@@ -20,6 +20,7 @@ from fedopt.search import solve
 from fedopt.solution import Allocation, Rule, Schedule, Solution, Status, Verdict
 from fedopt.submodels import Partition, SubModel, Workload
 from fedopt.verdict import judge
+from fedopt.verifier import Report, verify, verify_schedule
 from solvers.lookup import MissingExtra
 
 __version__ = "0.1.0"
@@ -38,6 +39,7 @@ __all__ = [
     "PowerBudget",
     "Problem",
     "ReplicaRate",
+    "Report",
     "Rule",
     "Schedule",
     "Sensitivity",
@@ -58,4 +60,6 @@ __all__ = [
     "schedule",
     "sensitivity",
     "solve",
+    "verify",
+    "verify_schedule",
 ]
