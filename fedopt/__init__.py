@@ -15,6 +15,7 @@ from fedopt.problem import (
     ShortestRound,
     TimePrice,
 )
+from fedopt.records import read_solution, write_solution
 from fedopt.rounds import allocate, schedule
 from fedopt.search import solve
 from fedopt.solution import Allocation, Rule, Schedule, Solution, Status, Verdict
@@ -57,9 +58,11 @@ __all__ = [
     "bottlenecks",
     "judge",
     "pareto",
+    "read_solution",
     "schedule",
     "sensitivity",
     "solve",
     "verify",
     "verify_schedule",
+    "write_solution",
 ]

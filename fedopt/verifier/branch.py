@@ -45,7 +45,7 @@ def least_cost(
         if real < low:
             return right, real
         middle = _middle(left, right)
-        stack += [(left, middle), (middle, right)]
+        stack += [(middle, right), (left, middle)]  # from the left, so that a right end in a cheaper stretch shows it
     if stack:
         raise TooManyError
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from fedopt.checks import FloatArray, InputError
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
-from fedopt.solution import Solution
+from fedopt.solution import Solution, Status
 from fedopt.submodels import IntArray
 from fedopt.verifier.branch import least_cost
 from fedopt.verifier.decision import Round
@@ -106,7 +107,11 @@ def search_checks(problem: Problem, solution: Solution, r: Round) -> list[Check]
             assert isinstance(menu, Menu)
             prove = {claims[0][0]: _bound, claims[1][0]: _bracket, claims[2][0]: _places, claims[3][0]: _cost}[name]
             try:
-                checks.append(prove(name, menu, solution, r))
+                found = prove(name, menu, solution, r)
+                if prove is _places and solution.status is Status.LIMIT and found.outcome is Outcome.FAILED:
+                    why = "stopped at a limit: another matching may cost less"
+                    found = dataclasses.replace(found, outcome=Outcome.UNPROVED, why=why)
+                checks.append(found)
             except TooManyError:
                 why = f"not done after {LOOKS} looks"
                 checks.append(Check(name=name, about=C, outcome=Outcome.UNPROVED, why=why))
@@ -125,11 +130,14 @@ def _bound(name: str, menu: Menu, s: Solution, r: Round) -> Check:
         return Check(name=name, about=C, outcome=Outcome.FAILED, found=f"{s.bound:.12g}", why=why)
     better = s.bound + limit * abs(s.bound)  # a utility that would refute the bound
     counts, gains = menu.counts, menu.gains
-    if isinstance(budget, TimePrice):
+    if isinstance(budget, TimePrice) and not isinstance(utility, LeastEnergy):
         durations, allowed = gains / better, np.full(len(counts), budget.watts * (1.0 - LOOSE))
         if isinstance(utility, ShortestRound):
             durations = np.full(len(counts), -better)
         bounds = menu.over(s.scope, menu.prices, budget.watts)
+    elif isinstance(utility, LeastEnergy) and not isinstance(budget, Deadline):
+        why = "every partition's energy is that of its own shortest round"
+        return Check(name=name, about=C, outcome=Outcome.UNPROVED, found=f"{s.bound:.12g}", why=why)
     elif isinstance(utility, LeastEnergy):
         durations = np.full(len(counts), r.T)
         allowed = np.full(len(counts), -better)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from fedopt.verifier.decision import Round
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
-_STEPS = 100
+_STEPS = 60
 _NARROWEST = 1e-40  # of the band: no client is looked at on less
 
 
@@ -135,8 +135,13 @@ def _shares(c: Clients, work: Workload, k: Tasks, access: Access, price: FloatAr
 
     high = np.full(bits.shape, math.log(access.hertz))
     low = high + math.log(_NARROWEST)
+    left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
+    at_left, at_right = cost(left), cost(right)
     for _ in range(_STEPS):
-        left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        shrink = cost(left) < cost(right)
+        shrink = at_left < at_right
         low, high = np.where(shrink, low, left), np.where(shrink, right, high)
+        new = np.where(shrink, high - _GOLDEN * (high - low), low + _GOLDEN * (high - low))
+        at_new = cost(new)
+        left, right = np.where(shrink, new, right), np.where(shrink, left, new)
+        at_left, at_right = np.where(shrink, at_new, at_right), np.where(shrink, at_left, at_new)
     return computing + math.fsum(cost(0.5 * (low + high))) - mu * access.hertz
