@@ -162,7 +162,7 @@ def _record(content: Mapping[str, Any], judged: bool) -> Record:
         allocation = Allocation(**arrays)
         assignment.flags.writeable = False
         partition = Partition(content["partition"], problem.submodels)
-    facts: dict[str, Any] = {name: float(content[name]) for name in _FACTS}
+    facts: dict[str, Any] = {name: _number(content[name]) for name in _FACTS}
     if content.get("sharing") is not None:  # records of the clients' own channels may lack it
         given = {name: np.array(content["sharing"][name], dtype=np.float64) for name in Sharing.__slots__}
         if given["bandwidth"].shape != (len(problem.clients),):
@@ -188,11 +188,11 @@ def _record(content: Mapping[str, Any], judged: bool) -> Record:
         partition=partition,
         assignment=assignment,
         scope=str(content.get("scope", "")),
-        bracket=(float(low), float(high)),
-        cost_bracket=(float(cheapest), float(cost)),
+        bracket=(_number(low), _number(high)),
+        cost_bracket=(_number(cheapest), _number(cost)),
         problem=problem,
         clients=tuple(int(n) for n in content["clients"]),
-        stats={str(name): float(value) for name, value in content["stats"].items()},
+        stats={str(name): _number(value) for name, value in content["stats"].items()},
         **facts,
     )
     checked = _judged(problem, solution) if judged else solution
@@ -232,6 +232,13 @@ def _sharing(sharing: Sharing) -> dict[str, Any]:
 
 def _rule(rule: Rule) -> dict[str, Any]:
     return {"partition": list(rule.partition), **{n: getattr(rule, n) for n in ("duration", "energy", "utility")}}
+
+
+def _number(value: Any) -> float:
+    """A number of a record; a text that looks like one is damage."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected a number, found {type(value).__name__}")
+    return float(value)
 
 
 def _kind(name: str) -> type:

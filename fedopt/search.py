@@ -160,8 +160,9 @@ def solve(
     proved = more.get("scope") == Proof.MATCHINGS.value
     if goal is Goal.PRICE and found.lower is not None:
         more["cost_bracket"] = cost_bracket(float(found.lower[best]), value, round_)
-    elif proved and found.lower is not None:
-        more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
+    elif proved:
+        low = math.nan if found.lower is None else float(found.lower[best])  # the round's own is of its matching alone
+        more["bracket"] = (min(low, round_.duration), round_.duration) if math.isfinite(low) else (math.nan, math.nan)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = None if found.stopped or found.counts is not None else _paper(problem, task)

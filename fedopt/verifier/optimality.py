@@ -66,11 +66,13 @@ def _stationary(r: Round) -> list[Check]:
         if not isinstance(r.access, TimeDivision):
             least = np.maximum(least, np.where(k.sends & above_tau, m_tau, 0.0))
         more = np.where(k.busy & (price > 0.0), _beyond(price - least, hidden) / (price + k.p_s + k.p_c), 0.0)
-    free = np.zeros_like(price) if isinstance(r.access, TimeDivision) else np.where(early & k.busy, price, 0.0)
+    with np.errstate(all="ignore"):  # relative to the marginals, both of which are P_s and P_c at price 0
+        paid = np.where(early & k.busy, price / (price + k.p_s + k.p_c + 2.0 * k.kappa * r.f**3), 0.0)
+    free = np.zeros_like(price) if isinstance(r.access, TimeDivision) else np.nan_to_num(paid)
     limit = max(CLOSER, r.tolerance) if not isinstance(r.access, SharedBandwidth) else LOOSE
     checks = [
         worst("prices are not negative", O, -np.minimum(price, 0.0), 0.0, ("W", price, 0.0 * price), CLIENT),
-        worst("who is early pays nothing", O, free, 0.0, ("W", free, 0.0 * free), CLIENT),
+        worst("who is early pays nothing", O, free, limit, ("W", price, 0.0 * price), CLIENT),
         worst("computing at its price", O, off_t, limit, ("W", m_t, price), CLIENT),
         worst("sending at its price", O, off_tau, limit, ("W", m_tau, np.broadcast_to(sending, m_tau.shape)), CLIENT),
     ]

@@ -49,7 +49,7 @@ def search_levels(task: Task, matcher: Matcher) -> Searched:
         matchings=looker.matchings + found.matchings,
         assign=lambda p: found.chosen[p],
         proof=Proof.MATCHINGS,
-        lower=found.lower,
+        lower=None if stopped else found.lower,
         ceiling=ceiling if stopped else None,
         stopped=stopped,
     )
