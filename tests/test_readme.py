@@ -24,7 +24,7 @@ from fedopt.solution import Status
 from solvers import allocation, duration, matching
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/quickstart.md")
+DOCUMENTS = ("README.md", "docs/quickstart.md", "docs/verify.md")
 NUMBER = re.compile(r"(?<!\w)(?<!\w\.)-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="not a checkout")

@@ -77,25 +77,47 @@ def test_every_utility_is_verified(budget: str, utility: Any) -> None:
         assert report.ok, str(report)
 
 
+def check_schedules(family: str, seed: int, size: int) -> None:
+    """Budgets that bind, that do not, that cannot be met; prices and deadlines; near the least duration and energy."""
+    instance = make(family, seed, size)
+    clients, work, T = instance.clients, instance.work, instance.duration
+    found = fedopt.schedule(clients, work, Deadline(T))
+    endless = fedopt.schedule(clients, work, Deadline(T * 1e9)).energy
+    shortest = fedopt.schedule(clients, work, TimePrice(1e200))
+    assert found.allocation is not None
+    E, price = found.energy, float(found.allocation.price.sum())
+    budgets: list[Any] = [EnergyBudget(E * x) for x in (1.0, 5.0, 1e-9)]
+    budgets += [EnergyBudget(endless * (1.0 + x)) for x in (1e-3, 1e-6, -1e-9)]
+    budgets += [PowerBudget(E / T * x) for x in (1.0, 1e-3, 99.0)]
+    budgets += [Deadline(x) for x in (T, 9.0 * T, T * 1e-9, shortest.duration, shortest.duration * (1.0 - 1e-12))]
+    budgets += [EnergyBudget(shortest.energy * x) for x in (1.0, 1.0 - 1e-9)]
+    budgets += [TimePrice(price * x) for x in (0.01, 1.0, 30.0) if price > 0.0]
+    for budget in budgets:
+        schedule = fedopt.schedule(clients, work, budget)
+        report = fedopt.verify_schedule(clients, work, budget, schedule)
+        assert report.ok, f"{family} {seed} {size} {budget}\n{report}"
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_schedules_of_every_family_are_verified(family: str) -> None:
-    """Budgets that bind, that do not, that cannot be met; prices and deadlines; near the least duration and energy."""
     for seed in range(3):
-        instance = make(family, seed, 5)
-        clients, work, T = instance.clients, instance.work, instance.duration
-        found = fedopt.schedule(clients, work, Deadline(T))
-        assert found.allocation is not None
-        E, price = found.energy, float(found.allocation.price.sum())
-        budgets: list[Any] = [EnergyBudget(E * x) for x in (1.0, 5.0, 1e-9)] + [
-            PowerBudget(E / T * x) for x in (1.0, 99.0)
-        ]
-        budgets += [Deadline(T), Deadline(9.0 * T), Deadline(T * 1e-9)] + [
-            TimePrice(price * x) for x in (1.0, 30.0) if price
-        ]
-        for budget in budgets:
-            schedule = fedopt.schedule(clients, work, budget)
-            report = fedopt.verify_schedule(clients, work, budget, schedule)
-            assert report.ok, f"{family} {seed} {budget}\n{report}"
+        check_schedules(family, seed, 5)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("family", FAMILIES)
+def test_many_schedules_are_verified(family: str) -> None:
+    for seed in range(100, 122):
+        check_schedules(family, seed, 1 + seed % 8)
+
+
+@pytest.mark.xfail(strict=True, reason="Halley's steps end 2e-10 of the energy short of the budget, status OPTIMAL")
+@pytest.mark.parametrize("joules", [0.0012119317486689644, 0.0012119305379503585])
+def test_a_budget_near_the_least_energy_is_used_up(joules: float) -> None:
+    """60 digits say that rounds shorter by 1.3e-7 and by 1.35e-5 of the duration keep these budgets."""
+    instance, budget = make("extreme", 122, 7), EnergyBudget(joules)
+    schedule = fedopt.schedule(instance.clients, instance.work, budget)
+    assert fedopt.verify_schedule(instance.clients, instance.work, budget, schedule).ok
 
 
 def test_other_methods_are_verified_to_their_accuracy() -> None:
