@@ -162,7 +162,7 @@ def solve(
         more["cost_bracket"] = cost_bracket(float(found.lower[best]), value, round_)
     elif proved:
         low = math.nan if found.lower is None else float(found.lower[best])  # the round's own is of its matching alone
-        more["bracket"] = (min(low, round_.duration), round_.duration) if math.isfinite(low) else (math.nan, math.nan)
+        more["bracket"] = (min(low, round_.duration) if math.isfinite(low) else math.nan, round_.duration)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = None if found.stopped or found.counts is not None else _paper(problem, task)

@@ -175,6 +175,18 @@ def test_an_answer_stopped_at_a_limit_claims_only_its_bound() -> None:
     assert fedopt.verify(problem, unsure).ok
 
 
+@pytest.mark.parametrize("seed", [46, 71, 7, 8])
+def test_the_bound_of_a_stopped_search_is_not_its_own_utility(seed: int) -> None:
+    """It was, where the coarse search for the bound closed its gap at a better answer than the one in hand."""
+    clients = fleet(8, seed)
+    for joules in (20.0, 60.0, 138.0):
+        problem = Problem(clients, TYPES, budget=EnergyBudget(joules))
+        best, stopped = fedopt.solve(problem), fedopt.solve(problem, time_limit=0.0)
+        assert not best.status.solved or math.isnan(stopped.bound) or stopped.bound >= best.utility * (1.0 - 1e-12)
+        report = fedopt.verify(problem, stopped)
+        assert report.ok, str(report)
+
+
 def changed(name: str, client: int, factor: float) -> Callable[[Solution], Solution]:
     """One number of the allocation times a factor."""
 
