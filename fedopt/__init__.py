@@ -15,11 +15,13 @@ from fedopt.problem import (
     ShortestRound,
     TimePrice,
 )
+from fedopt.records import read_solution, write_solution
 from fedopt.rounds import allocate, schedule
 from fedopt.search import solve
 from fedopt.solution import Allocation, Rule, Schedule, Solution, Status, Verdict
 from fedopt.submodels import Partition, SubModel, Workload
 from fedopt.verdict import judge
+from fedopt.verifier import Report, verify, verify_schedule
 from solvers.lookup import MissingExtra
 
 __version__ = "0.1.0"
@@ -38,6 +40,7 @@ __all__ = [
     "PowerBudget",
     "Problem",
     "ReplicaRate",
+    "Report",
     "Rule",
     "Schedule",
     "Sensitivity",
@@ -55,7 +58,11 @@ __all__ = [
     "bottlenecks",
     "judge",
     "pareto",
+    "read_solution",
     "schedule",
     "sensitivity",
     "solve",
+    "verify",
+    "verify_schedule",
+    "write_solution",
 ]

@@ -19,9 +19,10 @@ def read_limited(path: str | PathLike[str], limit: int) -> bytes:
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         if not Path(path).is_file():
             raise InputError(str(path), "a regular file", "something else")
-        content = file.read(limit + 1)
-    if len(content) > limit:
-        raise InputError(str(path), f"at most {limit:,} bytes", f"a file of {os.path.getsize(path):,} bytes")
+        size = os.fstat(file.fileno()).st_size
+        content = file.read(limit + 1) if size <= limit else b""
+    if max(size, len(content)) > limit:  # it may grow meanwhile
+        raise InputError(str(path), f"at most {limit:,} bytes", f"a file of {max(size, len(content)):,} bytes")
     return content
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import hashlib
 import io
 import json
@@ -19,7 +20,7 @@ import numpy as np
 from fedopt.access import Sharing
 from fedopt.checks import InputError
 from fedopt.disk import read_limited, replace_file
-from fedopt.problem import Problem
+from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, Unstored, UtilityFunction
 from fedopt.scenario import from_document, to_document
 from fedopt.solution import Allocation, Rule, Solution, Status
 from fedopt.submodels import Partition
@@ -81,13 +82,17 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 def write_json(problem: Problem, solution: Solution, path: str | PathLike[str], **settings: Any) -> None:
     """The whole answer, infeasible or not, with the instance, the budget and a SHA-256 of all of it.
 
-    ``settings`` are the keywords it was solved with. Raises InputError for a utility without a name, OSError.
+    ``settings`` are the keywords it was solved with. Of a utility of the user's own only the name is kept: a file holds
+    no code. Raises OSError, InputError where the record would be longer than can be read back.
     """
+    named = isinstance(problem.utility, ReplicaRate | ShortestRound | LeastEnergy)
+    written = problem if named else dataclasses.replace(problem, utility=ReplicaRate())
     arrays = None
     if solution.allocation is not None:
         arrays = {name: getattr(solution.allocation, name).tolist() for name in _ARRAYS}
     content = {
-        "problem": to_document(problem, **settings),
+        "problem": to_document(written, **settings),
+        "utility_not_stored": None if named else _name_of(problem.utility),
         "status": solution.status.name,
         "reason": solution.reason,
         **{name: float(getattr(solution, name)) for name in _FACTS},
@@ -106,11 +111,15 @@ def write_json(problem: Problem, solution: Solution, path: str | PathLike[str], 
     }
     body = _canonical(content)
     record = f'{{"format":"{FORMAT}","version":{VERSION},"sha256":"{_digest(body)}","content":{body}}}\n'
+    if len(record) > LIMIT:  # all of it is ASCII
+        raise InputError(str(path), f"a record of at most {LIMIT:,} bytes", f"{len(record):,}")
     replace_file(path, record.encode())
 
 
-def read_json(path: str | PathLike[str]) -> Record:
+def read_json(path: str | PathLike[str], *, judged: bool = True) -> Record:
     """Read a record back, check format, version and checksum, and judge the decision anew.
+
+    judged: False leaves that, and the verdict, to whoever verifies the answer.
 
     Raises InputError where the file is no such record, is damaged, or its decision fails where it claims to be solved;
     OSError where it cannot be read.
@@ -132,16 +141,18 @@ def read_json(path: str | PathLike[str]) -> Record:
     if not isinstance(content, dict) or record.get("sha256") != _digest(_canonical(content)):
         raise InputError(f"{where}: sha256", "the checksum of the content", "another: the file is damaged")
     try:
-        return _record(content)
+        return _record(content, judged)
     except InputError as error:
         raise InputError(f"{where}: {error.field}", error.expected, error.found, error.client) from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(where, "a complete solution record", f"{type(error).__name__}: {error}"[:200]) from None
 
 
-def _record(content: Mapping[str, Any]) -> Record:
+def _record(content: Mapping[str, Any], judged: bool) -> Record:
     scenario = from_document(content["problem"])
     problem, allocation, partition, assignment = scenario.problem, None, None, None
+    if content.get("utility_not_stored") is not None:  # the first records have it not
+        problem = dataclasses.replace(problem, utility=Unstored(str(content["utility_not_stored"])[:200]))
     if content["allocation"] is not None:
         arrays: dict[str, Any] = {name: np.array(content["allocation"][name], dtype=_kind(name)) for name in _ARRAYS}
         assignment = np.array(content["assignment"], dtype=np.int64)
@@ -151,7 +162,7 @@ def _record(content: Mapping[str, Any]) -> Record:
         allocation = Allocation(**arrays)
         assignment.flags.writeable = False
         partition = Partition(content["partition"], problem.submodels)
-    facts: dict[str, Any] = {name: float(content[name]) for name in _FACTS}
+    facts: dict[str, Any] = {name: _number(content[name]) for name in _FACTS}
     if content.get("sharing") is not None:  # records of the clients' own channels may lack it
         given = {name: np.array(content["sharing"][name], dtype=np.float64) for name in Sharing.__slots__}
         if given["bandwidth"].shape != (len(problem.clients),):
@@ -160,6 +171,9 @@ def _record(content: Mapping[str, Any]) -> Record:
         facts["sharing"] = Sharing(bandwidth=given["bandwidth"], **numbers)
     if content["place_prices"] is not None:
         facts["place_prices"] = np.array(content["place_prices"], dtype=np.float64)
+        if facts["place_prices"].shape != (len(problem.submodels),):
+            found = f"shape {facts['place_prices'].shape}"
+            raise InputError("place_prices", f"{len(problem.submodels)} values, one per type", found)
     if content["paper"] is not None:
         rule = content["paper"]
         numbers = {name: float(rule[name]) for name in ("duration", "energy", "utility")}
@@ -174,14 +188,15 @@ def _record(content: Mapping[str, Any]) -> Record:
         partition=partition,
         assignment=assignment,
         scope=str(content.get("scope", "")),
-        bracket=(float(low), float(high)),
-        cost_bracket=(float(cheapest), float(cost)),
+        bracket=(_number(low), _number(high)),
+        cost_bracket=(_number(cheapest), _number(cost)),
         problem=problem,
         clients=tuple(int(n) for n in content["clients"]),
-        stats={str(name): float(value) for name, value in content["stats"].items()},
+        stats={str(name): _number(value) for name, value in content["stats"].items()},
         **facts,
     )
-    return Record(problem=problem, solution=_judged(problem, solution), settings=scenario.settings)
+    checked = _judged(problem, solution) if judged else solution
+    return Record(problem=problem, solution=checked, settings=scenario.settings)
 
 
 def _judged(problem: Problem, solution: Solution) -> Solution:
@@ -197,6 +212,13 @@ def _judged(problem: Problem, solution: Solution) -> Solution:
     return Solution(**{**values, "verdict": verdict})
 
 
+def _name_of(utility: UtilityFunction) -> str:
+    """What to call a utility of the user's own."""
+    if isinstance(utility, Unstored):
+        return utility.name
+    return str(getattr(utility, "__qualname__", type(utility).__qualname__))[:200]
+
+
 def _verdict(solution: Solution) -> dict[str, Any] | None:
     if solution.verdict is None:
         return None
@@ -210,6 +232,13 @@ def _sharing(sharing: Sharing) -> dict[str, Any]:
 
 def _rule(rule: Rule) -> dict[str, Any]:
     return {"partition": list(rule.partition), **{n: getattr(rule, n) for n in ("duration", "energy", "utility")}}
+
+
+def _number(value: Any) -> float:
+    """A number of a record; a text that looks like one is damage."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"expected a number, found {type(value).__name__}")
+    return float(value)
 
 
 def _kind(name: str) -> type:

@@ -90,6 +90,16 @@ class LeastEnergy:
         return -energy
 
 
+@dataclass(frozen=True, slots=True)
+class Unstored:
+    """Stands for a user's own utility in a problem read from a file, which holds no code: only its name is known."""
+
+    name: str
+
+    def __call__(self, partition: Partition, duration: float, energy: float) -> float:
+        raise InputError("Problem.utility", "a utility that files can hold", f"a callable, not stored: {self.name}")
+
+
 UTILITIES: dict[str, UtilityFunction] = {
     "replica_rate": ReplicaRate(),
     "shortest_round": ShortestRound(),

@@ -120,7 +120,7 @@ def solve(
         stats = {"partitions": 1.0, "passes": round_.stats["passes"], "seconds": time.perf_counter() - started}
         if round_.allocation is None:
             reason = f"{round_.reason} Only the matching kept was tried: others may meet it."
-            return unsolved(problem, reason, round_.clients, round_.shortfall, stats)
+            return unsolved(problem, reason, round_.clients, round_.shortfall, stats, "")
         more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
         return solution_of(problem, problem.candidates()[0], incumbent.copy(), round_, stats, False, more)
     counts = candidates_of(problem, matching)
@@ -162,8 +162,9 @@ def solve(
     proved = more.get("scope") == Proof.MATCHINGS.value
     if goal is Goal.PRICE and found.lower is not None:
         more["cost_bracket"] = cost_bracket(float(found.lower[best]), value, round_)
-    elif proved and found.lower is not None:
-        more["bracket"] = (min(float(found.lower[best]), round_.duration), round_.duration)
+    elif proved:
+        low = math.nan if found.lower is None else float(found.lower[best])  # the round's own is of its matching alone
+        more["bracket"] = (min(low, round_.duration) if math.isfinite(low) else math.nan, round_.duration)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = None if found.stopped or found.counts is not None else _paper(problem, task)

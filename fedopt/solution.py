@@ -152,6 +152,7 @@ class Solution:
     utility : of (partition, duration, energy), NaN where infeasible.
     bound : proved upper limit of the utility, NaN where the method proves none. scope : what it is a limit of: "all
         matchings" of all partitions searched, or their "sorted matchings" only, which says nothing of other matchings.
+        Of an infeasible answer: of which matchings it is proved; "" of those tried only.
     bracket : [s] as in Schedule; where ``scope`` is "all matchings", over all matchings of the partition.
     cost_bracket : [J] at a price of time, proved lower bound of energy + price x duration over all matchings of the
         partition, and what this solution costs; NaN where nothing is proved.

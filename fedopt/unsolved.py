@@ -13,7 +13,7 @@ from fedopt.sharing import Scheme
 from fedopt.solution import Solution, Status
 from fedopt.submodels import IntArray
 from solvers.limits import limits
-from solvers.matching.task import Searched
+from solvers.matching.task import Proof, Searched
 from solvers.rows import Goal, Stop
 
 
@@ -41,11 +41,14 @@ def infeasible(
         reason += f" That is the closest of {len(counts)} partitions, {tuple(counts[closest].tolist())}."
     if tried and stop is not Stop.UNREACHABLE:
         reason += f" Only {tried} matchings were tried: others may meet it."
-    return unsolved(problem, reason, who, missing, stats)
+    scope = {"": Proof.MATCHINGS.value, "sorted": Proof.SORTED.value}.get(tried, "")
+    return unsolved(problem, reason, who, missing, stats, scope)
 
 
-def unsolved(problem: Problem, reason: str, who: tuple[int, ...], missing: float, stats: dict[str, float]) -> Solution:
-    """An infeasible problem's answer."""
+def unsolved(
+    problem: Problem, reason: str, who: tuple[int, ...], missing: float, stats: dict[str, float], scope: str
+) -> Solution:
+    """An infeasible problem's answer; scope: of which answers that is proved, "" where of none but those tried."""
     return Solution(
         status=Status.INFEASIBLE,
         reason=reason,
@@ -56,6 +59,7 @@ def unsolved(problem: Problem, reason: str, who: tuple[int, ...], missing: float
         partition=None,
         assignment=None,
         utility=math.nan,
+        scope=scope,
         clients=who,
         shortfall=missing,
         stats=stats,

@@ -1,4 +1,4 @@
-"""The commands: solve, train, demo, devices fit, bench."""
+"""The commands: solve, verify, train, demo, devices fit, bench."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import typer
 
 import fedopt
 from fedopt.cli.output import make_folder, write_all
-from fedopt.cli.show import INFEASIBLE, fail, guarded, progress, show
+from fedopt.cli.show import INFEASIBLE, NOT_VERIFIED, fail, guarded, progress, show
 from fedopt.report import groups, headline, holding
 from solvers import allocation as level3
 from solvers import duration as level2
@@ -88,6 +88,22 @@ def solve(
             raise typer.Exit(INFEASIBLE)
         if not solution.status.solved:
             fail(solution.reason, INFEASIBLE)
+
+
+@app.command()
+def verify(
+    record: Annotated[Path, typer.Argument(metavar="SOLUTION.json", help="What solve --out wrote.")],
+    tolerance: Annotated[float, typer.Option(help="Relative, of every constraint and proof.")] = 1e-9,
+) -> None:
+    """Verify an answer from the model's equations alone; exit code 0 verified, 1 not, 2 no such record."""
+    from fedopt.files import read_json
+
+    with guarded():
+        given = read_json(record, judged=False)
+        report = fedopt.verify(given.problem, given.solution, tolerance=tolerance)
+    show(report.table())
+    if not report.ok:
+        raise typer.Exit(NOT_VERIFIED)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from fedopt.report import Table
 from solvers.lookup import MissingExtra
 
 INFEASIBLE, BAD_INPUT, INTERRUPTED = 1, 2, 130
+NOT_VERIFIED = 1
 _PATIENCE = 1.0  # seconds before progress is shown
 
 Report = Callable[[int, int, float], None]

@@ -117,7 +117,7 @@ def search_best(task: Task, matcher: Matcher) -> Searched:
         matchings=found.matchings,
         assign=assign,
         proof=Proof.NONE if stopped else Proof.MATCHINGS,
-        lower=found.lower,
+        lower=None if stopped else found.lower,
         crowds=crowds,
         stopped=stopped,
     )

@@ -42,14 +42,14 @@ def search_levels(task: Task, matcher: Matcher) -> Searched:
         _close(found, looker)
     except OutOfTime:
         stopped = True
-    ceiling = found.best if coarse.ceiling is None else max(coarse.ceiling, found.best)
+    ceiling = max(_proved(task, coarse), found.best)
     return Searched(
         results=found.results,
         passes=looker.passes + found.matchings * len(task.menu.rows),
         matchings=looker.matchings + found.matchings,
         assign=lambda p: found.chosen[p],
         proof=Proof.MATCHINGS,
-        lower=found.lower,
+        lower=None if stopped else found.lower,
         ceiling=ceiling if stopped else None,
         stopped=stopped,
     )
@@ -67,8 +67,17 @@ def with_ceiling(task: Task, found: Searched) -> Searched:
         start = max(task.menu.shortest, 1e-300)
         ceiling = AllMatchings(task).cap(start, max(float(task.gains.max()) / best, start) if best > 0.0 else math.inf)
     else:
-        ceiling = search_coarse(_unlisted(task), AllMatchings(task)).ceiling or best
+        ceiling = _proved(task, search_coarse(_unlisted(task), AllMatchings(task)))
     return dataclasses.replace(found, proof=Proof.MATCHINGS, ceiling=max(ceiling, best))
+
+
+def _proved(task: Task, coarse: Searched) -> float:
+    """The gain / T that nothing is above, of a search over all partitions; its own best where it left no gap."""
+    if coarse.ceiling is not None:
+        return coarse.ceiling
+    if coarse.counts is None or not np.isfinite(coarse.results[0, DURATION]):
+        return 0.0
+    return float((coarse.counts[0] @ task.menu.weights) ** task.power / coarse.results[0, DURATION])
 
 
 def _unlisted(task: Task) -> Task:

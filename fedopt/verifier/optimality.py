@@ -1,0 +1,223 @@
+"""Is no other decision for this matching better? Stationarity, duality at the answer's own prices, no shorter round."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fedopt.access import SharedBandwidth, TimeDivision
+from fedopt.checks import FloatArray
+from fedopt.problem import Deadline, TimePrice
+from fedopt.solution import Status
+from fedopt.verifier import uplink
+from fedopt.verifier.decision import CLIENT, Round
+from fedopt.verifier.model import SAME, dual, least_times, marginal, proved_energy
+from fedopt.verifier.report import About, Check, Outcome, judged, worst
+
+EPSILON = 2.0**-53
+AT_BOUND = 1e-12  # relative: a speed this near its least one is at it
+ENERGY = 1e-10  # relative: what the last digits of a sum of energies may hide
+LOOSE = 1e-6  # relative, of an access scheme: what its own answers may leave open
+CLOSER = 1e-8  # relative error of a frequency or efficiency, to first order, in the optimality conditions
+
+BoolArray = NDArray[np.bool_]
+
+O = About.OPTIMALITY
+
+
+def optimality_checks(r: Round, *, own_bracket: bool = True) -> list[Check]:
+    """All of them; at a limit nothing is claimed, so that what is not so does not count against the answer.
+
+    own_bracket: the bracket is of this matching alone, and its lower end proved here.
+    """
+    checks = [*_stationary(r), _least_energy(r), *_duration(r), *_bracket(r, own_bracket)]
+    if r.status is not Status.LIMIT:
+        return checks
+    return [
+        dataclasses.replace(c, outcome=Outcome.UNPROVED, why="stopped at a limit: not claimed")
+        if c.outcome is Outcome.FAILED and c.about is O
+        else c
+        for c in checks
+    ]
+
+
+def _stationary(r: Round) -> list[Check]:
+    """2 kappa f^3 - P_s = lambda = F(x)/gamma - P_c inside, one-sided at a bound; lambda the least that fits.
+
+    Residuals are in relative errors of f and x.
+    """
+    k, price = r.tasks, r.allocation.price
+    sending = price if not isinstance(r.access, TimeDivision) or r.sharing is None else r.sharing.time_price
+    with np.errstate(all="ignore"):
+        m_t, m_tau = 2.0 * k.kappa * r.f**3 - k.p_s, marginal(r.x) / k.gamma - k.p_c
+        steep = r.x * r.x * np.exp(r.x) / marginal(r.x)
+        scale_t, scale_tau = 3.0 * (np.maximum(price, m_t) + k.p_s), steep * (np.maximum(sending, m_tau) + k.p_c)
+        hidden = _hidden(r, scale_t, r.t) + _hidden(r, scale_tau, r.tau)
+        off_t, off_tau = _beyond(m_t - price, hidden) / scale_t, _beyond(m_tau - sending, hidden) / scale_tau
+        above_t, above_tau = r.f > k.f_min * (1.0 + AT_BOUND), r.x > k.x_min * (1.0 + AT_BOUND)
+        below_t, below_tau = r.f < k.f_max * (1.0 - r.tolerance), r.x < k.x_max * (1.0 - r.tolerance)
+        off_t = np.where(k.computes, _one_sided(off_t, above_t, below_t), 0.0)
+        off_tau = np.where(k.sends, _one_sided(off_tau, above_tau, below_tau), 0.0)
+        early = (k.fixed_time + r.t + r.tau) / r.T < 1.0 - r.tolerance
+        least = np.maximum(np.where(k.computes & above_t, m_t, 0.0), 0.0)
+        if not isinstance(r.access, TimeDivision):
+            least = np.maximum(least, np.where(k.sends & above_tau, m_tau, 0.0))
+        more = np.where(k.busy & (price > 0.0), _beyond(price - least, hidden) / (price + k.p_s + k.p_c), 0.0)
+    with np.errstate(all="ignore"):  # relative to the marginals, both of which are P_s and P_c at price 0
+        paid = np.where(early & k.busy, price / (price + k.p_s + k.p_c + 2.0 * k.kappa * r.f**3), 0.0)
+    free = np.zeros_like(price) if isinstance(r.access, TimeDivision) else np.nan_to_num(paid)
+    limit = max(CLOSER, r.tolerance) if not isinstance(r.access, SharedBandwidth) else LOOSE
+    checks = [
+        worst("prices are not negative", O, -np.minimum(price, 0.0), 0.0, ("W", price, 0.0 * price), CLIENT),
+        worst("who is early pays nothing", O, free, limit, ("W", price, 0.0 * price), CLIENT),
+        worst("computing at its price", O, off_t, limit, ("W", m_t, price), CLIENT),
+        worst("sending at its price", O, off_tau, limit, ("W", m_tau, np.broadcast_to(sending, m_tau.shape)), CLIENT),
+    ]
+    if r.access is None:  # schemes report a price that fits
+        checks.append(worst("no lower price fits", O, more, limit, ("W", price, least), CLIENT))
+    return checks
+
+
+def _hidden(r: Round, scale: FloatArray, part: FloatArray) -> FloatArray:
+    """How far a price [W] may be off because T, and so what is left of it for this part, is a double."""
+    return np.where(part > 0.0, 8.0 * EPSILON * scale * (1.0 + r.T / np.where(part > 0.0, part, 1.0)), 0.0)
+
+
+def _beyond(off: FloatArray, hidden: FloatArray) -> FloatArray:
+    """What of a difference is not hidden, with its sign."""
+    result: FloatArray = np.sign(off) * np.maximum(np.abs(off) - hidden, 0.0)
+    return result
+
+
+def _one_sided(off: FloatArray, above: BoolArray, below: BoolArray) -> FloatArray:
+    """Marginal less price: above the least speed it may not exceed 0 too far, below the greatest not fall short."""
+    found = np.where(above, np.maximum(off, 0.0), 0.0)
+    return np.maximum(found, np.where(below, np.maximum(-off, 0.0), 0.0))
+
+
+def _least_energy(r: Round) -> Check:
+    """Duality at the answer's own prices: no decision takes less energy in this time."""
+    if r.access is not None:
+        proved = uplink.dual_energy(r, r.T)
+        limit = LOOSE
+    else:
+        price = np.maximum(r.allocation.price, 0.0)
+        proved = float(dual(r.tasks, price).sum() - r.T * price[r.tasks.busy].sum())
+        limit = max(r.tolerance, ENERGY)
+    gap = (r.E - proved) / r.E if r.E > 0.0 else r.E - proved
+    return judged("least energy in this time", O, gap, limit, found=f"{r.E:.12g} J, proved {proved:.12g} J")
+
+
+def _duration(r: Round) -> list[Check]:
+    """No better duration; and slack only where the round is as short as it can be."""
+    if isinstance(r.budget, Deadline):
+        return []
+    checks = []
+    shortest = _shortest(r)
+    off = r.T / shortest - 1.0 if shortest > 0.0 else r.T
+    if r.status is Status.SLACK:
+        said = f"{r.T:.15g} s"
+        checks.append(judged("slack: as short as can be", O, off, _loose(r), found=said, why=f"{shortest:.15g} s"))
+    if isinstance(r.budget, TimePrice):
+        return [*checks, _least_cost(r)]
+    if off <= _loose(r):
+        said = f"{r.T:.12g} s is the least duration of these clients"
+        return [*checks, judged("no shorter round", O, max(off, 0.0), _loose(r), found=said)]
+    return [*checks, shorter(r, r.T * (1.0 - _loose(r)), "no shorter round", O)]
+
+
+def _shortest(r: Round) -> float:
+    """T_min [s] of these clients together."""
+    if r.access is None:
+        return float(least_times(r.tasks).max())
+    return uplink.shortest(r.clients, r.work, r.tasks, r.access)
+
+
+def _loose(r: Round) -> float:
+    return r.tolerance if r.access is None else max(r.tolerance, LOOSE)
+
+
+def shorter(r: Round, T: float, name: str, about: About) -> Check:
+    """Whether the energy at T is proved to be above what may be spent there."""
+    if r.access is None:
+        proved = proved_energy(r.tasks, T)
+    else:
+        proved = math.inf if _shortest(r) > T * SAME else uplink.dual_energy(r, T)
+    most = r.allowed(T)
+    short = (most - proved) / most if most > 0.0 else most - proved
+    found = f"at {T:.15g} s {proved:.12g} J or more" if proved < math.inf else f"at {T:.15g} s nobody can"
+    limit = ENERGY if r.access is None else LOOSE
+    return judged(name, about, short if math.isfinite(short) else -math.inf, limit, found=found, why=f"{most:.12g} J")
+
+
+def _least_cost(r: Round) -> Check:
+    """E + price T: prices of time that add up to the budget's bound it from below, whatever the duration."""
+    assert isinstance(r.budget, TimePrice)
+    price = np.maximum(r.allocation.price, 0.0)
+    if r.access is not None:
+        proved, limit = uplink.dual_cost(r, r.budget.watts), LOOSE
+    else:
+        proved, limit = _bound_of_cost(r, r.budget.watts, price), r.tolerance
+    gap = (r.cost - proved) / r.cost if r.cost > 0.0 else r.cost - proved
+    found = f"{r.cost:.12g} J, proved {proved:.12g} J"
+    return judged("least energy + price x duration", O, gap, limit, found=found)
+
+
+def _bound_of_cost(r: Round, watts: float, price: FloatArray) -> float:
+    """The best of three bounds [J]: prices short of ``watts`` leave the rest to T >= T_min, or are filled up to it.
+
+    Where a double of T does not settle a price, as at a kink, the filled-up ones are the better proof.
+    """
+    k, total = r.tasks, float(price.sum())
+    left = watts - total
+    rest = left * (_shortest(r) if left > 0.0 else r.cost / watts)  # a longer round than that costs more
+    bounds = [float(dual(k, price).sum()) + rest]
+    if total > 0.0:
+        bounds.append(float(dual(k, price * (watts / total)).sum()))
+    if left > 0.0:
+        room = np.where(k.busy, np.clip(_greatest_price(r) - price, 0.0, left), 0.0)
+        filled = float(room.sum())
+        if filled >= left:
+            bounds.append(float(dual(k, price + room * (left / filled)).sum()))
+    return max(bounds)
+
+
+def _greatest_price(r: Round) -> FloatArray:
+    """The greatest price at which each client would do what it does; 0 for one that is early."""
+    k = r.tasks
+    with np.errstate(all="ignore"):
+        m_t, m_tau = 2.0 * k.kappa * r.f**3 - k.p_s, marginal(r.x) / k.gamma - k.p_c
+        most = np.where(k.computes & (r.f < k.f_max * (1.0 - AT_BOUND)), m_t, np.inf)
+        most = np.minimum(most, np.where(k.sends & (r.x < k.x_max * (1.0 - AT_BOUND)), m_tau, np.inf))
+        early = k.fixed_time + r.t + r.tau < r.T * (1.0 - r.tolerance)
+    return np.where(early, 0.0, most)
+
+
+def _bracket(r: Round, own: bool) -> list[Check]:
+    """The answer's own bracket of the best duration: around it, and proved at both ends."""
+    low, high = r.bracket
+    if isinstance(r.budget, Deadline):
+        return []
+    if math.isnan(low) or math.isnan(high):
+        return [Check(name="bracket of the duration", about=About.CLAIMS, outcome=Outcome.NOTHING)]
+    inside = low <= r.T <= high
+    said = f"{low:.15g} to {high:.15g} s"
+    about = About.CLAIMS
+    checks = [judged("bracket holds the duration", about, 0.0 if inside else math.inf, 0.0, found=said)]
+    if isinstance(r.budget, TimePrice):
+        return checks  # the least cost is proved without it
+    if own and low > _shortest(r) * SAME:
+        checks.append(shorter(r, low, "lower end of the bracket", about))
+    if high > r.T:
+        checks.append(_upper(r, high))
+    return checks
+
+
+def _upper(r: Round, high: float) -> Check:
+    """At the upper end the budget can be met: the decision itself shows it, as it may end early."""
+    spent, most = r.E, r.allowed(high)
+    over = spent / most - 1.0 if most > 0.0 else spent
+    return judged("upper end of the bracket", About.CLAIMS, over, r.tolerance, found=f"{spent:.12g} J")
