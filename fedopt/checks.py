@@ -14,6 +14,8 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.memory import table
+
 FloatArray = NDArray[np.float64]
 
 SMALLEST = 1e-250  # beyond these a product of three fields can leave the range of a double
@@ -157,15 +159,15 @@ def copies(
     Raises InputError for a number that its field may not hold.
     """
     size = arrays[0].shape[0]
-    table = np.empty((len(arrays), size))
+    rows = table(len(arrays), size)
     spans = []
     for start in range(0, max(size, 1), _SWEEP):
-        part = table[:, start : start + _SWEEP]
+        part = rows[:, start : start + _SWEEP]
         np.concatenate([array[None, start : start + _SWEEP] for array in arrays], out=part)
         least = np.minimum.reduce(part, axis=1, initial=np.inf)  # NaN spreads through both
         spans.append((least, np.maximum.reduce(part, axis=1, initial=-np.inf)))
     lows, highs = spans[0] if len(spans) == 1 else (np.min([s[0] for s in spans], 0), np.max([s[1] for s in spans], 0))
-    found = list(zip(table, lows.tolist(), highs.tolist(), strict=True))
+    found = list(zip(rows, lows.tolist(), highs.tolist(), strict=True))
     for field, (values, low, high) in zip(fields, found, strict=True):
         if not (low >= SMALLEST and high <= LARGEST):  # else it is the ordinary case
             _refuse_illegal(owner, field, values)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
@@ -111,34 +112,33 @@ class Clients:
     spans: dict[str, tuple[float, float]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        given: list[tuple[Field, float]] = []
+        names: list[str] = []
+        given: list[float] = []
         fields: list[Field] = []
         arrays: list[NDArray[Any]] = []
         sizes: dict[str, int] = {}
         for each in FIELDS:
-            value = read("Clients", each, getattr(self, each.name))
-            if isinstance(value, float):
-                given.append((each, value))
-                continue
-            sizes[each.name] = value.shape[0]
-            if stands_for_all(value):
-                given.append((each, float(value[0])))
-            else:
-                fields.append(each)
-                arrays.append(value)
+            value = getattr(self, each.name)
+            value = value if type(value) is float else read("Clients", each, value)
+            if not isinstance(value, float):
+                sizes[each.name] = value.shape[0]
+                if not stands_for_all(value):
+                    fields.append(each)
+                    arrays.append(value)
+                    continue
+                value = float(value[0])
+            names.append(each.name)
+            given.append(value)
         size = self._size(sizes)
-        spans: dict[str, tuple[float, float]] = {}
-        numbers: dict[str, FloatArray] = {}
-        object.__setattr__(self, "numbers", numbers)
-        object.__setattr__(self, "spans", spans)
-        for each, number in given:
-            values = one_number("Clients", each, number, size)
-            object.__setattr__(self, each.name, values)
-            spans[each.name], numbers[each.name] = (number, number), values[:1]
+        columns, numbers, spans = (dict(known) for known in _single(tuple(names), tuple(given), size))
         if arrays:
             for each, (values, least, greatest) in zip(fields, copies("Clients", fields, arrays), strict=True):
-                object.__setattr__(self, each.name, values)
-                spans[each.name], numbers[each.name] = (least, greatest), values
+                columns[each.name] = numbers[each.name] = values
+                spans[each.name] = least, greatest
+        for name, values in columns.items():
+            object.__setattr__(self, name, values)
+        object.__setattr__(self, "numbers", numbers)
+        object.__setattr__(self, "spans", spans)
         if self.name is not None:
             object.__setattr__(self, "name", _names(self.name, size))
         for low, high in (("frequency_min", "frequency_max"), ("power_min", "power_max")):
@@ -239,6 +239,14 @@ class Clients:
         from fedopt.tables import clients_to_frame
 
         return clients_to_frame(self)
+
+
+@lru_cache(maxsize=64)
+def _single(names: tuple[str, ...], values: tuple[float, ...], size: int) -> tuple[dict[str, Any], ...]:
+    """Columns, numbers and spans of the fields that are one number for all; most fleets share most of them."""
+    columns = {name: one_number("Clients", FIELD[name], value, size) for name, value in zip(names, values, strict=True)}
+    numbers = {name: column[:1] for name, column in columns.items()}
+    return columns, numbers, {name: (number[0].item(), number[0].item()) for name, number in numbers.items()}
 
 
 def _names(value: Any, size: int) -> tuple[str, ...]:

@@ -18,6 +18,7 @@ from fedopt.verdict import verdict_of
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers.limits import limits
+from solvers.memory import table
 from solvers.rows import Goal, Limits, Point, Rows, Stop, Timing, greatest_of
 
 
@@ -184,7 +185,7 @@ def allocation_of(rows: Rows, point: Point) -> Allocation:
     from solvers.decisions import radio  # brings numba along
     from solvers.plan import frozen
 
-    rate, power = np.empty((2, point.efficiency.shape[0]))
+    rate, power = table(2, point.efficiency.shape[0])
     if radio(frozen(point.efficiency), frozen(rows.bandwidth), frozen(rows.snr), rate, power):
         with np.errstate(all="ignore"):
             power = np.expm1(point.efficiency) / rows.snr

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from solvers.blocks import BLOCK, FIXED, IDLE, NO_UPLOAD, NO_WORK, T_LOW, TAU_LOW, Columns
 from solvers.fill import fill, limits_of
+from solvers.memory import table
 from solvers.rows import ROUNDING, BoolArray, FloatArray, Rows, greatest_of, least_of
 
 T = TypeVar("T", bound=np.generic)
@@ -54,10 +55,12 @@ def make_plan(rows: Rows) -> Plan:
     static, circuit = greatest_of(p_s) > 0.0, greatest_of(p_c) > 0.0  # else it is cheapest to compute or send slowly
     priced = bool((static or circuit) and (p_s != p_c).any())
 
+    room = iter(table(9, size))  # rows never touched take no memory
+
     def new(*used: NDArray[np.generic]) -> FloatArray:
         for column in used:
             if column.shape[0] > 1:
-                return np.empty(size)
+                return next(room)
         return np.empty(1)
 
     f_min, f_max, bandwidth = frozen(rows.frequency_min), frozen(rows.frequency_max), frozen(rows.bandwidth)

@@ -43,6 +43,7 @@ from solvers.blocks import (
 from solvers.compile import kernel, stage, wide
 from solvers.decisions import speeds
 from solvers.limits import inverse_marginal
+from solvers.memory import table
 from solvers.plan import Plan, feasible_rows, frozen, make_plan
 from solvers.pricing import (
     compute_block,
@@ -75,16 +76,15 @@ def allocate(rows: Rows, duration: float) -> Point:
 
 def point(rows: Rows, plan: Plan, duration: float, v: FloatArray, *, warm: bool) -> Point:
     """The point of every row of a plan; ``v`` (N,) holds the log-odds of a near duration where ``warm``."""
-    out = np.empty((4, plan.size))
+    out = table(6, plan.size)
     sums = np.empty((plan.blocks, 3))
     price_blocks(plan.kind, plan.columns, plan.priced, duration, v, warm, EXACT, sums, out, 0, plan.blocks)
     return complete(rows, plan, duration, out)
 
 
 def complete(rows: Rows, plan: Plan, duration: float, out: FloatArray) -> Point:
-    """Frequencies and efficiencies for the times, energies and prices in ``out`` (4, N)."""
-    t, tau, energy, price = out
-    f, x = np.empty((2, plan.size))
+    """Frequencies and efficiencies for the times, energies and prices in ``out`` (6, N), its last two rows written."""
+    t, tau, energy, price, f, x = out
     f_min, f_max = frozen(rows.frequency_min), frozen(rows.frequency_max)
     speeds(frozen(rows.work), f_min, f_max, plan.columns[A], t, tau, f, x)
     if plan.kind.shape[0] > 1 or plan.kind[0] != ORDINARY:
@@ -132,8 +132,8 @@ def price_blocks(
 
     kind, columns, priced: of the plan. v (N,): log-odds, read where ``warm`` and always written.
     sums (blocks, 3), written: energy [J], -dE/dT [W] and d2E/dT2 [W/s] to the right of T, of each block.
-    out (4, N), written; or (4, 0): t, tau [s], energy [J], price [W]. Rows that cannot meet T: energy inf, times
-    and price garbage.
+    out (4 or more, N), written; or (4, 0): t, tau [s], energy [J], price [W]. Rows that cannot meet T: energy inf,
+    times and price garbage.
     """
     wide()
     width = min(v.shape[0], BLOCK)

@@ -35,6 +35,7 @@ from solvers.duration.steps import (
     begin,
 )
 from solvers.fill import limits_of
+from solvers.memory import table
 from solvers.plan import Plan, frozen, make_plan
 from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing
 from solvers.threads import CHUNK, each_chunk
@@ -61,8 +62,9 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
         return _with_method(rows, state, allocate)
     if plan.size >= _LARGE and decided is None:
         _guess_from_sample(plan, state)
-    out = np.empty((4, plan.size))
-    state = _with_kernel(plan, state, out)
+    room = table(7, plan.size)
+    out = room[:6]
+    state = _with_kernel(plan, state, out, room[6])
     return _timing(state, complete(rows, plan, state[T_NOW], out))
 
 
@@ -90,9 +92,12 @@ def _state(plan: Plan, goal: Goal, value: float) -> list[float]:
     return state
 
 
-def _with_kernel(plan: Plan, state: list[float], out: FloatArray) -> list[float]:
-    """Search; a large fleet's passes are spread over threads, the sums per block: no bit depends on the threads."""
-    v, sums = np.empty(plan.size), np.empty((plan.blocks, 3))
+def _with_kernel(plan: Plan, state: list[float], out: FloatArray, v: FloatArray) -> list[float]:
+    """Search; out (4 or more, N), v (N,): as in price_blocks.
+
+    A large fleet's passes are spread over threads, the sums per block: no bit depends on the threads.
+    """
+    sums = np.empty((plan.blocks, 3))
     if plan.blocks <= CHUNK:
         numbers = np.array(state)
         search(plan.kind, plan.columns, plan.priced, numbers, v, sums, out)
@@ -130,7 +135,8 @@ def _guess_from_sample(plan: Plan, state: list[float]) -> None:
     value = sample.e_inf + (value - plan.e_inf) * share if goal is Goal.ENERGY else value * share
     if not 0.0 < value < math.inf or _closed_form(sample, goal, value) is not None:
         return
-    inner = _with_kernel(sample, _state(sample, goal, value), np.empty((4, sample.size)))
+    room = np.empty((5, sample.size))
+    inner = _with_kernel(sample, _state(sample, goal, value), room[:4], room[4])
     if math.isfinite(inner[T_NOW]):
         state[T_NOW] = min(max(inner[T_NOW], state[T_MIN]), max(state[T_FLAT], state[T_MIN]))
 
