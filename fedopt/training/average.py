@@ -60,7 +60,29 @@ def average(parameters: State, replicas: Sequence[Sequence[Share]]) -> dict[str,
 
 def _average_entry(name: str, value: Tensor, replicas: Sequence[Sequence[Share]]) -> Tensor:
     before = value.double()
-    total = torch.zeros_like(before)
+    total, change = torch.zeros_like(before), torch.empty_like(before)
+    counted = _weigh_whole if all(_is_whole(name, value, share) for each in replicas for share in each) else _weigh
+    weight = counted(name, before, replicas, total, change)
+    mean = total.div_(weight).add_(before)
+    mean = mean if value.is_floating_point() else mean.round_()
+    return torch.where(weight > 0.0, mean.to(value.dtype), value)
+
+
+def _weigh_whole(
+    name: str, before: Tensor, replicas: Sequence[Sequence[Share]], total: Tensor, change: Tensor
+) -> Tensor:
+    """_weigh() where every client trained all of the entry: one weight for all of its numbers."""
+    weight = 0.0
+    for shares in replicas:
+        each = sum(share.samples for share in shares) / max(len(shares), 1)
+        for share in shares:
+            total.add_(change.copy_(share.parameters[name]).sub_(before).mul_(each))
+            weight += each
+    return torch.tensor(weight, dtype=torch.float64)
+
+
+def _weigh(name: str, before: Tensor, replicas: Sequence[Sequence[Share]], total: Tensor, change: Tensor) -> Tensor:
+    """Add sum_r n_r d_r to ``total``; sum_r n_r, number by number. ``change`` is room to work in."""
     weight = torch.zeros_like(before)
     for shares in replicas:
         trainers = _trainers(name, before, shares)
@@ -68,12 +90,15 @@ def _average_entry(name: str, value: Tensor, replicas: Sequence[Sequence[Share]]
         for share in shares:
             for target, source in share.of(name):
                 each = samples / (trainers if isinstance(trainers, int) else trainers[target])
-                change = share.parameters[name][source].double()
-                total[target].add_((change - before[target]).mul_(each))
+                own = change[target].copy_(share.parameters[name][source]).sub_(before[target])
+                total[target].add_(own.mul_(each))
                 weight[target].add_(each)
-    mean = before + total / weight
-    mean = mean if value.is_floating_point() else mean.round()
-    return torch.where(weight > 0.0, mean.to(value.dtype), value)
+    return weight
+
+
+def _is_whole(name: str, value: Tensor, share: Share) -> bool:
+    """Whether a client trained all of an entry, in its order."""
+    return len(share.of(name)) == 1 and share.parameters[name].shape == value.shape
 
 
 def _trainers(name: str, like: Tensor, shares: Sequence[Share]) -> int | Tensor:
