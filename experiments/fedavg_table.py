@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import argparse
 import csv
-import io
-import json
+import math
 import sys
 import time
 import tomllib
@@ -21,15 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import safe_open
-from safetensors.torch import save
 
+from fedopt.checks import InputError
 from fedopt.disk import replace_file
-from fedopt.training.algorithm import LocalSGD, Server
+from fedopt.files import csv_text
+from fedopt.training import History, LocalSGD, Policy, TrainingState, Until, run
 from fedopt.training.algorithms.fedavg import FedAvg
 from fedopt.training.data import Dataset, digits, mnist
-from fedopt.training.engines import Work, open_engine
-from fedopt.training.evaluate import evaluator
 from fedopt.training.models import build
 from fedopt.training.splits import iid, shards
 
@@ -64,71 +61,56 @@ def rounds_to(target: float, accuracies: list[float]) -> float:
     return 0.0 if above == 0 else above - 1 + (target - best[above - 1]) / (best[above] - best[above - 1])
 
 
-def train(row: Row, data: Dataset, clients: int, share: float, seed: int, folder: Path) -> list[float]:
-    """Train a row to its target, from its checkpoint where there is one; the accuracies of rounds 0, 1, ..."""
-    local = LocalSGD(epochs=row.epochs, batch=row.batch or None, rate=row.rate)
-    model, algorithm = build(row.model, data.shape, data.classes, seed=seed), FedAvg(local=local)
-    labels = data.train.labels.numpy()
-    split = shards(labels, clients, each=row.shards, seed=seed) if row.shards else iid(labels, clients, seed=seed)
-    test = evaluator(model, data.test.images, data.test.labels)
-    kinds = algorithm.kinds(model, data.shape)
-    server = algorithm.init(model)
-    checkpoint = folder / f"{row.name}.safetensors"
-    settings = f"{replace(row, most=0)} {data.name} {clients} {share} {seed}"  # more rounds go on from fewer
-    if checkpoint.exists():
-        server, accuracies = _resume(checkpoint, settings)
-    else:
-        accuracies = [test(server.parameters)[0]]
-    work = Work(
-        kinds=kinds, images=data.train.images, labels=data.train.labels, split=split.clients, local=local, seed=seed
+def train(row: Row, data: Dataset, clients: int, share: float, seed: int, folder: Path) -> History:
+    """Train a row to its target, from its checkpoint where there is one; more rounds go on from fewer."""
+    algorithm = FedAvg(local=LocalSGD(epochs=row.epochs, batch=row.batch or None, rate=row.rate))
+    labels, started = data.train.labels.numpy(), time.perf_counter()
+    begun: list[int] = []
+
+    def tell(state: TrainingState) -> None:
+        begun.append(state.round)
+        accuracies, done = accuracies_of(state.history), state.round - begun[0]
+        each = (time.perf_counter() - started) / done if done else math.nan
+        expected = row.published if row.published and row.published > state.round else row.most
+        print(
+            f"{row.name}: round {state.round}, accuracy {accuracies[-1]:.4f}, best {max(accuracies):.4f}, "
+            f"{each:.1f} s a round, {(expected - state.round) * each / 60.0:.0f} min to round {expected:g}",
+            file=sys.stderr,
+        )
+
+    return run(
+        None,
+        algorithm,
+        build(row.model, data.shape, data.classes, seed=seed),
+        data,
+        rounds=row.most,
+        split=shards(labels, clients, each=row.shards, seed=seed) if row.shards else iid(labels, clients, seed=seed),
+        seed=seed,
+        policy=Policy("full", share=share),
+        until=Until(accuracy=row.target),
+        checkpoint=folder / f"{row.name}.safetensors",
+        callbacks=[tell],
     )
-    with open_engine("auto", work) as engine:
-        while server.round < row.most and max(accuracies) < row.target:
-            started = time.perf_counter()
-            chosen = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(server.round,)))
-            assignment = np.full(clients, -1)
-            assignment[chosen.choice(clients, max(1, round(share * clients)), replace=False)] = 0
-            server = algorithm.apply(server, engine.run(algorithm.jobs(server, assignment), server.round))
-            accuracies.append(test(server.parameters)[0])
-            progress = {"settings": settings, "accuracies": json.dumps(accuracies)}
-            replace_file(checkpoint, save(dict(server.parameters), progress))
-            _tell(row, accuracies, time.perf_counter() - started)
-    return accuracies
 
 
-def _resume(checkpoint: Path, settings: str) -> tuple[Server, list[float]]:
-    with safe_open(checkpoint, "pt") as file:
-        if file.metadata()["settings"] != settings:
-            sys.exit(f"{checkpoint} is of other settings: remove it, or choose another --out")
-        accuracies = json.loads(file.metadata()["accuracies"])
-        parameters = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    return Server(round=len(accuracies) - 1, parameters=parameters), accuracies
-
-
-def _tell(row: Row, accuracies: list[float], seconds: float) -> None:
-    done = len(accuracies) - 1
-    expected = row.published if row.published and row.published > done else row.most
-    print(
-        f"{row.name}: round {done}, accuracy {accuracies[-1]:.4f}, best {max(accuracies):.4f}, "
-        f"{seconds:.1f} s a round, {(expected - done) * seconds / 60.0:.0f} min to round {expected:g}",
-        file=sys.stderr,
-    )
+def accuracies_of(history: History) -> list[float]:
+    """Of rounds 0, 1, ..."""
+    return [row.accuracy for row in history.rows]
 
 
 def _write(path: Path, rows: list[Row], curves: dict[str, list[float]]) -> None:
     """An accuracy per row and round; rows of the file that were not trained now stay."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["row", "model", "epochs", "batch", "rate", "split", "round", "accuracy"])
+    lines: list[list[str]] = []
     if path.exists():
         with path.open(newline="", encoding="utf-8") as file:
-            writer.writerows(line for line in list(csv.reader(file))[1:] if line[0] not in curves)
+            lines = [line for line in list(csv.reader(file))[1:] if line[0] not in curves]
     for row in rows:
-        split = f"{row.shards} shards" if row.shards else "iid"
+        split, batch = f"{row.shards} shards" if row.shards else "iid", str(row.batch or "all")
         for index, accuracy in enumerate(curves.get(row.name, [])):
-            batch = row.batch or "all"
-            writer.writerow([row.name, row.model, row.epochs, batch, row.rate, split, index, f"{accuracy:.4f}"])
-    replace_file(path, text.getvalue().encode())
+            cells = [row.name, row.model, str(row.epochs), batch, repr(row.rate), split, str(index), repr(accuracy)]
+            lines.append(cells)
+    header = ["row", "model", "epochs", "batch", "rate", "split", "round", "accuracy"]
+    replace_file(path, csv_text(header, lines).encode())
 
 
 def table(rows: list[Row], curves: dict[str, list[float]]) -> str:
@@ -164,7 +146,11 @@ def main(arguments: list[str] | None = None) -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     curves: dict[str, list[float]] = {}
     for row in wanted:
-        curves[row.name] = train(row, data, clients, settings["share"], settings["seed"], options.out)
+        try:
+            history = train(row, data, clients, settings["share"], settings["seed"], options.out)
+        except InputError as error:  # a checkpoint of other settings
+            sys.exit(str(error))
+        curves[row.name] = accuracies_of(history)
         _write(options.out / "fedavg_table.csv", wanted, curves)
     print(table(wanted, curves))
 

@@ -35,7 +35,7 @@ from fedopt.training.lesson import Lesson, read_lesson
 from fedopt.training.policies import Policy
 from fedopt.training.run import run
 from fedopt.training.state import TrainingState
-from fedopt.training.summary import summary
+from fedopt.training.summary import figures, summary
 
 HERE = Path(__file__).resolve().parent
 SPLITS = {"iid": "iid", "non-iid": "shards:5"}
@@ -194,9 +194,9 @@ def finish(options: argparse.Namespace) -> None:
         for label, history in runs.items():
             histories[f"{split} {label}"] = history
             history.to_csv(options.results / f"{split}-{label.lower().replace(' ', '-')}.csv")
-    table = summary(histories)
-    replace_file(options.results / "table.csv", csv_text(table.columns, table.rows).encode())
-    print(table.text())
+    header, *rows = figures(histories)
+    replace_file(options.results / "table.csv", csv_text(header, rows).encode())
+    print(summary(histories).text())
     for axis in AXES:
         print(f"Written: {draw(panels, axis, options.results / f'accuracy-{axis}.png')}")
 

@@ -54,7 +54,7 @@ _ACCESS: dict[str, type[Access]] = {"shared_bandwidth": SharedBandwidth, "time_d
 _TABLES = ("version", "clients", "submodels", "budget", "access", "search", "training")
 _SEARCH = ("partitions", "utility", "beta", *_METHODS, "seed")
 _TRAINING: dict[str, type] = {  # what `fedopt train` is told; it is what knows which values there are
-    **dict.fromkeys(("algorithm", "model", "data", "split", "policy", "fading", "engine"), str),
+    **dict.fromkeys(("algorithm", "model", "data", "split", "policy", "fading", "engine", "device"), str),
     **dict.fromkeys(("rounds", "seed", "evaluate_every", "epochs", "batch"), int),
     **dict.fromkeys(("rate", "decay"), float),
 }

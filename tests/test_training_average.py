@@ -88,6 +88,20 @@ def test_neither_threads_nor_memory_layout_change_a_bit(threads: int) -> None:
     assert one.equal((before.double() + total / weight).float())
 
 
+def test_a_whole_model_in_two_pieces_has_the_bits_of_one() -> None:
+    """The short way for whole entries, and the number by number way."""
+    before = torch.randn(64, generator=torch.Generator().manual_seed(1))
+    models = [before + 0.01 * k * torch.cos(before) for k in range(1, 6)]
+    halves = {"w": tuple(((s,), (s,)) for s in (slice(0, 24), slice(24, 64)))}
+    for sizes in ([1] * 5, [2, 3], [5]):
+        parts = np.split(np.arange(5), np.cumsum(sizes)[:-1])
+        one, two = (
+            average({"w": before}, [[Share({"w": models[k]}, int(3 * k + 1), pieces) for k in part] for part in parts])
+            for pieces in (None, halves)
+        )
+        assert one["w"].equal(two["w"])
+
+
 def test_batch_norms_step_count_is_rounded_and_stays_whole() -> None:
     model = nn.BatchNorm1d(3)
     before = snapshot(model)

@@ -25,7 +25,7 @@ from fedopt.cli.app import app
 from fedopt.training.curves import AXES, draw_curves
 from fedopt.training.history import History, Row
 from fedopt.training.lesson import read_lesson
-from fedopt.training.summary import summary
+from fedopt.training.summary import figures, summary
 
 LESSON = """
 version = 1
@@ -123,6 +123,7 @@ def test_an_infeasible_round_is_exit_code_1_and_keeps_the_rows(lesson: Path, tmp
         (("rate = 0.1", 'data = "/etc"'), (), "a folder inside the scenario's"),
         (("", ""), ("--policy", "faster"), "policy: expected one of allocated"),
         (("", ""), ("--engine", "warp"), "engine: expected one of auto"),
+        (("", ""), ("--device", "tpu"), "device: expected one of cpu, cuda"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -134,6 +135,13 @@ def test_bad_input_is_one_line(
     assert out == ""
     assert said in shown
     assert shown.count("\n") == 1
+
+
+def test_a_gpu_that_is_not_there_is_said(lesson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    code, _, shown = train(lesson, "--out", tmp_path / "out", "--device", "cuda")
+    assert code == 2
+    assert "device: expected 'cpu': torch finds no GPU here, found 'cuda'" in shown
 
 
 def test_sub_models_of_another_network_are_told_from_the_algorithms(lesson: Path, tmp_path: Path) -> None:
@@ -195,6 +203,8 @@ def test_the_picture_says_what_one_run_gains_over_another() -> None:
             draw_curves({"a": unclocked}, **wrong)
     table = summary(runs, targets=(0.9,))
     assert table.rows[0] == ("fast", "39", "100.00%", "70", "35")  # 7 rounds: 1 - 0.5^3.5 = 0.91
+    assert figures(runs, targets=(0.9,))[1] == ["fast", "39", repr(1.0 - 0.5**19.5), "70.0", "35.0"]
+    assert figures({"a": unclocked}, targets=(0.9,))[1] == ["a", "1", "0.5", "nan", "nan"]
     assert summary({"a": unclocked}, targets=(0.9,)).rows == (("a", "1", "50.00%", "never", "never"),)
 
 

@@ -227,6 +227,14 @@ def test_buffers_are_sent_and_counted() -> None:
     assert model.norm.num_batches_tracked == 0
 
 
+def test_double_precision_costs_twice_the_bits_and_as_many_flops() -> None:
+    single, double = (footprint("type", model, (3, 8, 8)) for model in (Small(), Small().double()))
+    assert double.flops == single.flops
+    assert double.upload_bits == 2 * (single.upload_bits - 128) + 128
+    halved = cut(Small().double(), follow(Small()), (4, 6, 3), (3, 8, 8))
+    assert halved(torch.zeros(2, 3, 8, 8, dtype=torch.float64)).dtype == torch.float64
+
+
 def test_a_chain_survives_json() -> None:
     for make, _ in CASES.values():
         chain = follow(make())

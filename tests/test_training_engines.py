@@ -19,6 +19,7 @@ from torch import nn  # noqa: E402
 import fedopt  # noqa: E402
 from fedopt.training.algorithm import Job, Kind, LocalSGD, Update  # noqa: E402
 from fedopt.training.algorithms import ALGORITHMS  # noqa: E402
+from fedopt.training.dense import names_of  # noqa: E402
 from fedopt.training.engines import ENGINES, Work, chosen, open_engine  # noqa: E402
 from fedopt.training.engines.sidebyside import SideBySide, possible  # noqa: E402
 from fedopt.training.evaluate import evaluate  # noqa: E402
@@ -28,6 +29,7 @@ SIZES = (7, 12, 5, 20, 12)
 FORKS = pytest.mark.skipif(not possible(), reason="this system does not fork processes safely")
 MLP = nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.ReLU(), nn.Linear(6, 3))
 CNN = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
+DENSE = nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
 DROPPING = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3))
 
 
@@ -75,9 +77,12 @@ def test_side_by_side_has_the_bits_of_one_after_another(module: nn.Module, worke
 @pytest.mark.parametrize("module", [MLP, CNN, DROPPING], ids=["mlp", "cnn", "dropout"])
 def test_a_client_trains_the_same_whoever_else_does_and_in_whatever_order(module: nn.Module) -> None:
     given = work(module)
-    everybody = ran("plain", given)
-    assert ran("plain", given, which=slice(None, None, -1)) == everybody[::-1]
-    assert ran("auto", given, which=slice(2, 4)) == everybody[2:4]
+    engines = ("plain", "stacked") if module is MLP else ("plain",)
+    for engine in engines:
+        everybody = ran(engine, given)
+        assert ran(engine, given, which=slice(None, None, -1)) == everybody[::-1]
+        assert ran(engine, given, which=slice(2, 4)) == everybody[2:4]
+    assert ran("auto", given, which=slice(2, 4)) == ran(chosen(given), given)[2:4]
 
 
 def test_the_number_of_threads_and_torchs_own_random_state_change_no_bit_and_are_put_back() -> None:
@@ -116,6 +121,40 @@ def test_two_steps_by_hand() -> None:
     np.testing.assert_allclose(update.parameters["bias"].numpy(), b, rtol=1e-12)
     assert update.loss == pytest.approx(np.mean(losses), rel=1e-12)
     assert update.samples == 3
+
+
+@pytest.mark.parametrize("engine", ["plain", "stacked"])
+@pytest.mark.parametrize("local", [LocalSGD(epochs=2, batch=4, rate=0.3), LocalSGD(batch=None), LocalSGD(batch=1)])
+def test_written_out_steps_are_those_of_autograd(engine: str, local: LocalSGD) -> None:
+    """Autograd trains the same network where it does not know it: behind an Identity."""
+    given = work(DENSE, local, double=True)
+    module = copy.deepcopy(DENSE).double()
+    own = Kind(footprint=given.kinds[0].footprint, module=module)
+    other = Kind(footprint=own.footprint, module=nn.Sequential(*module, nn.Identity()))
+    assert names_of(module)
+    assert not names_of(other.module)
+    found, expected = (replace(given, kinds=(kind,)) for kind in (own, other))
+    with open_engine(engine, found) as one, open_engine("plain", expected) as two:
+        for mine, theirs in zip(one.run(jobs(found), 3), two.run(jobs(expected), 3), strict=True):
+            assert mine.loss == pytest.approx(theirs.loss, rel=1e-12)
+            for name, value in theirs.parameters.items():
+                torch.testing.assert_close(mine.parameters[name], value, rtol=1e-11, atol=1e-13)
+            assert not torch.equal(mine.parameters["1.weight"], module[1].weight)
+
+
+def test_what_is_no_chain_of_linear_and_relu_is_left_to_autograd() -> None:
+    shared = nn.Linear(4, 4)
+    frozen = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
+    frozen[0].weight.requires_grad_(False)
+    for module in (
+        CNN, DROPPING, frozen, shared, nn.Sequential(), nn.Sequential(shared, nn.ReLU()), nn.Sequential(shared, shared),
+        nn.Sequential(shared, nn.ReLU(), shared), nn.Sequential(nn.Linear(4, 4, bias=False)),
+        nn.Sequential(nn.Linear(4, 4), nn.Tanh(), nn.Linear(4, 4)),
+    ):  # fmt: skip
+        assert names_of(module) == ()
+    assert names_of(MLP) == ("1", "3")
+    with pytest.raises(fedopt.InputError, match="engine: expected 'plain' or 'sidebyside', or a Sequential of"):
+        open_engine("stacked", work(CNN))
 
 
 def test_every_epoch_has_every_sample_once_in_an_order_of_its_own() -> None:
@@ -171,20 +210,20 @@ def test_fedsgd_takes_one_step_and_no_other() -> None:
         ALGORITHMS.get("fedsgd")(local=LocalSGD(epochs=2, batch=None))  # type: ignore[call-arg]
 
 
-@pytest.mark.parametrize("engine", ["plain", pytest.param("sidebyside", marks=FORKS)])
+@pytest.mark.parametrize("engine", ["plain", "stacked", pytest.param("sidebyside", marks=FORKS)])
 def test_a_loss_that_is_no_number_names_client_and_round(engine: str) -> None:
     given = work(MLP)
     images = given.images.clone()
     images[int(given.split[2][0])] = float("nan")
     with (
         open_engine(engine, replace(given, images=images)) as opened,
-        pytest.raises(Diverged, match="client 2, round 6") as error,
+        pytest.raises(Diverged, match="client 2, round 7") as error,
     ):
         opened.run(jobs(given), 6)
-    assert (error.value.client, error.value.round) == (2, 6)
+    assert (error.value.client, error.value.round) == (2, 7)
 
 
-@pytest.mark.parametrize("engine", ["plain", pytest.param("sidebyside", marks=FORKS)])
+@pytest.mark.parametrize("engine", ["plain", "stacked", pytest.param("sidebyside", marks=FORKS)])
 def test_progress_hears_of_every_client(engine: str) -> None:
     given, heard = work(MLP), []
     with open_engine(engine, given, heard.append) as opened:

@@ -18,10 +18,11 @@ import torch
 from torch import Tensor, nn
 
 from fedopt.training.algorithm import Job, LocalSGD, Server, Update
+from fedopt.training.algorithms.fedavg import FedAvg
 from fedopt.training.algorithms.mfl import MFL, PAPER
 from fedopt.training.algorithms.nested import Nested
 from fedopt.training.algorithms.rolling import Rolling
-from fedopt.training.average import Share, average, snapshot
+from fedopt.training.average import snapshot
 from fedopt.training.chain import follow
 from fedopt.training.cutting import Window, every_combination, least_cover
 from fedopt.training.models import build
@@ -65,16 +66,17 @@ def noisy(job: Job, name: str, value: Tensor) -> Tensor:
 def test_everybody_on_the_whole_model_is_fedavg_to_the_bit(name: str, options: dict[str, str]) -> None:
     algorithm = MFL(**options)  # type: ignore[arg-type]
     server = algorithm.init(model(name))
-    plain = server.parameters
-    for _ in range(3):
-        jobs = algorithm.jobs(server, np.zeros(6, dtype=np.int64))
+    fedavg = FedAvg()
+    theirs = fedavg.init(model(name))
+    for turn in range(3):
+        everybody = np.zeros(6, dtype=np.int64)
+        jobs, plain = algorithm.jobs(server, everybody), theirs.parameters
         assert [job.client for job in jobs] == list(range(6))
         assert all(torch.equal(jobs[2].parameters[entry], plain[entry]) for entry in plain)
-        updates = trained(jobs, noisy)
-        server = algorithm.apply(server, updates)
-        plain = average(plain, [(Share(update.parameters, update.samples),) for update in updates])
-        assert all(torch.equal(server.parameters[entry], plain[entry]) for entry in plain)
-    assert server.round == 3
+        server = algorithm.apply(server, trained(jobs, noisy))
+        theirs = fedavg.apply(theirs, trained(fedavg.jobs(theirs, everybody), noisy))
+        assert all(torch.equal(server.parameters[entry], theirs.parameters[entry]) for entry in plain)
+        assert server.round == theirs.round == turn + 1
 
 
 ALGORITHMS = [MFL(), MFL(covers="least"), MFL(average="entries"), Nested(), Rolling()]

@@ -118,14 +118,15 @@ def train(
     split: Annotated[str | None, typer.Option(help="iid, sized, shards:EACH or dirichlet:ALPHA.")] = None,
     policy: Annotated[str | None, typer.Option(help="allocated, full, drop, random or fullspeed.")] = None,
     fading: Annotated[str | None, typer.Option(help="rayleigh or rician:K, drawn anew every round.")] = None,
-    engine: Annotated[str | None, typer.Option(help="How the clients are simulated.")] = None,
+    engine: Annotated[str | None, typer.Option(help="auto, plain, sidebyside or stacked.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, or cuda for a GPU.")] = None,
     rounds: Annotated[int | None, typer.Option(help="How many rounds.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of model, split, fading and order of samples.")] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate of the first round.")] = None,
 ) -> None:
     """Train a federated model on a clock that counts the fleet's seconds and joules."""
     given: dict[str, Any] = {"algorithm": algorithm, "model": model, "data": data, "split": split, "policy": policy}
-    given |= {"fading": fading, "engine": engine, "rounds": rounds, "seed": seed, "rate": rate}
+    given |= {"fading": fading, "engine": engine, "device": device, "rounds": rounds, "seed": seed, "rate": rate}
     with guarded():
         from fedopt.cli.train import train as train_scenario
 

@@ -44,7 +44,8 @@ def train(scenario: Path, clients: Any, out: Path, resume: bool, options: Mappin
             history = run(
                 content, chosen.algorithm, chosen.model, chosen.data, rounds=chosen.rounds,
                 split=chosen.split(content.problem.clients), seed=chosen.seed, policy=chosen.policy,
-                fading=chosen.fading, engine=chosen.engine, evaluate_every=chosen.evaluate_every,
+                fading=chosen.fading, engine=chosen.engine, device=chosen.device,
+                evaluate_every=chosen.evaluate_every,
                 checkpoint=checkpoint, callbacks=[watch, lambda state: state.history.to_csv(rows)],
             )  # fmt: skip
         except Diverged as error:

@@ -19,6 +19,7 @@ from fedopt.checks import InputError, whole
 from fedopt.training.algorithm import State
 from fedopt.training.average import WHOLE, Pieces
 from fedopt.training.chain import LAYERS, Axis, Chain
+from fedopt.training.footprint import blank
 
 
 class Window(NamedTuple):
@@ -150,7 +151,7 @@ def _resize(module: Any, before: Any) -> None:
 
 
 def _try(model: nn.Module, smaller: nn.Module, shape: tuple[int, ...]) -> None:
-    sample = torch.zeros((2, *shape))
+    sample = blank(model, 2, shape)
     name = f"model {type(model).__name__}"
     outputs = []
     for what, module in (("the model", model), ("its sub-model", smaller)):

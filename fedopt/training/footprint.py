@@ -6,7 +6,7 @@ import copy
 from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from fedopt.submodels import SubModel
@@ -28,5 +28,11 @@ def forward_macs(module: nn.Module, shape: tuple[int, ...]) -> int:
     """Multiply-accumulates of one sample's forward pass in convolutions and matrix products, by torch's counter."""
     trial = copy.deepcopy(module).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        trial(torch.zeros((1, *shape)))
+        trial(blank(trial, 1, shape))
     return cast(int, counter.get_total_flops()) // 2
+
+
+def blank(module: nn.Module, count: int, shape: tuple[int, ...]) -> Tensor:
+    """Samples of zeros, in the precision of the network's own numbers."""
+    kinds = (value.dtype for value in module.state_dict().values() if value.is_floating_point())
+    return torch.zeros((count, *shape), dtype=next(kinds, torch.float32))

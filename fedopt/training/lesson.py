@@ -28,6 +28,7 @@ DEFAULTS: Mapping[str, Any] = {
     "split": "iid",
     "policy": "allocated",
     "engine": "auto",
+    "device": "cpu",
     "rounds": 30,
     "seed": 0,
     "evaluate_every": 1,
@@ -49,6 +50,7 @@ class Lesson:
     policy: str
     fading: str | None
     engine: str
+    device: str
     rounds: int
     seed: int
     evaluate_every: int
@@ -104,6 +106,7 @@ def lesson_of(table: Mapping[str, Any], folder: Path, anywhere: str | None = Non
         policy=table["policy"],
         fading=table.get("fading"),
         engine=table["engine"],
+        device=table["device"],
         rounds=whole("rounds", table["rounds"], least=1),
         seed=seed,
         evaluate_every=whole("evaluate_every", table["evaluate_every"], least=1),

@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from fedopt.training import dense
 from fedopt.training.algorithm import Job, LocalSGD, Update
 
 
 class Diverged(ArithmeticError):
-    """A client's loss is no number any more: ``client``, ``round`` (both from 0 on) and the mean ``loss`` found."""
+    """A client's loss is no number any more: ``client`` from 0 on, ``round`` from 1 on, the mean ``loss`` found."""
 
     def __init__(self, client: int, round: int, loss: float) -> None:
         self.client, self.round, self.loss = client, round, loss
@@ -61,6 +62,7 @@ def train(
     (seed, round, client) and put back afterwards. Raises Diverged where a loss is no finite number.
     """
     network.load_state_dict(job.parameters)
+    layers = dense.layers_of(network)
     parameters = [p for p in network.parameters() if p.requires_grad]
     total, steps, by = torch.zeros((), dtype=torch.float64, device=images.device), 0, rate(local, round)
     with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
@@ -70,22 +72,35 @@ def train(
             batch = local.batch or max(len(indices), 1)
             steps_of = zip(torch.split(images[shuffled], batch), torch.split(labels[shuffled], batch), strict=True)
             for x, y in steps_of:
-                loss = functional.cross_entropy(network(x), y)
-                descend(parameters, torch.autograd.grad(loss, parameters, allow_unused=True), by)
-                total.add_(loss.detach())
+                if layers:
+                    total += dense.descend(layers, x.flatten(1), y, x.new_full((len(y),), 1.0 / len(y)), by)
+                else:
+                    total += descend(network, parameters, x, y, by)
                 steps += 1
-    mean = float(total) / steps if steps else math.nan
+    loss = checked(job, round, float(total), steps)
+    return Update(job=job, parameters=result(network), samples=len(labels), loss=loss)
+
+
+def descend(network: nn.Module, parameters: list[nn.Parameter], x: Tensor, y: Tensor, by: float) -> Tensor:
+    """One step down the batch's mean cross-entropy, in place; that mean before the step.
+
+    A parameter that the loss does not see stays.
+    """
+    loss = functional.cross_entropy(network(x), y)
+    gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+    with torch.no_grad():
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.sub_(gradient, alpha=by)
+    return loss.detach()
+
+
+def checked(job: Job, round: int, total: float, steps: int) -> float:
+    """The mean loss of a client's steps. Raises Diverged where it is no finite number."""
+    mean = total / steps if steps else math.nan
     if not math.isfinite(mean):
-        raise Diverged(job.client, round, mean)
-    return Update(job=job, parameters=result(network), samples=len(labels), loss=mean)
-
-
-@torch.no_grad()
-def descend(parameters: list[nn.Parameter], gradients: tuple[Tensor | None, ...], by: float) -> None:
-    """One step down, in place; a parameter that the loss does not see stays."""
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is not None:
-            parameter.sub_(gradient, alpha=by)
+        raise Diverged(job.client, round + 1, mean)
+    return mean
 
 
 def result(network: nn.Module) -> dict[str, Tensor]:

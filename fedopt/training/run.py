@@ -18,7 +18,7 @@ from fedopt.training.algorithm import Algorithm
 from fedopt.training.checkpoint import read_checkpoint, write_checkpoint
 from fedopt.training.clock import Clock, Untimed, priced
 from fedopt.training.data import Dataset
-from fedopt.training.engines import Work, open_engine
+from fedopt.training.engines import Work, chosen, open_engine
 from fedopt.training.history import History
 from fedopt.training.identity import algorithm_settings, clock_settings, data_settings, engine_settings
 from fedopt.training.policies import Policy
@@ -80,7 +80,7 @@ def run(
     kinds = algorithm.kinds(model, data.shape)
     clock = _clock(problem, tuple(each.footprint for each in kinds), algorithm, split, policy, fading, seed)
     settings = {"seed": seed, "evaluate_every": evaluate_every, **clock_settings(clock, policy)}
-    settings |= algorithm_settings(algorithm) | data_settings(data, split, model) | engine_settings(engine, device)
+    settings |= algorithm_settings(algorithm) | data_settings(data, split, model)
     path = None if checkpoint is None else Path(checkpoint)
     work = Work(
         kinds=kinds,
@@ -91,6 +91,8 @@ def run(
         seed=seed,
         device=device,
     )
+    engine = chosen(work) if engine == "auto" else engine
+    settings |= engine_settings(engine, device)
     with _opened(engine, work) as train:
         plan = Plan(
             clock=clock,
@@ -98,7 +100,7 @@ def run(
             algorithm=algorithm,
             types=len(kinds),
             train=train,
-            evaluate=accuracy_of(model, data.test),
+            evaluate=accuracy_of(model, data.test, device),
             rounds=whole("rounds", rounds, least=1),
             evaluate_every=whole("evaluate_every", evaluate_every, least=1),
             until=until or Until(),

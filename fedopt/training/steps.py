@@ -96,7 +96,7 @@ def step(plan: Plan, state: TrainingState) -> tuple[TrainingState, str]:
     updates = plan.train(plan.algorithm.jobs(state.server, turn.assignment), state.round)
     for update in updates:
         if not math.isfinite(update.loss):  # of an engine of the user's own
-            raise Diverged(update.job.client, state.round, update.loss)
+            raise Diverged(update.job.client, index, update.loss)
     server = plan.algorithm.apply(state.server, updates)
     due = index % plan.evaluate_every == 0 or index == plan.rounds
     accuracy = plan.evaluate(server.parameters) if due else math.nan
@@ -120,9 +120,9 @@ def _next(state: TrainingState, row: Row, server: Server, assignment: IntArray |
     return TrainingState(round=row.round, server=server, history=History(rows=rows), assignment=assignment)
 
 
-def accuracy_of(model: nn.Module, test: Samples) -> Callable[[State], float]:
+def accuracy_of(model: nn.Module, test: Samples, device: str) -> Callable[[State], float]:
     """A function from the global model's parameters to its test accuracy, the same for any number of threads."""
-    measured = evaluator(model, test.images, test.labels)
+    measured = evaluator(model, test.images, test.labels, device=device)
 
     def accuracy(parameters: State) -> float:
         with one_thread():

@@ -11,6 +11,17 @@ from fedopt.training.history import History
 TARGETS = (0.90, 0.95, 0.97)
 
 
+def figures(runs: Mapping[str, History], targets: Sequence[float] = TARGETS) -> list[list[str]]:
+    """What summary() has, for programs, its header first: every digit, NaN where a target was never reached."""
+    table = [
+        ["run", "rounds", "accuracy", *(f"{unit} to {t:g}" for t in targets for unit in ("seconds[s]", "joules[J]"))]
+    ]
+    for name, history in runs.items():
+        spent = [found for t in targets for found in (history.seconds_to(t), history.joules_to(t))]
+        table.append([name, *map(repr, (history.rows[-1].round, history.accuracy, *spent))])
+    return table
+
+
 def summary(runs: Mapping[str, History], targets: Sequence[float] = TARGETS) -> Table:
     """A row per run: its accuracy, and the seconds and joules it took to each target."""
     columns = ["run", "rounds", "accuracy"]

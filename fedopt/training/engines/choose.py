@@ -6,6 +6,7 @@ import torch
 
 from fedopt.checks import InputError, choice
 from fedopt.training.engines.sidebyside import possible
+from fedopt.training.engines.stacked import height
 from fedopt.training.engines.work import Done, Engine, Work
 from solvers.lookup import Methods
 from solvers.threads import thread_count
@@ -15,9 +16,13 @@ ENGINES: Methods[type[Engine]] = Methods(
     {
         "sidebyside": ("fedopt.training.engines.sidebyside", ""),
         "plain": ("fedopt.training.engines.plain", ""),
+        "stacked": ("fedopt.training.engines.stacked", ""),
     },
     "ENGINE",
 )
+
+
+_STACK = 4  # clients from which a stack is faster: docs/training.md has the measurement
 
 
 def open_engine(name: str, work: Work, done: Done | None = None) -> Engine:
@@ -36,8 +41,10 @@ def open_engine(name: str, work: Work, done: Done | None = None) -> Engine:
 def chosen(work: Work) -> str:
     """The engine of "auto": never a choice that changes bits from one computer's number of cores to another's.
 
-    On the CPU "sidebyside" where there are two cores and two clients, else "plain", which has the same bits. On a GPU
-    "plain".
+    On the CPU "stacked" where four clients or more of every kind fit a stack, which the kinds alone decide; else
+    "sidebyside" where there are two cores and two clients, else "plain", which has the same bits. On a GPU "plain".
     """
+    if work.device == "cpu" and all(height(kind) >= _STACK for kind in work.kinds):
+        return "stacked"
     several = min(thread_count(), len(work.split)) > 1
     return "sidebyside" if work.device == "cpu" and several and possible() else "plain"
