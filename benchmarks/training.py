@@ -37,6 +37,7 @@ from solvers.threads import thread_count
 
 NAME = "training"
 SHAPE = (1, 28, 28)
+NOISE = 0.5  # beside pictures of deviation 1: little enough that both models learn in the few rounds of a benchmark
 LOCAL = LocalSGD(epochs=1, batch=10, rate=0.05)
 MUST = {"paper_cnn": 1.5, "two_nn": 2.0}
 FLOWER_MUST = 8.0
@@ -61,7 +62,7 @@ class Case:
         count = self.clients * self.samples
         pictures = rng.normal(size=(10, *SHAPE)).astype(np.float32)
         labels = rng.integers(10, size=count + 1000)
-        images = torch.from_numpy(pictures[labels] + 2.0 * rng.normal(size=(count + 1000, *SHAPE)).astype(np.float32))
+        images = torch.from_numpy(pictures[labels] + NOISE * rng.normal(size=(count + 1000, *SHAPE)).astype(np.float32))
         known = torch.from_numpy(labels)
         model = build(self.model, SHAPE, 10, seed=1)
         split = np.split(rng.permutation(count), self.clients)

@@ -24,7 +24,7 @@ from fedopt.solution import Status
 from solvers import allocation, duration, matching
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = ("README.md", "docs/quickstart.md", "docs/verify.md")
+DOCUMENTS = ("README.md", "docs/quickstart.md", "docs/training.md", "docs/verify.md")
 NUMBER = re.compile(r"(?<!\w)(?<!\w\.)-?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 pytestmark = pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="not a checkout")
@@ -81,6 +81,9 @@ def sessions(block: Block) -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("document", DOCUMENTS)
 def test_the_blocks_run_and_print_what_is_shown(document: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if document == "docs/training.md":
+        pytest.importorskip("torch")
+        pytest.importorskip("sklearn")
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     printed, shown = "", 0

@@ -95,7 +95,7 @@ class _Watch:
         now, row = time.monotonic(), state.history.rows[-1]
         if not self.begun:
             self.begun, self.first = now, state.round
-        told = f"accuracy {row.accuracy:.1%}, {row.seconds:,.0f} s, {row.joules:,.0f} J"
+        told = f"accuracy {row.accuracy:.1%}, {row.seconds:,.4g} s, {row.joules:,.4g} J"
         self.bar.update(self.task, completed=state.round, description=told)
         if self.console.is_terminal or now - self.said < _PATIENCE:
             return
