@@ -2,6 +2,7 @@
 
 import csv
 import dataclasses
+import importlib.util
 import math
 import time
 
@@ -38,6 +39,10 @@ SMALL = {
     front: {"count": 4},
     complexity: {"sizes": (16, 32, 64)},
 }
+if importlib.util.find_spec("torch"):
+    from benchmarks import training
+
+    SMALL[training] = {"cases": (training.Case("two_nn", 4, 60),)}
 
 
 @pytest.fixture(scope="module", params=SMALL, ids=lambda module: module.NAME)
