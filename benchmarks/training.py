@@ -163,7 +163,7 @@ def flower(case: Case, rounds: int) -> Iterator[Row]:
                 yield row(case, "Flower", "ray, a core per client", repeat, seconds, threads=os.cpu_count() or 1)
 
 
-def peak(repeats: int) -> Iterator[Row]:
+def peak(repeats: int, when: str) -> Iterator[Row]:
     """Matrix products of 1,024 on all threads: what the machine can do."""
     a = torch.rand(1024, 1024)
     for repeat in range(repeats):
@@ -172,8 +172,8 @@ def peak(repeats: int) -> Iterator[Row]:
             a @ a
         seconds = (time.perf_counter() - started) / 10
         yield Row(
-            benchmark=NAME, instance="1024", clients=1, method="matmul", repeat=repeat, solve_seconds=seconds,
-            threads=torch.get_num_threads(),
+            benchmark=NAME, instance="1024", clients=1, method="matmul", settings=when, repeat=repeat,
+            solve_seconds=seconds, threads=torch.get_num_threads(),
         )  # fmt: skip
 
 
@@ -181,13 +181,13 @@ def measure(quick: bool, cases: tuple[Case, ...] | None = None) -> Iterator[Row]
     """Peak, then ours beside the plain loop, then Flower with small clients."""
     rounds = 5 if quick else 8
     large = cases or ((Case("paper_cnn", 4, 120), Case("two_nn", 20, 60)) if quick else LARGE)
-    yield from peak(3 if quick else 10)
+    yield from peak(3 if quick else 10, "before")
     for case in large:
         yield from ours_and_plain(case, rounds)
     for case in () if cases else SMALL[:1] if quick else SMALL:
         yield from ours_and_plain(case, rounds)
         yield from flower(case, rounds)
-    yield from peak(3 if quick else 10)
+    yield from peak(3 if quick else 10, "after")
 
 
 LARGE = (Case("paper_cnn", 16, 300), Case("two_nn", 20, 600))
