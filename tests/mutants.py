@@ -24,8 +24,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 LEVELS = (
-    *("tests/test_instances.py", "tests/test_degenerate.py", "tests/test_drawn.py"),
-    *("-k", "not 1000 and not cone and not interpreted"),
+    *("tests/test_instances.py", "tests/test_degenerate.py", "tests/test_drawn.py", "tests/test_level2.py"),
+    *("-k", "not 1000 and not cone and not cvxpy and not interpreted and not few_passes and not anywhere"),
 )
 JUDGE = ("tests/test_judge.py", "tests/test_input_others.py", "-k", "not any_block")
 SUBSETS = {
