@@ -6,8 +6,10 @@ BIN := $(VENV)/bin
 OUT ?= out/demo
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 INPUTS := pyproject.toml constraints.txt
+COVERING := $(addprefix tests/test_,$(addsuffix .py,judge door input input_others input_scalars partitions crowded tables \
+	channel hints verify_records scenario report devices edges status instances sensitivity pareto))
 
-.PHONY: demo test bench clean
+.PHONY: demo test nightly instances coverage mutants bench clean
 
 demo: $(VENV)/.ready-demo
 	$(BIN)/fedopt demo --out $(OUT)
@@ -18,6 +20,20 @@ test: $(VENV)/.ready-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest
+
+nightly: $(VENV)/.ready-dev
+	PYTHONPATH=tests $(BIN)/python -m pytest -m nightly -p nightly --table tests/nightly.csv
+
+instances: $(VENV)/.ready-dev
+	PYTHONPATH=.:tests $(BIN)/python tests/library.py
+
+# kernels run as plain Python, so that their lines are seen and nothing is compiled anew for a mutant
+coverage: $(VENV)/.ready-dev
+	NUMBA_DISABLE_JIT=1 $(BIN)/coverage run -m pytest -k 'not any_block and not large' $(COVERING)
+	$(BIN)/coverage report
+
+mutants: $(VENV)/.ready-dev
+	$(BIN)/python tests/mutants.py
 
 bench: $(VENV)/.ready-dev
 	$(BIN)/fedopt bench --all

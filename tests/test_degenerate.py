@@ -386,3 +386,14 @@ def test_clients_without_gain_sit_out_whatever_their_power(matching: str, power_
         assert found.status.solved, found.reason
         assert found.assignment is not None
         assert found.assignment.tolist() == [0, 1, 1]
+
+
+@pytest.mark.parametrize("timing", TIMINGS)
+def test_one_idle_client_changes_nothing_for_the_others(timing: str) -> None:
+    """It takes no time and no energy: the duration is that of the others alone, not that of a round of idle clients."""
+    for budget in (EnergyBudget(0.05), PowerBudget(0.02), TimePrice(0.01)):
+        alone = fedopt.schedule(phones(), job(), budget, timing=timing)
+        beside = fedopt.schedule(phones(2), job([1e9, 0.0], [1e6, 0.0]), budget, timing=timing)
+        assert beside.status is alone.status
+        assert alone.duration > 0.0
+        close(beside.duration, alone.duration, 1e-12)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -45,19 +46,19 @@ def evaluate(function: object, x: FloatArray) -> FloatArray:
     return y
 
 
-def points(name: str) -> FloatArray:
+def points(name: str, count: int = COUNT) -> FloatArray:
     """Random points over the whole range, and the hard ones: next to 0, 1 and the seams of the reduction."""
     rng = np.random.default_rng(21)
     if name == "log":
         seams = [math.sqrt(2.0), math.sqrt(0.5), 1.0, 2.0, 0.5, 1e300, 2.3e-308]
-        wide = np.exp(rng.uniform(-700.0, 700.0, COUNT))
-        near = 1.0 + rng.uniform(-0.4, 0.4, COUNT) ** 3
+        wide = np.exp(rng.uniform(-700.0, 700.0, count))
+        near = 1.0 + rng.uniform(-0.4, 0.4, count) ** 3
     elif name == "exp":
         seams = [0.0, 700.0, -700.0, *((k + 0.5) * math.log(2.0) for k in range(-5, 6))]
-        wide, near = rng.uniform(-700.0, 700.0, COUNT), rng.uniform(-1.0, 1.0, COUNT) ** 5
+        wide, near = rng.uniform(-700.0, 700.0, count), rng.uniform(-1.0, 1.0, count) ** 5
     else:
         seams = [1.0, math.nextafter(1.0, 0.0), math.nextafter(1.0, 2.0), 700.0, 1e-150]
-        wide, near = np.exp(rng.uniform(-300.0, math.log(700.0), COUNT)), rng.uniform(0.0, 3.0, COUNT)
+        wide, near = np.exp(rng.uniform(-300.0, math.log(700.0), count)), rng.uniform(0.0, 3.0, count)
     around = [math.nextafter(x, far) for x in seams if 2.3e-308 < abs(x) < 700.0 for far in (-1e308, 1e308)]
     return np.concatenate((seams, around, wide, near))
 
@@ -70,6 +71,13 @@ def test_exp_is_right_to_an_ulp_and_a_half() -> None:
 def test_log_is_right_to_an_ulp_and_a_half() -> None:
     x = points("log")
     assert ulps(evaluate(_log, x), [mpmath.log(each) for each in x.tolist()]) <= 1.5
+
+
+@pytest.mark.nightly("R21", 1_000_000)
+@pytest.mark.parametrize(("name", "function", "true"), [("exp", _exp, mpmath.exp), ("log", _log, mpmath.log)])
+def test_a_million_points_are_right_to_an_ulp_and_a_half(name: str, function: object, true: Any) -> None:
+    x = points(name, 500_000)
+    assert ulps(evaluate(function, x), [true(each) for each in x.tolist()]) <= 1.5
 
 
 def test_marginal_keeps_its_digits_where_the_closed_form_loses_all() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -15,13 +16,23 @@ from fedopt import Deadline, EnergyBudget, PowerBudget, Status, TimePrice
 
 EPS = 2.0**-52
 SAME = 1e-13
-modest = settings(
-    max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], database=None
-)
 seeds = st.integers(min_value=0, max_value=10_000)
 families = st.sampled_from(["typical", "wide", "powers", "bounds", "mixed"])
 sizes = st.integers(min_value=1, max_value=30)
 levels = st.floats(min_value=0.02, max_value=0.98)
+
+Body = Callable[..., None]
+INVARIANTS: dict[str, tuple[Body, tuple[Any, ...]]] = {}
+
+
+def invariant(*strategies: Any) -> Callable[[Body], Body]:
+    """Enter a property with what it is drawn from; test_invariant tries it."""
+
+    def enter(body: Body) -> Body:
+        INVARIANTS[body.__name__] = body, strategies
+        return body
+
+    return enter
 
 
 def plain(instance: Instance, level: float) -> EnergyBudget:
@@ -128,7 +139,7 @@ def test_powers_of_ten_in_the_units_change_nothing_but_roundings(unit: str, expo
         check_units(family, 1, unit, 10.0**exponent, 32 * EPS)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly("R7", 61 * 20)
 @pytest.mark.parametrize("unit", UNITS)
 def test_every_power_of_ten_in_the_units(unit: str) -> None:
     for exponent in range(-30, 31):
@@ -139,9 +150,8 @@ def test_every_power_of_ten_in_the_units(unit: str) -> None:
 # --- R8: invariants --------------------------------------------------------------------------------------------------
 
 
-@modest
-@given(families, seeds, st.integers(min_value=2, max_value=30), levels)
-def test_the_order_of_clients_does_not_matter(family: str, seed: int, size: int, level: float) -> None:
+@invariant(families, seeds, st.integers(min_value=2, max_value=30), levels)
+def the_order_of_clients_does_not_matter(family: str, seed: int, size: int, level: float) -> None:
     instance = make(family, seed, size)
     if not decides(instance):
         return
@@ -155,11 +165,8 @@ def test_the_order_of_clients_does_not_matter(family: str, seed: int, size: int,
         near(getattr(second.allocation, name), getattr(first.allocation, name)[order], scale)
 
 
-@modest
-@given(families, seeds, sizes, levels)
-def test_twice_the_clients_with_twice_the_budget_take_the_same_time(
-    family: str, seed: int, size: int, level: float
-) -> None:
+@invariant(families, seeds, sizes, levels)
+def twice_the_clients_with_twice_the_budget_take_the_same_time(family: str, seed: int, size: int, level: float) -> None:
     instance = make(family, seed, size)
     if not decides(instance):
         return
@@ -181,9 +188,10 @@ def chosen(work: fedopt.Workload, index: np.ndarray) -> fedopt.Workload:
     return fedopt.Workload(**columns)
 
 
-@modest
-@given(families, seeds, sizes, st.floats(min_value=0.05, max_value=0.9), st.sampled_from(["energy", "power", "price"]))
-def test_a_larger_budget_shortens_the_round(family: str, seed: int, size: int, level: float, kind: str) -> None:
+@invariant(
+    families, seeds, sizes, st.floats(min_value=0.05, max_value=0.9), st.sampled_from(["energy", "power", "price"])
+)
+def a_larger_budget_shortens_the_round(family: str, seed: int, size: int, level: float, kind: str) -> None:
     instance = make(family, seed, size)
     if not decides(instance):
         return
@@ -204,9 +212,8 @@ def test_a_larger_budget_shortens_the_round(family: str, seed: int, size: int, l
         assert least <= second.duration < first.duration
 
 
-@modest
-@given(st.sampled_from(["typical", "wide", "bounds"]), seeds, sizes)
-def test_a_better_channel_costs_less(family: str, seed: int, size: int) -> None:
+@invariant(st.sampled_from(["typical", "wide", "bounds"]), seeds, sizes)
+def a_better_channel_costs_less(family: str, seed: int, size: int) -> None:
     """At the same duration, for who has something to send and is not at power_min with its own energy above it."""
     instance = make(family, seed, size)
     clients = instance.clients.replace(power_min=0.0)
@@ -220,9 +227,8 @@ def test_a_better_channel_costs_less(family: str, seed: int, size: int) -> None:
     assert np.all(second.energy <= first.energy * (1.0 + 1e-14))
 
 
-@modest
-@given(families, seeds, st.integers(min_value=1, max_value=20), levels)
-def test_one_more_client_makes_the_round_longer(family: str, seed: int, size: int, level: float) -> None:
+@invariant(families, seeds, st.integers(min_value=1, max_value=20), levels)
+def one_more_client_makes_the_round_longer(family: str, seed: int, size: int, level: float) -> None:
     """The budget stays, somebody joins who needs energy at every duration."""
     instance = make(family, seed, size)
     if not decides(instance):
@@ -238,9 +244,8 @@ def test_one_more_client_makes_the_round_longer(family: str, seed: int, size: in
         assert second.duration > first.duration
 
 
-@modest
-@given(families, seeds, sizes, st.floats(min_value=0.01, max_value=3.0))
-def test_the_energy_of_a_duration_gives_the_duration_back(family: str, seed: int, size: int, later: float) -> None:
+@invariant(families, seeds, sizes, st.floats(min_value=0.01, max_value=3.0))
+def the_energy_of_a_duration_gives_the_duration_back(family: str, seed: int, size: int, later: float) -> None:
     """E(T*) as a budget leads to T*, to the condition of T; so does E(T*)/T* as a power budget, always well."""
     instance = make(family, seed, size)
     if not decides(instance):
@@ -256,9 +261,8 @@ def test_the_energy_of_a_duration_gives_the_duration_back(family: str, seed: int
     near(back.duration, T, 20 * SAME)
 
 
-@modest
-@given(families, seeds, sizes)
-def test_the_same_input_gives_the_same_bits(family: str, seed: int, size: int) -> None:
+@invariant(families, seeds, sizes)
+def the_same_input_gives_the_same_bits(family: str, seed: int, size: int) -> None:
     instance = make(family, seed, size)
     first = fedopt.allocate(instance.clients, instance.work, duration=instance.duration)
     second = fedopt.allocate(instance.clients, instance.work, duration=instance.duration)
@@ -266,3 +270,17 @@ def test_the_same_input_gives_the_same_bits(family: str, seed: int, size: int) -
         assert getattr(first, name).tobytes() == getattr(second, name).tobytes()
     budget = EnergyBudget(float(1.01 * first.energy.sum()))
     assert solve(instance, budget).duration == solve(instance, budget).duration
+
+
+@pytest.mark.parametrize("examples", [25, pytest.param(1000, marks=pytest.mark.nightly("R8", 1000))])
+@pytest.mark.parametrize("name", INVARIANTS)
+def test_invariant(name: str, examples: int) -> None:
+    body, strategies = INVARIANTS[name]
+    drawn = settings(
+        max_examples=examples,
+        deadline=None,
+        derandomize=True,
+        suppress_health_check=[HealthCheck.too_slow],
+        database=None,
+    )
+    drawn(given(*strategies)(body))()

@@ -143,7 +143,7 @@ def test_larger_fleets_match_the_oracle(kind: type) -> None:
         try_fleet("newton", family, 50, 40, kind)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly("R3", 63 * len(BUDGETS))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_many_fleets_match_the_oracle(family: str) -> None:
     """R3: 500 fleets of 1 to 40 clients."""

@@ -126,7 +126,7 @@ def test_the_cone_program_matches_the_oracle_or_says_that_it_failed(family: str)
             check_client(fleet, n, T, best, found, PROMISES["cvxpy"])
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly("R1", 830 * 10 * 3)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_many_clients_match_the_oracle(family: str) -> None:
     """R1: 200,000 clients (8 families x 830 fleets x 10 clients x 3 durations)."""
@@ -177,7 +177,7 @@ def test_log_odds_of_both_times_keep_every_digit() -> None:
     check_log_odds(150, 1)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly("R2", 3000)
 def test_log_odds_of_both_times_keep_every_digit_often() -> None:
     check_log_odds(3000, 2)
 

@@ -191,3 +191,15 @@ def test_links_lead_somewhere(document: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
         if not target.startswith(("http://", "https://")):
             assert (path.parent / target).exists(), target
+
+
+def test_the_page_on_reliability_names_tests_and_counts_that_are_there() -> None:
+    """Every file named exists, says its row or is marked with it, and rows with a full count have a nightly test."""
+    text = (ROOT / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (R\d+) \| [^|]* \| ([^|]*) \| [^|]* \|([^|]*)\|$", text, re.MULTILINE)
+    assert len(rows) == len({row for row, *_ in rows}) >= 16
+    for row, files, count in rows:
+        sources = [(ROOT / "tests" / name).read_text(encoding="utf-8") for name in re.findall(r"`(\w+\.py)`", files)]
+        assert sources, row
+        marked = any(f'nightly("{row}"' in source or f'sampled("{row}"' in source for source in sources)
+        assert marked == (count.strip() not in ("", "all")), row

@@ -1,0 +1,182 @@
+"""Mutation testing of a few files: change one thing at a time and see whether the tests notice.
+
+    python tests/mutants.py [--sample N] [--seed S] FILE ...
+
+Kernels run as plain Python (NUMBA_DISABLE_JIT=1): nothing is compiled anew for a mutant, and decorated functions, which
+mutation tools leave alone, are changed like all others. A mutant is a copy of the package with one operator, constant,
+bound or condition changed; it is killed when a test of its file's subset fails or does not end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import copy
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+LEVELS = (
+    *("tests/test_instances.py", "tests/test_degenerate.py", "tests/test_drawn.py", "tests/test_level2.py"),
+    *("-k", "not 1000 and not cone and not cvxpy and not interpreted and not few_passes and not anywhere"),
+)
+JUDGE = ("tests/test_judge.py", "tests/test_input_others.py", "-k", "not any_block")
+SUBSETS = {
+    "solvers/allocation/cvxpy.py": ("tests/test_level3.py", "-k", "cone or cvxpy"),
+    "solvers/allocation/scipy.py": ("tests/test_level3.py", "-k", "scipy"),
+    "solvers/duration/cvxpy.py": ("tests/test_level2.py", "-k", "cone or cvxpy"),
+    "fedopt/verdict.py": JUDGE,
+    "solvers/judging.py": JUDGE,
+    "solvers/allocation/": LEVELS,
+    "solvers/duration/": LEVELS,
+    "solvers/plan.py": LEVELS,
+    "solvers/fill.py": LEVELS,
+}
+FILES = tuple(name for name in SUBSETS if not name.endswith(("cvxpy.py", "scipy.py")))
+LIMIT = 5.0  # times what the subset takes without a mutant
+SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
+    ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.Div,), ast.Div: (ast.Mult,), ast.Pow: (ast.Mult,),
+    ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
+    ast.Eq: (ast.NotEq,), ast.NotEq: (ast.Eq,), ast.Is: (ast.IsNot,), ast.IsNot: (ast.Is,), ast.In: (ast.NotIn,),
+    ast.And: (ast.Or,), ast.Or: (ast.And,), ast.BitAnd: (ast.BitOr,), ast.BitOr: (ast.BitAnd,), ast.USub: (ast.UAdd,),
+}  # fmt: skip
+NAMES = {"min": "max", "max": "min", "minimum": "maximum", "maximum": "minimum", "any": "all", "all": "any"}
+
+
+def changes(node: ast.AST) -> Iterator[tuple[str, ast.AST]]:
+    """What can be changed in this one node, as (description, other node)."""
+
+    def other(**fields: object) -> ast.AST:
+        changed = copy.copy(node)
+        for name, value in fields.items():
+            setattr(changed, name, value)
+        return changed
+
+    match node:
+        case ast.BinOp(op=op) | ast.BoolOp(op=op) | ast.UnaryOp(op=op):
+            for swap in SWAPS.get(type(op), ()):
+                yield f"{type(op).__name__} to {swap.__name__}", other(op=swap())
+            if isinstance(op, ast.Not):
+                yield "not dropped", node.operand  # type: ignore[union-attr]
+        case ast.Compare(ops=[op]):
+            for swap in SWAPS.get(type(op), ()):
+                yield f"{type(op).__name__} to {swap.__name__}", other(ops=[swap()])
+        case ast.Constant(value=bool() as value):
+            yield f"{value} to {not value}", other(value=not value)
+        case ast.Constant(value=int() as value):
+            yield f"{value} to {value + 1}", other(value=value + 1)
+        case ast.Constant(value=float() as value):
+            yield f"{value} to {2.0 * value + 1.0}", other(value=2.0 * value + 1.0)
+        case ast.Name(id=name) if name in NAMES:
+            yield f"{name} to {NAMES[name]}", other(id=NAMES[name])
+        case ast.Attribute(attr=name) if name in NAMES:
+            yield f"{name} to {NAMES[name]}", other(attr=NAMES[name])
+        case ast.If(test=test) | ast.IfExp(test=test):
+            yield "if negated", other(test=ast.UnaryOp(ast.Not(), test))
+
+
+class Swap(ast.NodeTransformer):
+    """Puts a node in another's place."""
+
+    def __init__(self, old: ast.AST, new: ast.AST) -> None:
+        self.old, self.new = old, new
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        return self.new if node is self.old else self.generic_visit(node)
+
+
+def quiet(tree: ast.Module) -> set[ast.AST]:
+    """Nodes whose change no test should notice: annotations, and what is imported for types alone."""
+    found: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        hidden: list[ast.AST | None] = []
+        match node:
+            case ast.FunctionDef():
+                arguments = [*node.args.args, *node.args.kwonlyargs]
+                hidden = [node.returns, *(argument.annotation for argument in arguments), *node.decorator_list]
+            case ast.AnnAssign():
+                hidden = [node.annotation]
+            case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.Assert():
+                hidden = [node]
+        for each in hidden:
+            found |= set() if each is None else set(ast.walk(each))
+    return found
+
+
+def mutants(source: str) -> Iterator[tuple[int, str, str]]:
+    """All mutants of a file as (line, description, source)."""
+    tree = ast.parse(source)
+    hidden = quiet(tree)
+    places = [(node, what, new) for node in ast.walk(tree) if node not in hidden for what, new in changes(node)]
+    for node, what, new in places:
+        line = getattr(node, "lineno", 0)
+        whole, old, other = copy.deepcopy((tree, node, new))  # together, so that ``old`` stands in ``whole``
+        yield line, what, ast.unparse(ast.fix_missing_locations(Swap(old, other).visit(whole)))
+
+
+def subset(path: str) -> tuple[str, ...]:
+    """The tests that should notice a mutant of this file."""
+    return next(tests for prefix, tests in SUBSETS.items() if path.startswith(prefix))
+
+
+def passes(home: Path, tests: tuple[str, ...], limit: float | None) -> bool:
+    """Whether these tests all pass in this copy within the limit [s]."""
+    environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(home), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests]
+    try:
+        run = subprocess.run(command, cwd=home, env=environment, capture_output=True, timeout=limit, check=False)
+    except subprocess.TimeoutExpired:
+        return False
+    return run.returncode == 0
+
+
+def examine(home: Path, path: str, sample: int, seed: int) -> tuple[int, int]:
+    """Print the mutants of a file that survive; returns how many were killed, of how many."""
+    original = (home / path).read_text(encoding="utf-8")
+    found = list(mutants(original))
+    chosen = random.Random(seed).sample(found, min(sample, len(found))) if sample else found
+    started = time.perf_counter()
+    assert passes(home, subset(path), None), f"the tests of {path} fail without a mutant"
+    limit = 30.0 + LIMIT * (time.perf_counter() - started)
+    killed = 0
+    for line, what, source in sorted(chosen):
+        (home / path).write_text(source, encoding="utf-8")
+        if passes(home, subset(path), limit):
+            print(f"  survives: {path}:{line}: {what}", flush=True)
+        else:
+            killed += 1
+    (home / path).write_text(original, encoding="utf-8")
+    print(
+        f"{path}: {killed} of {len(chosen)} killed ({100 * killed / len(chosen):.0f} %), {len(found)} in all",
+        flush=True,
+    )
+    return killed, len(chosen)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="mutation testing of the levels and the judge")
+    parser.add_argument("files", nargs="*", default=FILES, help="files or folders, default the levels and the judge")
+    parser.add_argument("--sample", type=int, default=0, help="so many mutants of every file, default all")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        for name in ("fedopt", "solvers", "tests", "experiments", "benchmarks"):
+            shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "pyproject.toml", home)
+        given = [ROOT / name for name in options.files]
+        paths = [p for path in given for p in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+        results = [examine(home, path.relative_to(ROOT).as_posix(), options.sample, options.seed) for path in paths]
+    killed, total = (sum(column) for column in zip(*results, strict=True))
+    print(f"killed {killed} of {total} mutants, {100 * killed / total:.0f} %")
+
+
+if __name__ == "__main__":
+    main()
