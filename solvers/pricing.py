@@ -237,6 +237,37 @@ def upload_block(
 
 
 @stage
+def inside_block(
+    k: FloatArray,
+    p_s: FloatArray,
+    p_c: FloatArray,
+    t: FloatArray,
+    t_low: FloatArray,
+    t_high: FloatArray,
+    tau: FloatArray,
+    tau_low: FloatArray,
+    tau_high: FloatArray,
+    f: FloatArray,
+    per_gamma: FloatArray,
+    better: FloatArray,
+    price: FloatArray,
+) -> None:
+    """Off all bounds both marginals are the price: the one that has less to subtract keeps more of its digits.
+
+    f, per_gamma: F(x) and 1/gamma. better: written.
+    """
+    wide()
+    n = t.shape[0]
+    for i in range(n):
+        cube = k[i] / (t[i] * t[i] * t[i])
+        better[i] = f[i] * per_gamma[i] - p_c[i] if p_c[i] < p_s[i] else 2.0 * cube - p_s[i]
+    for i in range(n):
+        inside = (t[i] > t_low[i]) & (t[i] < t_high[i]) & (tau[i] > tau_low[i]) & (tau[i] < tau_high[i])
+        one, other = max(better[i], 0.0), price[i]
+        price[i] = one if inside else other
+
+
+@stage
 def curve_block(
     curve_t: FloatArray,
     curve_tau: FloatArray,

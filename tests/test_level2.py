@@ -129,6 +129,37 @@ def try_fleet(method: str, family: str, seed: int, size: int, kind: type) -> Non
         check_bracket(fleet, budget, found)
 
 
+def check_near_the_least_energy(instance: Instance, fleet: Fleet, more: str) -> None:
+    """A budget a bit above E_inf: T to a few ulps of E, which are E/(T |E'|) ulps of T; the bracket holds the truth."""
+    budget = EnergyBudget(float(fleet.e_inf * (1 + mpf(more))))
+    best = fleet.schedule(budget)
+    if best.status != "optimal":
+        return
+    found = fedopt.schedule(instance.clients, instance.work, budget)
+    assert found.status is Status.OPTIMAL
+    energy, price = fleet.at(best.duration)
+    condition = 1 + energy / (price * best.duration) if price > 0 else INF
+    assert abs(found.duration / best.duration - 1) <= 64 * EPS * condition
+    low, high = found.bracket
+    assert low <= best.duration * (1 + EPS)
+    assert best.duration <= high * (1 + 4 * EPS * condition)
+
+
+@pytest.mark.parametrize("more", ["1e-4", "1e-6", "1e-9", "1e-12"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_budgets_near_the_least_energy(family: str, more: str) -> None:
+    for seed in range(3):
+        check_near_the_least_energy(*truth(family, seed, 1 + seed), more)
+
+
+@pytest.mark.parametrize(
+    ("seed", "size", "more"), [(122, 7, "1e-6"), (122, 7, "1e-9"), (2, 3, "1e-4"), (0, 1, "1e-12")]
+)
+def test_budgets_near_the_least_energy_of_fleets_with_a_kink(seed: int, size: int, more: str) -> None:
+    """A client reaches its floor just there, and the price falls by 25 decades: a tangent beyond says nothing."""
+    check_near_the_least_energy(*truth("extreme", seed, size), more)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("kind", BUDGETS)
 @pytest.mark.parametrize("method", EXACT_METHODS)

@@ -214,6 +214,33 @@ def test_the_price_is_the_slope_of_the_energy(family: str) -> None:
         assert abs(slope + float(found.price[n])) <= mpf("1e-10") * (abs(slope) + client.P_s + client.P_c)
 
 
+@pytest.mark.parametrize("family", ["powers", "extreme"])
+@pytest.mark.parametrize("longer", [1.0, 3.0])
+def test_a_price_far_below_the_powers_keeps_its_digits(family: str, longer: float) -> None:
+    """Off all bounds 2 kappa f^3 - P_s and F(x)/gamma - P_c are both the price: the lesser power costs its digits."""
+    checked = 0
+    for seed in range(4):
+        instance = make(family, seed, 5)
+        T = instance.duration * longer
+        found = fedopt.allocate(instance.clients, instance.work, duration=T)
+        for n, client in enumerate(Fleet(instance.clients, instance.work).clients):
+            best = client.least(T)
+            if client.f_min < best.f < client.f_max and client.x_min < best.x < client.x_max and best.price > 0:
+                scale = best.price + min(client.P_s, client.P_c)
+                assert abs(float(found.price[n]) - best.price) <= mpf("1e-12") * scale
+                checked += client.P_s + client.P_c > 0
+    assert checked > 0
+
+
+def test_a_price_far_below_static_power_alone() -> None:
+    """P_c = 0 and P_s 14 decades above the price: 2 kappa f^3 - P_s had one digit left of it."""
+    instance = make("powers", 112, 2)
+    found = fedopt.schedule(instance.clients, instance.work, fedopt.EnergyBudget(1.306118299941487e-06))
+    assert found.allocation is not None
+    exact = Fleet(instance.clients, instance.work).clients[0].least(found.duration).price
+    assert found.allocation.price[0] == pytest.approx(float(exact), rel=1e-12)
+
+
 @pytest.mark.parametrize("method", EXACT_METHODS)
 @pytest.mark.parametrize("family", ["typical", "powers", "extreme"])
 def test_the_energy_is_convex_and_never_rises(method: str, family: str) -> None:

@@ -65,3 +65,27 @@ def test_a_deadline_rules_out_what_no_matching_meets() -> None:
         best = max(Partition(counts, TYPES).replicas for counts, _ in others) / seconds
         assert found.utility <= best * (1.0 + 1e-9)
         assert found.bound >= best * (1.0 - 1e-9)
+
+
+@pytest.mark.parametrize("budget", BUDGETS, ids=str)
+def test_idle_places_and_clients_out_of_reach(budget: Any) -> None:
+    """An idle place has no end of computing; one client has no channel at all and must have one of these."""
+    clients = make("typical", 0, 4).clients
+    clients = clients.replace(channel_gain=np.array([0.0, *clients.channel_gain[1:]]))
+    types = (*TYPES[:2], fedopt.SubModel.idle())
+    for matching in ("marginal", "sorted"):
+        problem = fedopt.Problem(clients, types, budget=budget, access=TimeDivision(2e6))
+        found = fedopt.solve(problem, matching=matching)
+        assert found.status.solved, found.reason
+        assert found.assignment is not None
+        assert types[found.assignment[0]].is_idle
+        assert fedopt.verify(problem, found).ok
+
+
+def test_proofs_leave_most_partitions_unsolved() -> None:
+    """What is bounded away is not solved, and no list of partitions solved one by one holds a better one."""
+    clients, types = make("typical", 3, 24).clients, mnist_types((1, 2, 4, 4))
+    problem = fedopt.Problem(clients, types, budget=PowerBudget(4.0), access=TimeDivision(2e6))
+    found, every_sorted = fedopt.solve(problem), fedopt.solve(problem, matching="sorted")
+    assert found.stats["screened"] > 0
+    assert every_sorted.utility <= found.utility <= found.bound

@@ -111,10 +111,9 @@ def test_many_schedules_are_verified(family: str) -> None:
         check_schedules(family, seed, 1 + seed % 8)
 
 
-@pytest.mark.xfail(strict=True, reason="Halley's steps end 2e-10 of the energy short of the budget, status OPTIMAL")
 @pytest.mark.parametrize("joules", [0.0012119317486689644, 0.0012119305379503585])
 def test_a_budget_near_the_least_energy_is_used_up(joules: float) -> None:
-    """60 digits say that rounds shorter by 1.3e-7 and by 1.35e-5 of the duration keep these budgets."""
+    """E is all but flat there, and Halley's steps lead far out and back: what is left of the budget is rounding."""
     instance, budget = make("extreme", 122, 7), EnergyBudget(joules)
     schedule = fedopt.schedule(instance.clients, instance.work, budget)
     assert fedopt.verify_schedule(instance.clients, instance.work, budget, schedule).ok

@@ -38,18 +38,14 @@ class Known:
 
 
 class Computing:
-    """The rows of a plan that compute."""
+    """The rows that compute: their columns K, FIXED, P_S, T_LOW and T_FREE.
 
-    def __init__(self, plan: Plan) -> None:
-        c = plan.columns
-        works = rows_of(plan, ORDINARY, NO_UPLOAD)
+    waiting [s]: the greatest t_0 + t_d, of rows that do not compute, too; 0 for idle ones.
+    """
 
-        def pick(column: FloatArray) -> FloatArray:
-            return np.ascontiguousarray(np.broadcast_to(column, (plan.size,))[works])
-
-        self.columns = tuple(pick(c[j]) for j in (K, FIXED, P_S, T_LOW, T_FREE))
-        k, fixed, p_s, t_low, t_free = self.columns
-        waiting = float(c[FIXED].max())  # of rows that do not compute, too; 0 for idle ones
+    def __init__(self, columns: tuple[FloatArray, ...], waiting: float) -> None:
+        self.columns = columns
+        k, fixed, p_s, t_low, t_free = columns
         self.first = max(float((fixed + t_low).max(initial=0.0)), waiting)
         with np.errstate(all="ignore"):
             drops = (t_free < math.inf) & (2.0 * k > p_s * (1.0 + KINK) * t_free * t_free * t_free)
@@ -62,6 +58,16 @@ class Computing:
             self.at(self.first)
             if self.last < math.inf:
                 self.at(self.last)
+
+    @classmethod
+    def of(cls, plan: Plan) -> Computing:
+        """The rows of a plan that compute."""
+        c, works = plan.columns, rows_of(plan, ORDINARY, NO_UPLOAD)
+
+        def pick(column: FloatArray) -> FloatArray:
+            return np.ascontiguousarray(np.broadcast_to(column, (plan.size,))[works])
+
+        return cls(tuple(pick(c[j]) for j in (K, FIXED, P_S, T_LOW, T_FREE)), float(c[FIXED].max()))
 
     def at(self, end: float) -> Known:
         """The sums at an end, looked up where they are known."""

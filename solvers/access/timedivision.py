@@ -69,7 +69,7 @@ class Fleet:
 
     def __init__(self, plan: Plan) -> None:
         self.plan, self.passes = plan, 0
-        self.computing, self.slots = Computing(plan), Slots(plan)
+        self.computing, self.slots = Computing.of(plan), Slots(plan)
         held = np.where(plan.kind == IDLE, 0.0, plan.columns[E_FIXED])
         self._fixed_energy = float(np.broadcast_to(held, (plan.size,)).sum())
 

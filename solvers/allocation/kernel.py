@@ -50,6 +50,7 @@ from solvers.pricing import (
     curve_block,
     free_block,
     halley_block,
+    inside_block,
     mask_block,
     scale_block,
     settled_block,
@@ -193,6 +194,8 @@ def price_blocks(
             free_block(t_free, tau_free, settled, t, tau)
         compute_block(k, p_s, e_fixed, t, t_high, energy, price, curve_t)
         upload_block(a, gamma, p_c, tau, tau_high, x, e_x, odds, l, energy, price, curve_tau)
+        if priced:
+            inside_block(k, p_s, p_c, t, t_low, t_high, tau, tau_low, tau_high, odds, l, d, price)
         curve_block(curve_t, curve_tau, t, t_low, t_high, tau, tau_low, tau_high, c)
         others = mask_block(settled, price, c) if known > 0 else 0
         energies = total(energy)

@@ -42,6 +42,7 @@ from solvers.threads import CHUNK, each_chunk
 
 _LARGE = 1 << 15  # from this many rows on a sample makes the first guess
 _SAMPLE = 4096
+_ROUNDING_OF_E = 4e-15  # relative: of the sum and of its terms
 _AT_BOUND = 1e-12  # relative: a value this near its bound is at it
 
 
@@ -185,11 +186,21 @@ def _timing(state: list[float], point: Point) -> Timing:
     return Timing(
         stop=stop,
         duration=float(state[T_NOW]),
-        lower=float(min(state[LOWER], state[T_NOW])),
+        lower=float(min(state[LOWER], state[T_NOW]) - _hidden(state, point)),
         upper=float(max(min(state[UPPER], state[B_T]), state[T_NOW])) if stop is Stop.LIMIT else float(state[T_NOW]),
         passes=int(state[PASSES]),
         point=point,
     )
+
+
+def _hidden(state: list[float], point: Point) -> float:
+    """How much shorter [s] a round could be by what the rounding of E hides: E/|E'| ulps of it, much near E_inf."""
+    low, value, goal = state[LOWER], state[VALUE], int(state[GOAL])
+    if state[PASSES] == 0.0 or goal not in (Goal.ENERGY, Goal.POWER) or low <= state[T_MIN]:
+        return 0.0
+    slope = float(point.price.sum()) + (value if goal == Goal.POWER else 0.0)
+    hidden = _ROUNDING_OF_E * float(point.energy.sum())
+    return min(hidden / slope, low - state[T_MIN]) if hidden > 0.0 and slope > 0.0 else 0.0
 
 
 @shared

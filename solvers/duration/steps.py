@@ -17,7 +17,8 @@ A_T, A_G, B_T, B_G = 8, 9, 10, 11  # last duration that is too short, first one 
 PASSES, STOP, LAST = 12, 13, 14  # passes made; a Stop, 0 while running; 1 where the next pass should be the last
 DEEP = 15  # 1 after a step that went far too far
 # For a goal of PRICE, where A_G and B_G are E: prices and their slopes at A_T and B_T; the width between them (ln T);
-# how far off the last pass was by Newton (relative to T), and the best one in ln price; passes in a row of little use.
+# how far off the last pass was by Newton (relative to T), and the best one in ln price; passes in a row of little use
+# (for a budget: those above it by no more than rounding may be).
 A_PRICE, B_PRICE, A_CURVE, B_CURVE, WIDTH, OFF, MISS, STUCK = 16, 17, 18, 19, 20, 21, 22, 23
 STATE = 24
 
@@ -27,6 +28,9 @@ _ENERGY, _POWER, _DEADLINE, _PRICE = int(Goal.ENERGY), int(Goal.POWER), int(Goal
 _OPTIMAL, _SLACK, _LIMIT = float(Stop.OPTIMAL), float(Stop.SLACK), float(Stop.LIMIT)
 
 _MARGIN = 2e-15  # aim this far inside the budget: the rounding of the sum must not exceed it
+_ROUNDED = 1e-12  # closer to the budget than this, the rounding of the sum may be all that is seen
+_TRIES = 3  # passes so close, and above it, that show that it is
+_SHARP = 1e-9  # a bracket this narrow is closed where its end uses the budget up
 _CERTAIN = 3e-6  # a step below this leaves an error of its cube
 _ULPS = 1e-15  # a bracket this narrow, relative, is closed
 _FAR = 4.0  # ln T: no step goes further
@@ -62,7 +66,9 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     limit = value * T if power else value
     slope = price + (value if power else 0.0)  # -g'
     g = e - limit
-    margin = _MARGIN * limit * 2.0 ** max(state[PASSES] - _PATIENCE, 0.0)  # should the sum's rounding be greater
+    if 0.0 < g <= _ROUNDED * limit:
+        state[STUCK] += 1.0
+    margin = _MARGIN * limit * 2.0 ** max(state[STUCK] - _TRIES, 0.0)  # should the sum's rounding be greater
     if g <= 0.0:
         if state[T_MIN] >= T:
             state[STOP], state[LOWER], state[UPPER] = _SLACK, T, T
@@ -76,10 +82,12 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     tangent = T + g / slope if slope > 0.0 else (-math.inf if g <= 0.0 else math.inf)
     if tangent < math.inf:
         state[LOWER] = max(state[LOWER], tangent)
-    if g <= 0.0 and (g >= -4.0 * margin or T - state[LOWER] <= _ULPS * T):
-        state[STOP] = _OPTIMAL
+    met = state[B_T] < math.inf and state[B_G] >= -4.0 * margin  # by B_T, and used up but for rounding
+    sharp = _SHARP if met else _ULPS
+    if state[B_T] < math.inf and state[B_T] - max(state[LOWER], state[A_T]) <= sharp * state[B_T]:
+        state[STOP], state[T_NOW] = _OPTIMAL, state[B_T]
         return
-    if state[B_T] < math.inf and state[B_T] - max(state[LOWER], state[A_T]) <= _ULPS * state[B_T]:
+    if met and 0.0 < g <= 4.0 * margin:  # all between is rounding
         state[STOP], state[T_NOW] = _OPTIMAL, state[B_T]
         return
     low, high = max(state[LOWER], state[T_MIN]), state[UPPER]
@@ -98,10 +106,12 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
         guess = low
         if far and low > state[T_MIN] and high < math.inf:  # the bounds are proved: halve what is between them
             guess = 0.5 * (low + high)
-    if state[PASSES] > _PATIENCE and state[PASSES] % 2.0 == 0.0:
+    if met or (state[PASSES] > _PATIENCE and state[PASSES] % 2.0 == 0.0):
         guess = low
-    if slope > 0.0 and guess > state[T_MIN]:
+    elif slope > 0.0 and guess > state[T_MIN]:
         guess += margin / slope
+        if guess > high:  # the price at T is all but 0, and says nothing of E where the budget is used up
+            guess = 0.5 * (low + high)
     if guess == T:
         guess = T * (1.0 + 4e-16) if g > 0.0 else T * (1.0 - 4e-16)
     state[LAST] = 1.0 if abs(guess - T) <= _CERTAIN * T else 0.0

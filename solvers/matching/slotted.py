@@ -22,47 +22,46 @@ from solvers.blocks import E_FIXED, FIXED, GAMMA, P_C, P_S, T_FREE, T_LOW, TAU_L
 from solvers.matching import marginal
 from solvers.matching.branch import Branch, Lines
 from solvers.matching.hall import least_feasible
-from solvers.matching.task import DURATION, ENERGY, Proof, Searched, Task
+from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched, Task, empty_results
 from solvers.matching.transport import Transport, transport
 from solvers.menu import IntArray, Menu
-from solvers.plan import make_plan
 from solvers.rows import ROUNDING, FloatArray, Goal, Stop
 
+_FIRST = 48  # partitions whose marginal matchings make a first best, where proofs rule the rest out
 _ROUNDS = 4  # of matchings for one partition
 _BETTER = 1.0 - 1e-10
 _ENDLESS = 1e6  # so much more, or less, than time is worth: the energy, or the time, is next to nothing beside it
 _DEAR = 1e200
 _FAN, _FAR = 48, 4.0  # ends of computing at which all partitions are bounded, up to so many times the best one
+_WIDE = 1e3  # and down to so small a part of the last, should no computing be an end (idle places)
 
 
 def search(task: Task) -> Searched:
-    """Every partition that can win by what is proved of it, the most promising first."""
-    start = marginal.search(task.quiet())
-    run = _Run(task, start)
-    results, chosen, total = run.results, run.chosen, task.counts.shape[0]
-    with np.errstate(all="ignore"):
-        known = np.zeros(total) if task.gains is None else task.gains / results[:, DURATION]
-    best = 0.0
-    for done, p in enumerate(np.argsort(-np.nan_to_num(known), kind="stable").tolist()):
-        if task.gains is None or task.goal not in (Goal.ENERGY, Goal.POWER) or run.lower[p] * best < task.gains[p]:
-            run.improve(p)
-        if task.gains is not None and results[p, DURATION] > 0.0:
-            best = max(best, float(task.gains[p]) / float(results[p, DURATION]))
-        task.progress(done + 1, total, best)
+    """Every partition that can win by what is proved of it, the one with the most to hope for first."""
+    run, total, best = _Run(task), task.counts.shape[0], 0.0
+    left = np.argsort(-np.nan_to_num(run.rates()), kind="stable")
+    while left.size:
+        p, left = int(left[0]), left[1:]
+        run.improve(p)
+        if task.gains is not None and run.results[p, DURATION] > 0.0:
+            best = max(best, float(task.gains[p]) / float(run.results[p, DURATION]))
+        if run.ruled and best > 0.0:
+            with np.errstate(divide="ignore"):
+                hope = run.gains[left] / run.lower[left]
+            order = np.argsort(-hope, kind="stable")
+            left = left[order][hope[order] > best]
+        task.progress(total - left.size, total, best)
 
-    def assign(p: int) -> IntArray:
-        return chosen[p] if p in chosen else start.assign(p)
-
-    passes = start.passes + run.passes
+    passes = run.passes
     if task.goal is Goal.PRICE:
-        return Searched(results=results, passes=passes, assign=assign, lower=run.lower, matchings=run.matchings)
+        return Searched(results=run.results, passes=passes, assign=run.assign, lower=run.lower, matchings=run.matchings)
     ceiling = run.ceiling()
     if ceiling is None:
-        return Searched(results=results, passes=passes, assign=assign, matchings=run.matchings)
+        return Searched(results=run.results, passes=passes, assign=run.assign, matchings=run.matchings)
     return Searched(
-        results=results,
+        results=run.results,
         passes=passes,
-        assign=assign,
+        assign=run.assign,
         matchings=run.matchings,
         proof=Proof.MATCHINGS,
         lower=None if task.goal is Goal.DEADLINE else run.lower,
@@ -86,21 +85,48 @@ class _Run:
     lower (P,): a duration [s]; at a deadline an energy, at a price of time a cost [J]; inf where none is feasible.
     """
 
-    def __init__(self, task: Task, start: Searched) -> None:
-        self.task, self.menu, self._start = task, task.menu, start
+    def __init__(self, task: Task) -> None:
+        self.task, self.menu, total = task, task.menu, task.counts.shape[0]
+        self.gains = np.zeros(total) if task.gains is None else task.gains
+        self.ruled = task.gains is not None and task.goal in (Goal.ENERGY, Goal.POWER)
         self._hertz = float(task.menu.rows[0].bandwidth[0])
-        self.results, self.chosen = start.results.copy(), dict[int, IntArray]()
-        self.lower = np.zeros(task.counts.shape[0])
+        self.results, self.chosen = empty_results(total), dict[int, IntArray]()
+        self.lower = np.zeros(total)
         self.passes, self.matchings = 0, 0
         self._ends = _stack(task.menu, FIXED) + _stack(task.menu, T_LOW)
         self._slots = _stack(task.menu, TAU_LOW)
+        some = np.arange(total)
+        if self.ruled and total > 2 * _FIRST:
+            some = some[:: total // _FIRST]
+        self._begin(some)
+        if not np.isfinite(self.results[some, DURATION]).any():  # then what is wrong with each is to be said
+            self._begin(np.arange(total))
+
+    def _begin(self, partitions: IntArray) -> None:
+        """The marginal matchings of some partitions."""
+        start = marginal.search(self.task.part(partitions).quiet())
+        self.passes += start.passes
+        self.results[partitions] = start.results
+        self.chosen |= {p: start.assign(i) for i, p in enumerate(partitions.tolist())}
+
+    def assign(self, p: int) -> IntArray:
+        """The best matching of partition p so far."""
+        return self.chosen[p]
+
+    def rates(self) -> FloatArray:
+        """Gain / T of every partition, NaN where none is known."""
+        with np.errstate(all="ignore"):
+            rates: FloatArray = self.gains / self.results[:, DURATION]
+        return rates
 
     def improve(self, p: int) -> None:
         """The best matching of partition p, as far as prices lead to it, and its bound."""
+        if self.results[p, STOPPED] == SCREENED:
+            self._begin(np.array([p]))
         counts = self.task.counts[p]
         crowd = least_feasible(self._ends, counts)
         self.lower[p] = max(self.lower[p], self._shortest(counts, crowd.duration))
-        best = self._solve(self._start.assign(p)) if math.isfinite(self.results[p, DURATION]) else None
+        best = self._solve(self.chosen[p]) if math.isfinite(self.results[p, DURATION]) else None
         if best is None or math.isinf(self.lower[p]):
             return
         for _ in range(_ROUNDS):
@@ -180,7 +206,7 @@ class _AtPrice:
     """Every row under every type at a price of time [W]: its slot is fixed, its computing ends by T_cmp."""
 
     def __init__(self, menu: Menu, price: float) -> None:
-        self._menu, self._price = menu, price
+        self._price = price
         self._k, self._p_s, self._fixed = _stack(menu, K), _stack(menu, P_S), _stack(menu, FIXED)
         self._t_low, self._t_free = _stack(menu, T_LOW), _stack(menu, T_FREE)
         x = np.stack([Slots(plan).efficiencies(price) for plan in menu.plans])
@@ -204,9 +230,13 @@ class _AtPrice:
 
     def root(self, assignment: IntArray) -> tuple[float, float]:
         """The end of computing at which a matching is cheapest, and its costs without that [J]."""
-        end = Computing(make_plan(self._menu.rows_of(assignment))).end(self._price)
+        rows = np.arange(len(assignment))
+        computes = self._k[assignment, rows] > 0.0
+        columns = (self._k, self._fixed, self._p_s, self._t_low, self._t_free)
+        picked = tuple(column[assignment, rows][computes] for column in columns)
+        end = Computing(picked, float(self._fixed[assignment, rows].max())).end(self._price)
         costs, _ = self.lines(end)
-        return end, float(costs[assignment, np.arange(len(assignment))].sum())
+        return end, float(costs[assignment, rows].sum())
 
     def of_all(self, all_counts: IntArray, counts: IntArray, first: float, end: float) -> FloatArray:
         """What no matching of any partition, all_counts (P, K), costs less than: E + price x T [J], (P,).
@@ -216,7 +246,7 @@ class _AtPrice:
         whose computing best ends by ``end`` [s], has good such prices.
         """
         last = max(_FAR * end, 2.0 * first)
-        ends = np.concatenate([[first], np.geomspace(first, last, _FAN)[1:]])
+        ends = np.concatenate([[first], np.geomspace(max(first, last / _WIDE), last, _FAN)[1:]])
         bound = self._least(self.lines(_ENDLESS * last)[0]) + self._price * last
         lowest = np.full(all_counts.shape[0], bound)
         for a, b in itertools.pairwise(ends.tolist()):
