@@ -74,7 +74,7 @@ def failing(at: int, code: int) -> Iterator[list[str]]:
 
 
 def fits(folder: Path, seed: int) -> None:
-    chip = folder / "chips" / f"chip{seed}" / "main"
+    chip = folder / f"chips{seed}" / "chip" / "main"
     chip.mkdir(parents=True, exist_ok=True)
     rows = "".join(f"{seed},{f}00000,{3 * f}00,{20 + f * f}\n" for f in (5, 9, 14, 18, 22))
     (chip / "results.csv").write_text("CPU,Frequency (kHz),CoreMarks (iter/s),Power (mW)\n" + rows)
@@ -127,7 +127,7 @@ def content(path: Path) -> bytes:
     if path.suffix != ".safetensors":
         return path.read_bytes()
     texts, tensors = _opened(str(path), path.read_bytes())
-    return repr((texts, tensors)).encode()
+    return repr((texts, sorted(tensors.items()))).encode()
 
 
 FAILURES = [(name, errno.ENOSPC) for name in WRITERS] + [("table", errno.EROFS), ("checkpoint", errno.EIO)]
