@@ -7,7 +7,6 @@ ratios of the speed table, ``draw`` makes the picture. Ratios are of medians of 
 from __future__ import annotations
 
 import argparse
-import csv
 import dataclasses
 import importlib.util
 import os
@@ -24,6 +23,9 @@ from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from fedopt.disk import replace_file
+from fedopt.files import csv_text
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -156,22 +158,16 @@ def _reported(rows: Iterator[Row]) -> Iterator[Row]:
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Tidy rows, with machine and versions in every row, as a table that leaves this machine needs."""
     names = [field.name for field in dataclasses.fields(Row)]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*names, "machine", "versions"])
-        for row in rows:
-            writer.writerow([*(_cell(getattr(row, name)) for name in names), machine(), versions()])
+    cells = ([*(_cell(getattr(row, name)) for name in names), machine(), versions()] for row in rows)
+    replace_file(path, csv_text([*names, "machine", "versions"], cells).encode())
 
 
 def write_ratios(path: Path, ratios: Iterable[Ratio]) -> None:
     """The goals, measured."""
     names = [field.name for field in dataclasses.fields(Ratio)]
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow([*names, "verdict", "load", "machine", "versions"])
-        for ratio in ratios:
-            cells = [_cell(getattr(ratio, name)) for name in names]
-            writer.writerow([*cells, ratio.verdict, f"{os.getloadavg()[0]:.2f}", machine(), versions()])
+    last = (f"{os.getloadavg()[0]:.2f}", machine(), versions())
+    cells = ([*(_cell(getattr(ratio, name)) for name in names), ratio.verdict, *last] for ratio in ratios)
+    replace_file(path, csv_text([*names, "verdict", "load", "machine", "versions"], cells).encode())
 
 
 def _cell(value: Any) -> Any:

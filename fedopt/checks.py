@@ -6,6 +6,7 @@ A column is stored compactly: a scalar given by the user stays one number behind
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -23,6 +24,7 @@ LARGEST = 1e250
 
 _SWEEP = 1 << 15  # clients whose numbers are copied and then looked at while they are in a near cache
 _DOUBLE = np.dtype(np.float64)
+_SIGNS = ("=", "+", "-", "@")  # what a formula begins with
 
 
 class InputError(ValueError):
@@ -215,9 +217,9 @@ def whole(name: str, value: Any, *, least: int = 0, most: int | None = None) -> 
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         refuse(name, expected, value)
     if value < least:
-        raise InputError(name, expected, repr(int(value)))
+        raise InputError(name, expected, brief(int(value)))
     if most is not None and value > most:
-        raise InputError(name, expected, repr(int(value)) if value < 10**80 else "a far larger one")
+        raise InputError(name, expected, brief(int(value)))
     return int(value)
 
 
@@ -233,7 +235,7 @@ def decided(name: str, value: Any, size: int) -> FloatArray:
 def choice(name: str, value: Any, options: tuple[str, ...]) -> str:
     """Check that a name is one of ``options``. Raises InputError."""
     if not isinstance(value, str) or value not in options:
-        raise InputError(name, "one of " + ", ".join(options), repr(value)[:80])
+        raise InputError(name, "one of " + ", ".join(options), brief(value))
     return value
 
 
@@ -250,4 +252,22 @@ def refuse(name: str, expected: str, value: Any) -> NoReturn:
 
 def _shown(value: Any) -> str:
     """Type and value, the value cut short."""
-    return f"{type(value).__name__} {repr(value)[:80]}"
+    return f"{type(value).__name__} {brief(value)}"
+
+
+def brief(value: Any) -> str:
+    """What an error shows of a value: its first 80 characters. Python prints no number of more than 4,300 digits."""
+    try:
+        return repr(value)[:80]
+    except (ValueError, RecursionError):
+        return "too long to be shown"
+
+
+def harmless(text: str) -> str:
+    """The text with a quote before each part that a spreadsheet could take for a formula.
+
+    Blanks and full-width signs in front do not hide one; some spreadsheets part cells at a semicolon.
+    """
+    starts = (unicodedata.normalize("NFKC", part).lstrip()[:1] for part in text.split(";"))
+    signs = ("'" if start in _SIGNS else "" for start in starts)
+    return ";".join(sign + part for sign, part in zip(signs, text.split(";"), strict=True))

@@ -17,6 +17,7 @@ from fedopt.checks import (
     InputError,
     compact,
     copies,
+    harmless,
     one_number,
     read,
     refuse,
@@ -257,8 +258,8 @@ def _names(value: Any, size: int) -> tuple[str, ...]:
     for client, text in enumerate(names):
         if not isinstance(text, str):
             raise InputError("Clients.name", "text", f"{type(text).__name__} {text!r}"[:80], client)
-        if not text.isprintable() or len(text) > 200 or text[:1] in tuple("=+-@"):
-            expected = "at most 200 printable characters, the first none of = + - @"
+        if not text.isprintable() or len(text) > 200 or harmless(text) != text:
+            expected = "at most 200 printable characters, the first (and after a ;) none of = + - @"
             raise InputError("Clients.name", expected, repr(text[:80]), client)
     return tuple(str(text) for text in names)
 

@@ -14,15 +14,18 @@ from fedopt.checks import InputError
 def read_limited(path: str | PathLike[str], limit: int) -> bytes:
     """The content of a regular file of at most ``limit`` bytes.
 
-    Raises InputError where it is longer or no regular file (nothing is read then), OSError where it cannot be read.
+    Raises InputError where it is longer or no regular file (nothing is read then) or grows meanwhile, OSError where it
+    cannot be read.
     """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         if not Path(path).is_file():
             raise InputError(str(path), "a regular file", "something else")
         size = os.fstat(file.fileno()).st_size
-        content = file.read(limit + 1) if size <= limit else b""
-    if max(size, len(content)) > limit:  # it may grow meanwhile
-        raise InputError(str(path), f"at most {limit:,} bytes", f"a file of {max(size, len(content)):,} bytes")
+        if size > limit:
+            raise InputError(str(path), f"at most {limit:,} bytes", f"a file of {size:,} bytes")
+        content = file.read(size + 1)  # memory for all that is asked for is taken at once
+    if len(content) > size:
+        raise InputError(str(path), f"the {size:,} bytes that it had when it was opened", "a file that grows")
     return content
 
 
@@ -33,7 +36,7 @@ def replace_file(path: str | PathLike[str], content: bytes) -> Path:
     old file is intact and the temporary one is removed. Raises OSError. Returns the path.
     """
     target = Path(path)
-    temporary = target.with_name(f".{target.name[:100]}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:

@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fedopt.access import Sharing
-from fedopt.checks import InputError
+from fedopt.checks import InputError, harmless
 from fedopt.disk import read_limited, replace_file
 from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, Unstored, UtilityFunction
 from fedopt.scenario import from_document, to_document
@@ -75,7 +74,7 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(header)
-    writer.writerows([_cell(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
+    writer.writerows([harmless(cell) if isinstance(cell, str) else cell for cell in row] for row in rows)
     return text.getvalue()
 
 
@@ -138,13 +137,13 @@ def read_json(path: str | PathLike[str], *, judged: bool = True) -> Record:
             f"{where}: version", f"{VERSION}, the version this fedopt reads", repr(record.get("version"))[:80]
         )
     content = record.get("content")
-    if not isinstance(content, dict) or record.get("sha256") != _digest(_canonical(content)):
-        raise InputError(f"{where}: sha256", "the checksum of the content", "another: the file is damaged")
     try:
+        if not isinstance(content, dict) or record.get("sha256") != _digest(_canonical(content)):
+            raise InputError("sha256", "the checksum of the content", "another: the file is damaged")
         return _record(content, judged)
     except InputError as error:
         raise InputError(f"{where}: {error.field}", error.expected, error.found, error.client) from None
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(where, "a complete solution record", f"{type(error).__name__}: {error}"[:200]) from None
 
 
@@ -277,9 +276,3 @@ def _refuse(constant: str) -> Any:
 
 def _digest(body: str) -> str:
     return hashlib.sha256(body.encode()).hexdigest()
-
-
-def _cell(text: str) -> str:
-    """A text no spreadsheet takes for a formula, also with blanks or full-width signs in front."""
-    start = unicodedata.normalize("NFKC", text).lstrip()[:1]
-    return f"'{text}" if start in ("=", "+", "-", "@") else text

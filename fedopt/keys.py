@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from fedopt.checks import LARGEST, InputError
+from fedopt.checks import LARGEST, InputError, brief
 from fedopt.units import parse_name, to_si
 
 
@@ -75,11 +75,11 @@ def known(where: str, keys: Iterable[str], names: Sequence[str]) -> None:
     """Raise InputError for the first key that is none of ``names``, with the name that may have been meant."""
     for key in keys:
         if key not in names:
-            close = difflib.get_close_matches(key, names, n=1)
+            close = difflib.get_close_matches(key[:80], names, n=1)
             hint = f"did you mean {close[0]}?" if close else "one of " + ", ".join(names)
             raise InputError(f"{where} {key[:80]}", f"a known key ({hint})", "an unknown one")
 
 
 def short(value: Any) -> str:
     """Type and value for an error, cut short."""
-    return f"{type(value).__name__} {value!r}"[:80]
+    return f"{type(value).__name__} {brief(value)}"[:80]

@@ -184,9 +184,11 @@ def allocation_of(rows: Rows, point: Point) -> Allocation:
     """People's names for the solver's point: x [nat] becomes rate r = B x / ln 2 and power p = (e^x - 1)/gamma."""
     from solvers.decisions import radio  # brings numba along
     from solvers.plan import frozen
+    from solvers.threads import beside
 
     rate, power = table(2, point.efficiency.shape[0])
-    if radio(frozen(point.efficiency), frozen(rows.bandwidth), frozen(rows.snr), rate, power):
+    x, bandwidth, snr = frozen(point.efficiency), frozen(rows.bandwidth), frozen(rows.snr)
+    if beside(x.shape[0], radio, x, bandwidth, snr, rate, power):
         with np.errstate(all="ignore"):
             power = np.expm1(point.efficiency) / rows.snr
             power = np.where((rows.snr <= 0.0) & (point.efficiency == 0.0), 0.0, power)

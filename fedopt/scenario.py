@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import re
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from os import PathLike
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fedopt.access import Access, SharedBandwidth, TimeDivision
-from fedopt.checks import InputError, choice, compact, whole
+from fedopt.checks import InputError, brief, choice, compact, whole
 from fedopt.clients import FIELD, FIELDS, Clients
 from fedopt.disk import read_limited, replace_file
 from fedopt.keys import as_table, known, numbers, quantities, required, short, told
@@ -30,7 +30,7 @@ from fedopt.problem import (
 )
 from fedopt.submodels import SubModel
 from fedopt.tables import read_clients
-from fedopt.toml import dumps, line_of
+from fedopt.toml import dumps, line_of, loads
 from fedopt.units import quantity
 from solvers import allocation, duration, matching
 from solvers.lookup import Methods
@@ -96,7 +96,7 @@ def read_scenario(
         where = f"{path}: line {content.count(10, 0, error.start) + 1}"  # 10 is the line feed
         raise InputError(where, "a TOML file, which is UTF-8 text", f"byte 0x{content[error.start]:02x}") from None
     try:
-        document = tomllib.loads(text)
+        document = loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(str(path), "a valid TOML file", str(error) or "too deep nesting") from None
     try:
@@ -130,7 +130,7 @@ def from_document(
     known("scenario", as_table("scenario", document), _TABLES)
     version = whole("version", required("scenario", document, "version"), least=1)
     if version != VERSION:
-        raise InputError("version", f"{VERSION}, the version this fedopt reads", version)
+        raise InputError("version", f"{VERSION}, the version this fedopt reads", brief(version))
     access = _access(as_table("[access]", document["access"])) if "access" in document else None
     if clients is None:
         clients = _clients(as_table("[clients]", required("scenario", document, "clients")), folder, access)
@@ -214,7 +214,7 @@ def _inside(folder: Path | None, name: Any) -> Path:
     """A scenario may come from anybody, so the file it names lies in its own folder or below."""
     if folder is None or not isinstance(name, str) or not name.isprintable() or not name:
         raise InputError("[clients] file", "the name of a CSV file beside the scenario", short(name))
-    resolved, base = (folder / name).resolve(), folder.resolve()
+    resolved, base = Path(os.path.realpath(folder / name)), Path(os.path.realpath(folder))
     if Path(name).is_absolute() or not resolved.is_relative_to(base):
         raise InputError("[clients] file", "a path inside the scenario's folder (elsewhere: --clients)", short(name))
     return folder / name
@@ -264,7 +264,7 @@ def _settings(search: Mapping[str, Any]) -> dict[str, Any]:
     given = {key: search[key] for key in (*_METHODS, "seed") if key in search}
     for key, value in given.items():
         if key == "seed":
-            whole("[search] seed", value)
+            whole("[search] seed", value, most=2**128 - 1)
         else:
             choice(f"[search] {key}", value, _METHODS[key].names)
     return given

@@ -17,6 +17,7 @@ from fedopt.checks import (
     column,
     compact,
     copies,
+    harmless,
     kind,
     number,
     read,
@@ -66,8 +67,9 @@ class SubModel:
         if not isinstance(self.name, str) or not self.name.isprintable() or not 0 < len(self.name) <= 200:
             refuse("SubModel.name", "a text of 1 to 200 printable characters", self.name)
         owner = f"SubModel({self.name!r})"
-        if self.name[0] in "=+-@":
-            raise InputError(f"{owner}.name", "a first character that is none of = + - @", repr(self.name[0]))
+        if harmless(self.name) != self.name:
+            expected = "a first character (and after a ;) that is none of = + - @"
+            raise InputError(f"{owner}.name", expected, repr(self.name[:80]))
         object.__setattr__(self, "flops", number(f"{owner}.flops", self.flops, zero=True, unit="FLOP/sample"))
         upload = number(f"{owner}.upload_bits", self.upload_bits, zero=True, unit="bit")
         object.__setattr__(self, "upload_bits", upload)

@@ -236,9 +236,9 @@ def _field(error: InputError) -> str:
 
 
 def _not_utf8(source: str) -> InputError:
-    """Find the first line that is not UTF-8."""
+    """Find the first line that is not UTF-8; it was met before any line was found too long."""
     with open(source, "rb") as file:
-        for number, line in enumerate(file, start=1):
+        for number, line in enumerate(iter(lambda: file.readline(8 * MAX_LINE), b""), start=1):
             try:
                 line.decode("utf-8")
             except UnicodeDecodeError as error:

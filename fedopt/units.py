@@ -58,7 +58,8 @@ _LEVEL: dict[str, dict[str, float]] = {
     RATIO: {"dB": 0.0},
 }
 
-_NAME = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)\s*(?:\[([^\[\]]*)\])?\s*")
+_LONGEST = 80  # characters of a name with its unit
+_NAME = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)\s*(?:\[([^\[\]]*)\])?")
 
 
 def parse_name(text: str) -> tuple[str, str | None]:
@@ -66,8 +67,9 @@ def parse_name(text: str) -> tuple[str, str | None]:
 
     Raises InputError where the text is not a name with at most one unit in square brackets.
     """
-    match = _NAME.fullmatch(text)
-    if match is None:
+    text = text.strip()
+    match = _NAME.fullmatch(text[: _LONGEST + 1])
+    if match is None or len(text) > _LONGEST:
         raise InputError("column name", "a name such as frequency_max or frequency_max[GHz]", repr(text[:80]))
     field, unit = match.groups()
     return field, None if unit is None else unit.strip()

@@ -103,14 +103,15 @@ def _quick_look(
     """
     from solvers.judging import look  # brings numba along
     from solvers.plan import frozen
+    from solvers.threads import beside
 
     assert work.download_bits is not None
     if not duration > 0.0:
         return None
     n = c.numbers
-    energy, latest, worst = look(
-        len(c), frozen(work.cycles), frozen(work.upload_bits), frozen(work.download_bits), frozen(b), frozen(f),
-        frozen(r), n["download_rate"], n["overhead"], n["frequency_min"], n["frequency_max"], n["power_min"],
+    energy, latest, worst = beside(
+        len(c), look, len(c), frozen(work.cycles), frozen(work.upload_bits), frozen(work.download_bits), frozen(b),
+        frozen(f), frozen(r), n["download_rate"], n["overhead"], n["frequency_min"], n["frequency_max"], n["power_min"],
         n["power_max"], n["channel_gain"], n["noise_density"], n["capacitance"], n["static_power"], n["circuit_power"],
         n["receive_power"],
     )  # fmt: skip

@@ -19,7 +19,7 @@ from solvers.blocks import BLOCK, COLUMNS, FIXED, IDLE, T_LOW, TAU_LOW
 from solvers.limits import limits
 from solvers.plan import Plan, frozen, make_plan
 from solvers.rows import ROUNDING, FloatArray, Rows
-from solvers.threads import each_chunk
+from solvers.threads import beside, each_chunk
 
 IntArray = NDArray[np.int64]
 
@@ -52,7 +52,7 @@ class Menu:
     @cached_property
     def order(self) -> IntArray:
         """Row indices from good to bad channel, equals by index."""
-        return np.argsort(-self.quality, kind="stable").astype(np.int64)
+        return beside(len(self), np.argsort, -self.quality, kind="stable").astype(np.int64)
 
     @cached_property
     def plans(self) -> tuple[Plan, ...]:

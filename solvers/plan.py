@@ -15,6 +15,7 @@ from solvers.blocks import BLOCK, FIXED, IDLE, NO_UPLOAD, NO_WORK, T_LOW, TAU_LO
 from solvers.fill import fill, limits_of
 from solvers.memory import table
 from solvers.rows import ROUNDING, BoolArray, FloatArray, Rows, greatest_of, least_of
+from solvers.threads import beside
 
 T = TypeVar("T", bound=np.generic)
 
@@ -72,15 +73,15 @@ def make_plan(rows: Rows) -> Plan:
     t_free = new(work, kappa, p_s, t_low, t_high) if static else t_high
     tau_free = new(snr, p_c, tau_low, tau_high) if circuit else tau_high
     anchor = new(a, snr, k, p_s, p_c) if priced else np.zeros(1)
-    fill(
-        work, kappa, f_min, f_max, bits, bandwidth, snr, p_min, p_max, p_s, p_c, static, circuit, priced,
+    beside(
+        size, fill, work, kappa, f_min, f_max, bits, bandwidth, snr, p_min, p_max, p_s, p_c, static, circuit, priced,
         k, a, t_low, t_high, tau_low, tau_high, t_free, tau_free, anchor,
     )  # fmt: skip
     for filled in (k, a, t_low, t_high, tau_low, tau_high, t_free, tau_free, anchor):
         filled.setflags(write=False)
     times = (t_low, t_high, tau_low, tau_high, t_free, tau_free)
     columns = (frozen(rows.fixed_time), k, a, snr, *times, p_s, p_c, frozen(rows.fixed_energy), anchor)
-    t_min, t_flat, e_inf = limits_of(kind, columns, size)
+    t_min, t_flat, e_inf = beside(size, limits_of, kind, columns, size)
     return Plan(size=size, kind=kind, columns=columns, priced=priced, t_min=t_min, t_flat=t_flat, e_inf=e_inf)
 
 

@@ -20,7 +20,7 @@ from fedopt.devices.power import PowerFit, fit_power
 from fedopt.disk import read_limited
 
 _CPU, _FREQUENCY, _SPEED, _POWER = "CPU", "Frequency (kHz)", "CoreMarks (iter/s)", "Power (mW)"
-_MAX_BYTES = 1 << 24
+_MAX_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,7 +84,7 @@ def read_freqbench(path: str | PathLike[str]) -> tuple[Cluster, ...]:
     for line, row in _rows(source):
         cpu = _number(source, line, row, _CPU)
         if cpu != int(cpu):
-            raise InputError(f"{source}, line {line}, column {_CPU!r}", "a whole number", row[_CPU])
+            raise InputError(f"{source}, line {line}, column {_CPU!r}", "a whole number", repr(row[_CPU][:80]))
         values = tuple(_number(source, line, row, name) for name in (_FREQUENCY, _POWER, _SPEED))
         groups.setdefault(int(cpu), []).append((values[0] * 1e3, values[1] / 1e3, values[2]))
     if not groups:

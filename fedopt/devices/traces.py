@@ -54,10 +54,13 @@ def read_sample_counts(path: str | PathLike[str]) -> IntArray:
     header = next(reader, [])
     if header != ["client", "samples"]:
         raise InputError(f"{source}, line 1", "the columns client,samples", ",".join(header)[:80] or "an empty file")
-    for cells in reader:
-        if len(cells) != 2 or not all(cell.isascii() and cell.isdigit() for cell in cells):
-            raise InputError(f"{source}, line {reader.line_num}", "two whole numbers", ",".join(cells)[:80])
-        counts.append(int(cells[1][:18]))
+    try:
+        for cells in reader:
+            if len(cells) != 2 or not all(cell.isascii() and cell.isdigit() and len(cell) < 19 for cell in cells):
+                raise InputError(f"{source}, line {reader.line_num}", "two whole numbers", ",".join(cells)[:80])
+            counts.append(int(cells[1]))
+    except csv.Error as error:
+        raise InputError(f"{source}, line {reader.line_num}", "comma-separated values", str(error)) from None
     if not counts:
         raise InputError(f"{source}, line 2", "a row for every client", "the end of the file")
     return np.array(counts, dtype=np.int64)
@@ -123,7 +126,7 @@ def _json(source: str) -> Any:
     text = _text(source)
     try:
         return json.loads(text)
-    except (json.JSONDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also of a number with too many digits
         where = f"{source}, line {error.lineno}" if isinstance(error, json.JSONDecodeError) else source
         raise InputError(where, "JSON", str(error) if str(error) else "too deep a nesting") from None
 

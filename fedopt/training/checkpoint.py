@@ -55,12 +55,12 @@ def read_checkpoint(path: str | PathLike[str], settings: Mapping[str, Any]) -> T
     where = str(Path(path))
     raw = read_limited(path, LIMIT)
     content, tensors = _opened(where, raw)
-    _same(where, settings, content["settings"])
     try:
+        _same(where, settings, content["settings"])
         return _state(content, tensors, where)
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(where, "a complete checkpoint", f"{type(error).__name__}: {error}"[:200]) from None
 
 
@@ -75,7 +75,7 @@ def _opened(where: str, raw: bytes) -> tuple[dict[str, Any], dict[str, torch.Ten
     text = metadata.get("content")
     try:
         tensors = load(raw)
-    except (SafetensorError, ValueError, KeyError) as error:
+    except (SafetensorError, ValueError, KeyError, TypeError, OverflowError, RuntimeError) as error:
         raise InputError(where, "a safetensors file", str(error)[:200]) from None
     if not isinstance(text, str) or metadata.get("sha256") != _digest(text, tensors):
         raise InputError(f"{where}: sha256", "the checksum of the content", "another: the file is damaged")

@@ -96,15 +96,16 @@ class History:
     @classmethod
     def from_text(cls, content: bytes, where: str) -> History:
         """Rows from CSV text; ``where`` is what an error calls it. Raises InputError."""
+        table = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline=""), strict=True)
+        header = list(_COLUMNS.values())
         try:
-            table = list(csv.reader(io.StringIO(content.decode(), newline=""), strict=True))
+            titles = next(table, [])
+            if titles != header:
+                found = repr(",".join(titles))[:80] if titles else "no header"
+                raise InputError(f"{where}, line 1", ",".join(header), found)
+            return cls(rows=tuple(_row(f"{where}, line {line}", cells) for line, cells in enumerate(table, 2)))
         except (UnicodeDecodeError, csv.Error) as error:
             raise InputError(where, "a CSV file of a training history", str(error)) from None
-        header = list(_COLUMNS.values())
-        if not table or table[0] != header:
-            found = repr(",".join(table[0]))[:80] if table else "an empty file"
-            raise InputError(f"{where}, line 1", ",".join(header), found)
-        return cls(rows=tuple(_row(f"{where}, line {line}", cells) for line, cells in enumerate(table[1:], 2)))
 
     def _first(self, accuracy: float, name: str) -> float:
         return next((float(getattr(row, name)) for row in self.rows if row.accuracy >= accuracy), math.nan)

@@ -36,8 +36,9 @@ def read_idx(source: str | PathLike[str] | bytes, *, name: str = "IDX bytes", li
     try:
         dtype, shape = _header(where, stream)
         claimed = math.prod(shape) * dtype.itemsize
+        most = math.prod(max(size, 1) for size in shape) * dtype.itemsize  # no numbers at all, in a shape of any size
         numbers = f"{' x '.join(map(str, shape))} numbers of {dtype.itemsize} bytes"
-        if claimed > min(limit, len(content) * (_DEFLATE if packed else 1)):
+        if claimed > len(content) * (_DEFLATE if packed else 1) or most > limit:
             found = f"a header that claims {numbers} in a file of {len(content):,} bytes"
             raise InputError(where, f"at most {limit:,} bytes of numbers, all of them in the file", found)
         body = stream.read(claimed + 1)  # the byte more shows what should not be there, and has gzip check its sum

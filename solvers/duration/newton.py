@@ -182,25 +182,28 @@ def _inside(value: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
 
 
 def _timing(state: list[float], point: Point) -> Timing:
-    stop = Stop(int(state[STOP]))
+    stop, T, hidden = Stop(int(state[STOP])), float(state[T_NOW]), _hidden(state, point)
     return Timing(
         stop=stop,
-        duration=float(state[T_NOW]),
-        lower=float(min(state[LOWER], state[T_NOW]) - _hidden(state, point)),
-        upper=float(max(min(state[UPPER], state[B_T]), state[T_NOW])) if stop is Stop.LIMIT else float(state[T_NOW]),
+        duration=T,
+        lower=max(min(float(state[LOWER]), T) - hidden, min(float(state[T_MIN]), T)),
+        upper=max(min(float(state[UPPER]), float(state[B_T])), T) if stop is Stop.LIMIT else T + hidden,
         passes=int(state[PASSES]),
         point=point,
     )
 
 
 def _hidden(state: list[float], point: Point) -> float:
-    """How much shorter [s] a round could be by what the rounding of E hides: E/|E'| ulps of it, much near E_inf."""
-    low, value, goal = state[LOWER], state[VALUE], int(state[GOAL])
-    if state[PASSES] == 0.0 or goal not in (Goal.ENERGY, Goal.POWER) or low <= state[T_MIN]:
+    """How much shorter or longer [s] the round could be by what the rounding of E hides: E/|E'| ulps, much near E_inf.
+
+    Nothing where the duration is that of a closed form, or rounding at T_min.
+    """
+    value, goal = state[VALUE], int(state[GOAL])
+    if state[PASSES] == 0.0 or goal not in (Goal.ENERGY, Goal.POWER) or state[LOWER] <= state[T_MIN]:
         return 0.0
     slope = float(point.price.sum()) + (value if goal == Goal.POWER else 0.0)
     hidden = _ROUNDING_OF_E * float(point.energy.sum())
-    return min(hidden / slope, low - state[T_MIN]) if hidden > 0.0 and slope > 0.0 else 0.0
+    return hidden / slope if hidden > 0.0 and slope > 0.0 else 0.0
 
 
 @shared

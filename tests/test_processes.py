@@ -1,0 +1,188 @@
+"""Threads, processes and Ctrl-C: the same bits whoever else solves, no child that hangs, Ctrl-C gets through.
+
+The fleets are large enough for the pool of threads to be at work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+import random
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fedopt
+from fedopt.devices import random_fleet
+
+SIZE = 100_000  # three chunks and more
+FULL = 100  # instances: 800 solves of each kind nightly
+FORKS = pytest.mark.skipif(sys.platform != "linux", reason="processes are forked safely on Linux only")
+TYPES = (
+    fedopt.SubModel("large", flops=34e6, upload_bits=540e3),
+    fedopt.SubModel("small", flops=15e6, upload_bits=200e3),
+)
+
+
+@cache
+def fleet(size: int) -> fedopt.Clients:
+    return random_fleet(size, seed=3)
+
+
+def digest(seed: int, size: int = SIZE) -> str:
+    """A hash of all bits of the answer to an instance."""
+    work = fleet(size).workload(TYPES, np.random.default_rng(seed).integers(0, 2, size))
+    found = fedopt.schedule(fleet(size), work, fedopt.PowerBudget((0.1 + 0.01 * seed) * size))
+    assert found.status.solved
+    assert found.allocation is not None
+    arrays = [getattr(found.allocation, name).tobytes() for name in fedopt.Allocation.__slots__]
+    return hashlib.sha256(b"".join([np.float64(found.duration).tobytes(), *arrays])).hexdigest()
+
+
+def search(seed: int) -> str:
+    """A whole small search: many kernels, many small calls."""
+    found = fedopt.solve(fedopt.Problem(fleet(24), TYPES, budget=fedopt.PowerBudget(3.0 + seed)))
+    return repr((found.duration, found.energy, found.partition, found.assignment))
+
+
+def told(seeds: range, pipe: Any) -> None:
+    pipe.send([digest(seed) for seed in seeds] + [search(seed) for seed in seeds])
+    pipe.close()
+
+
+def from_child(method: str, seeds: range) -> list[str]:
+    """What a child of that kind answers, which has a minute for it."""
+    context: Any = multiprocessing.get_context(method)
+    here, there = context.Pipe(duplex=False)
+    child = context.Process(target=told, args=(seeds, there))
+    child.start()
+    there.close()
+    try:
+        assert here.poll(240.0), f"the {method}ed child hangs"
+        answers: list[str] = here.recv()
+    finally:
+        child.kill()
+        child.join()
+    return answers
+
+
+def eight_threads(count: int) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        together = [list(pool.map(each, [*range(count)] * 8)) for each in (digest, search)]
+    for each, answers in zip((digest, search), together, strict=True):
+        assert answers == [each(seed) for seed in range(count)] * 8
+
+
+def test_eight_threads_at_once() -> None:
+    eight_threads(2)
+
+
+@pytest.mark.nightly
+def test_eight_hundred_solves_in_eight_threads() -> None:
+    eight_threads(FULL)
+
+
+@FORKS
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # 3.12 warns of any fork beside threads
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_child_after_a_solve_in_the_parent(method: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FEDOPT_THREADS", "3")  # a pool in the parent, whose threads no fork has
+    mine = [digest(seed) for seed in range(2)] + [search(seed) for seed in range(2)]
+    assert from_child(method, range(2)) == mine
+    assert digest(0) == mine[0]
+
+
+@FORKS
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+def test_children_forked_while_other_threads_solve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The lock of the pool may be held at that moment by a thread that the child has not."""
+    monkeypatch.setenv("FEDOPT_THREADS", "2")
+    mine = [digest(0), search(0)]
+    ended = threading.Event()
+
+    def busy() -> None:
+        while not ended.is_set():
+            digest(1)
+
+    threads = [threading.Thread(target=busy) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(5):
+            assert from_child("fork", range(1)) == mine
+    finally:
+        ended.set()
+        for thread in threads:
+            thread.join()
+
+
+@FORKS
+def test_the_lock_of_the_pool_does_not_outlive_a_fork() -> None:
+    from solvers import threads
+
+    with threads._lock:
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # ends a child that waits
+            threads._pool_of(2)
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+INTERRUPTED = """
+import random, signal, sys, time
+sys.path.insert(0, sys.argv[1])
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from test_processes import digest
+size, count = int(sys.argv[2]), int(sys.argv[3])
+whole = digest(1, size)
+started = time.perf_counter()
+digest(1, size)
+print(time.perf_counter() - started, flush=True)
+for turn in range(count):
+    try:
+        print("go", flush=True)
+        digest(1, size)
+        time.sleep(60.0)  # it came too late for the solve
+    except KeyboardInterrupt:
+        print(time.monotonic(), flush=True)
+print(digest(1, size) == whole, flush=True)
+"""
+
+
+def latencies(size: int, count: int) -> list[float]:
+    """Seconds from Ctrl-C at random moments of a solve until it is back; the last solve has the right bits."""
+    chance = random.Random(size)
+    home = os.pathsep.join([str(Path(fedopt.__file__).parents[1]), *sys.path])
+    command = [sys.executable, "-c", INTERRUPTED, str(Path(__file__).parent), str(size), str(count)]
+    with subprocess.Popen(command, stdout=-1, text=True, env={**os.environ, "PYTHONPATH": home}) as child:
+        assert child.stdout is not None
+        whole, waits = float(child.stdout.readline()), []
+        for _ in range(count):
+            assert child.stdout.readline() == "go\n"
+            time.sleep(chance.uniform(0.0, whole))
+            sent = time.monotonic()
+            child.send_signal(signal.SIGINT)
+            waits.append(float(child.stdout.readline()) - sent)
+        assert child.stdout.readline() == "True\n"
+    assert child.returncode == 0
+    return waits
+
+
+def test_ctrl_c_at_random_moments() -> None:
+    assert max(latencies(1_000_000, 5)) < 0.3
+
+
+@pytest.mark.nightly
+def test_ctrl_c_at_a_hundred_moments() -> None:
+    assert max(latencies(10_000_000, 100)) < 0.3
