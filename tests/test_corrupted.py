@@ -82,7 +82,7 @@ def test_damaged_files(name: str, tmp_path: Path) -> None:
     survives(name, SAMPLE, 1, tmp_path)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly("R17", FULL)
 @pytest.mark.parametrize("name", LOADERS)
 def test_every_damaged_file(name: str, tmp_path: Path) -> None:
     survives(name, FULL, 2, tmp_path)

@@ -87,7 +87,7 @@ def test_eight_threads_at_once() -> None:
     eight_threads(2)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly("R13", 800)
 def test_eight_hundred_solves_in_eight_threads() -> None:
     eight_threads(FULL)
 
@@ -183,6 +183,6 @@ def test_ctrl_c_at_random_moments() -> None:
     assert max(latencies(1_000_000, 5)) < 0.3
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly("R14", 100)
 def test_ctrl_c_at_a_hundred_moments() -> None:
     assert max(latencies(10_000_000, 100)) < 0.3

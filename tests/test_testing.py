@@ -38,7 +38,7 @@ def test_every_problem_gets_an_honest_answer(hostile: bool, data: st.DataObject)
     honest(fedopt.solve(data.draw(problems(max_size=4, hostile=hostile))))
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly("R18", 10_000)
 @settings(SLOW, max_examples=10_000)
 @given(problems(max_size=4, hostile=True, shared=True))
 def test_ten_thousand_hostile_problems(problem: fedopt.Problem) -> None:
@@ -65,7 +65,7 @@ def test_every_scenario_is_written_and_read_back_bit_for_bit(
     assert repr(to_document(from_document(document).problem)) == repr(document)
 
 
-@pytest.mark.nightly
+@pytest.mark.nightly("R18", 10_000)
 @settings(SLOW, max_examples=10_000)
 @given(scenarios(hostile=True))
 def test_ten_thousand_scenarios(tmp_path_factory: pytest.TempPathFactory, scenario: Any) -> None:
