@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, find, given, settings
+from hypothesis import HealthCheck, Phase, find, given, settings
 from hypothesis import strategies as st
 
 import fedopt
@@ -92,7 +92,14 @@ KINDS = {
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_hostile_fleets_are_what_they_are_said_to_be(kind: str) -> None:
-    assert find(clients(hostile=True), KINDS[kind], settings=settings(max_examples=5000, database=None)) is not None
+    assert (
+        find(
+            clients(hostile=True),
+            KINDS[kind],
+            settings=settings(max_examples=5000, database=None, phases=[Phase.generate]),
+        )
+        is not None
+    )
 
 
 def test_hostile_types_have_idle_places() -> None:

@@ -106,7 +106,10 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
         guess = low
         if far and low > state[T_MIN] and high < math.inf:  # the bounds are proved: halve what is between them
             guess = 0.5 * (low + high)
-    if met or (state[PASSES] > _PATIENCE and state[PASSES] % 2.0 == 0.0):
+    if met and g > 0.0 and slope > 0.0:  # g ~ (B_T - T)^n: where it is no more than rounding
+        left = state[B_T] - T
+        guess = max(low, state[B_T] - left * (2.0 * margin / g) ** min(g / (slope * left), 1.0))
+    elif met or (state[PASSES] > _PATIENCE and state[PASSES] % 2.0 == 0.0):
         guess = low
     elif slope > 0.0 and guess > state[T_MIN]:
         guess += margin / slope
