@@ -19,7 +19,7 @@ test: $(VENV)/.ready-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 nightly: $(VENV)/.ready-dev
 	PYTHONPATH=tests $(BIN)/python -m pytest -m nightly -p nightly --table tests/nightly.csv
