@@ -197,7 +197,8 @@ def test_the_picture_says_what_one_run_gains_over_another() -> None:
         assert ours.get_color() == theirs.get_color()
         assert list(ours.get_ydata()) == [row.accuracy for row in runs["fast"].rows]
     unclocked = History(rows=(Row(round=1, seconds=math.nan, joules=math.nan, accuracy=0.5, loss=1.0),))
-    draw_curves({"a": unclocked}, against="round")
+    whole = draw_curves({"a": unclocked, **runs}, against="round").axes[0]  # a run still on its way is shown whole
+    assert whole.get_ylim()[0] == 0.0 < axes.get_ylim()[0]
     for wrong in ({"against": "seconds"}, {"against": "watts"}, {"baselines": {"a": "b"}, "against": "round"}):
         with pytest.raises(fedopt.InputError):
             draw_curves({"a": unclocked}, **wrong)

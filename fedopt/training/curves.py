@@ -84,9 +84,11 @@ def draw_on(
         _arrow(axes, each, scale, colours[each.run], 0.012 * place)
     for target in targets:
         axes.axhline(target, color="#999999", linewidth=0.8, linestyle=":", zorder=0)
-    low, best = min(targets, default=0.9) - 0.15, max(y for _, ys in lines.values() for y in ys)
+    bests = [max(ys) for _, ys in lines.values() if ys]
+    first, best = min(targets, default=0.9), max(bests)
+    low = first - 0.15 if min(bests) >= first else 0.0  # a run still on its way is shown whole
     axes.set_xlim(0.0, max(drawn) / scale * 1.02 or 1.0)
-    axes.set_ylim(max(0.0, min(low, best - 0.1)), min(1.005, best + 0.05))
+    axes.set_ylim(max(0.0, low), min(1.005, best + 0.05))
     axes.set(xlabel=label, ylabel="test accuracy", title=title)
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
     axes.legend(frameon=False, fontsize=10, loc="upper left", bbox_to_anchor=(0.0, -0.12), labelcolor="linecolor")
