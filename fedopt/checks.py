@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float64]
 SMALLEST = 1e-250  # beyond these a product of three fields can leave the range of a double
 LARGEST = 1e250
 
-_SWEEP = 1 << 15  # clients whose numbers are copied and then looked at while they are in a near cache
+_MANY = 1 << 16  # clients from which numbers are copied and looked at in one go, by compiled code
 _DOUBLE = np.dtype(np.float64)
 _SIGNS = ("=", "+", "-", "@")  # what a formula begins with
 
@@ -162,14 +162,17 @@ def copies(
     """
     size = arrays[0].shape[0]
     rows = table(len(arrays), size)
-    spans = []
-    for start in range(0, max(size, 1), _SWEEP):
-        part = rows[:, start : start + _SWEEP]
-        np.concatenate([array[None, start : start + _SWEEP] for array in arrays], out=part)
-        least = np.minimum.reduce(part, axis=1, initial=np.inf)  # NaN spreads through both
-        spans.append((least, np.maximum.reduce(part, axis=1, initial=-np.inf)))
-    lows, highs = spans[0] if len(spans) == 1 else (np.min([s[0] for s in spans], 0), np.max([s[1] for s in spans], 0))
-    found = list(zip(rows, lows.tolist(), highs.tolist(), strict=True))
+    if size >= _MANY and all(
+        array.dtype == _DOUBLE and array.flags.c_contiguous and array.flags.aligned for array in arrays
+    ):
+        from solvers.copying import copied  # compiled, which few clients do not wait for
+
+        lows, highs = copied(arrays, rows)
+    else:
+        np.concatenate([array[None] for array in arrays], out=rows)
+        lows = np.minimum.reduce(rows, axis=1, initial=np.inf)  # NaN spreads through both
+        highs = np.maximum.reduce(rows, axis=1, initial=-np.inf)
+    found = list(zip(rows, (lows + 0.0).tolist(), (highs + 0.0).tolist(), strict=True))
     for field, (values, low, high) in zip(fields, found, strict=True):
         if not (low >= SMALLEST and high <= LARGEST):  # else it is the ordinary case
             _refuse_illegal(owner, field, values)

@@ -1,7 +1,8 @@
 """The door and the judge take short cuts in the ordinary case; here each is compared with the long way.
 
-Copies are made and looked at some thousands of clients at a time, so an odd number is put on both sides of a seam; the
-judge's quick look must say what its slow one says, to the last bit, and leave to it whatever is wrong.
+From some number of clients on, compiled code copies columns and looks at them in chunks, so an odd number is put on
+both sides of that number and of the seams of chunks; the judge's quick look must say what its slow one says, to the
+last bit, and leave to it whatever is wrong.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ from fleets import FAMILIES, make
 
 import fedopt
 from fedopt import EnergyBudget, InputError, checks, judge, verdict
+from solvers.threads import CHUNK
 
-SEAM = checks._SWEEP
+MANY = checks._MANY
+SEAM = CHUNK * 256  # of the chunks that are copied
 
 
 def fleet(size: int, **changes: Any) -> fedopt.Clients:
@@ -30,7 +33,7 @@ def fleet(size: int, **changes: Any) -> fedopt.Clients:
     return fedopt.Clients(**{**columns, **changes})
 
 
-@pytest.mark.parametrize("size", [1, 2, SEAM - 1, SEAM, SEAM + 1, 2 * SEAM + 3])
+@pytest.mark.parametrize("size", [1, 2, MANY - 1, MANY, MANY + 1, 2 * MANY + 3])
 def test_columns_are_copies_bit_for_bit(size: int) -> None:
     samples = np.arange(1.0, size + 1.0)
     clients = fleet(size, samples=samples, static_power=np.full(size, -0.0))
@@ -43,10 +46,10 @@ def test_columns_are_copies_bit_for_bit(size: int) -> None:
             column[0] = 1.0
 
 
-@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, -1.0, 5e-324])
-@pytest.mark.parametrize("client", [0, SEAM - 1, SEAM, 2 * SEAM + 2])
+@pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, -1.0, 5e-324, -5e-324])
+@pytest.mark.parametrize("client", [0, SEAM - 1, SEAM, MANY + 2])
 def test_an_odd_number_is_found_beside_every_seam(bad: float, client: int) -> None:
-    samples = np.arange(1.0, 2 * SEAM + 4.0)
+    samples = np.arange(1.0, MANY + 4.0)
     samples[client] = bad
     with pytest.raises(InputError) as caught:
         fleet(samples.size, samples=samples)
@@ -56,15 +59,25 @@ def test_an_odd_number_is_found_beside_every_seam(bad: float, client: int) -> No
     assert (caught.value.field, caught.value.client) == ("Workload.upload_bits", client)
 
 
-@pytest.mark.parametrize("client", [0, SEAM, SEAM + 2])
+@pytest.mark.parametrize("client", [0, SEAM, MANY + 2])
 def test_a_minimum_above_its_maximum_is_found_where_the_ranges_overlap(client: int) -> None:
     """The spans of both columns overlap, so only a look at every client can tell."""
-    low, high = np.linspace(1e8, 9e8, SEAM + 3), np.linspace(2e8, 1e9, SEAM + 3)
+    low, high = np.linspace(1e8, 9e8, MANY + 3), np.linspace(2e8, 1e9, MANY + 3)
     assert fleet(low.size, frequency_min=low, frequency_max=high).frequency_min.tobytes() == low.tobytes()
     low[client] = high[client] * 1.01
     with pytest.raises(InputError) as caught:
         fleet(low.size, frequency_min=low, frequency_max=high)
     assert (caught.value.field, caught.value.client) == ("Clients.frequency_min", client)
+
+
+@pytest.mark.parametrize("odd", [None, 0.0, -0.0])
+def test_spans_are_the_least_and_greatest_number(odd: float | None) -> None:
+    power = np.random.default_rng(0).lognormal(sigma=50.0, size=MANY + 300)
+    if odd is not None:
+        power[MANY] = odd
+    given = fleet(power.size, static_power=power, samples=power[::-1])  # no contiguous array
+    for column in (given, fleet(power.size, static_power=power)):
+        assert str(column.spans["static_power"]) == str((float(power.min()) + 0.0, float(power.max())))
 
 
 def test_one_number_for_all_takes_no_memory_and_cannot_be_written() -> None:

@@ -8,6 +8,7 @@ classes without copying or importing anything. Where processes cannot be forked 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import multiprocessing
 import os
 import signal
@@ -25,6 +26,8 @@ from fedopt.checks import InputError
 from fedopt.training.algorithm import Job, Update
 from fedopt.training.engines.work import Done, Work
 from solvers.threads import thread_count
+
+_MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of malloc.h
 
 
 @dataclass(slots=True, eq=False)
@@ -151,6 +154,7 @@ def _serve(work: Work, pipe: Connection, inherited: list[Connection]) -> None:
     for connection in inherited:
         connection.close()  # else a sibling would keep this pipe open when the parent is gone
     torch.set_num_threads(1)
+    _keep_freed_memory()
     networks = work.scratch()
     states: dict[int, Any] = {}
     latest, parent = -1, os.getppid()
@@ -168,6 +172,18 @@ def _serve(work: Work, pipe: Connection, inherited: list[Connection]) -> None:
                 continue
             trained = {name: value.numpy() for name, value in update.parameters.items()}
             pipe.send((position, trained, update.samples, update.loss))
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc's malloc keep what is freed, however large, for the next step; other systems' are left alone.
+
+    Else each large activation of each step is mapped, cleared by the kernel page by page, and unmapped: a third of the
+    time of a step of the paper's CNN.
+    """
+    with contextlib.suppress(AttributeError):
+        mallopt = ctypes.CDLL(None).mallopt
+        mallopt(_MMAP_THRESHOLD, 1 << 25)  # the most that every glibc takes
+        mallopt(_TRIM_THRESHOLD, 1 << 30)
 
 
 ENGINE = SideBySide
