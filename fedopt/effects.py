@@ -20,7 +20,7 @@ from fedopt.rounds import rows_of, schedule
 from fedopt.solution import Allocation, Solution, Status
 from fedopt.submodels import IntArray
 from fedopt.timeline import AT_LIMIT
-from solvers.limits import limits, marginal
+from solvers.limits import efficiency_range, limits, marginal
 from solvers.rows import BoolArray, Rows
 
 DECIBEL = math.log(10.0) / 10.0  # of ln(gain)
@@ -209,10 +209,11 @@ def _of_energy(r: Rows, allocation: Allocation, price: FloatArray) -> _Effects:
 
 def _of_least_time(r: Rows, binding: BoolArray) -> _Effects:
     """Of the clients' own least durations [s], W/f_max + a/ln(1 + gamma p_max), where they are the fleet's."""
+    _, x_max = efficiency_range(r)
     with np.errstate(all="ignore"):
         t = np.where(binding, r.work / r.frequency_max, 0.0)
-        tau = np.where(binding & (r.bits > 0.0), r.transfer / np.log1p(r.snr * r.power_max), 0.0)
-    s = _share(r.snr * r.power_max)
+        tau = np.where(binding & (r.bits > 0.0), r.transfer / x_max, 0.0)
+        s = _share(np.expm1(x_max))
     return _Effects(gain=-tau * s, bandwidth=-tau * (1.0 - s), frequency_max=-t, capacitance=np.zeros_like(t), work=t)
 
 

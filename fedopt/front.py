@@ -42,8 +42,9 @@ class Curve:
     Attributes
     ----------
     partition : the K counts.
-    duration, energy : (M,) T [s] and E*(T) [J], which never rises. The first point is the shortest round there is;
-        the last is within 0.1 % of the least possible energy, or 1,000 times as long as the first.
+    duration, energy : (M,) T [s] and E*(T) [J], which never rises. The first point is the shortest round there is, or
+        one a little longer where that takes a power without limit; the last is within 0.1 % of the least possible
+        energy, or 1,000 times as long as the first.
     assignment : (M, N) type index of each client, at each point.
     changed : (M,) how many clients train another sub-model than at the point before; 0 for the first.
     """

@@ -80,17 +80,21 @@ def dual_energy(r: Round, T: float) -> float:
 
 
 def dual_cost(r: Round, watts: float) -> float:
-    """What energy + watts x duration is at least [J], whatever the duration."""
-    if isinstance(r.access, TimeDivision):
-        return _slots(r, watts)
+    """What energy + watts x duration is at least [J], whatever the duration: the better of two bounds.
+
+    The answer's own prices of time scaled to ``watts``; or as they are, and what they leave of it for T_min.
+    """
     assert r.access is not None
+    assert r.sharing is not None
+    least = shortest(r.clients, r.work, r.tasks, r.access)
+    if isinstance(r.access, TimeDivision):
+        own = min(max(r.sharing.time_price, 0.0), watts)
+        return max(_slots(r, watts), _slots(r, own) + (watts - own) * least)
     price = np.where(r.tasks.busy, np.maximum(r.allocation.price, 0.0), 0.0)
     total = float(price.sum())
-    if not total > 0.0:
-        return -math.inf
-    scale = watts / total
-    assert r.sharing is not None
-    return _shares(r.clients, r.work, r.tasks, r.access, price * scale, r.sharing.bandwidth_price)
+    scales = ([watts / total] if total > 0.0 else []) + ([1.0] if total <= watts else [])
+    bounds = [_shares(r.clients, r.work, r.tasks, r.access, price * s, r.sharing.bandwidth_price) for s in scales]
+    return max(bound + (watts - s * total) * least for s, bound in zip(scales, bounds, strict=True))
 
 
 def _slots(r: Round, price: float) -> float:

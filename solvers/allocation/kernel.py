@@ -42,7 +42,7 @@ from solvers.blocks import (
 )
 from solvers.compile import kernel, stage, wide
 from solvers.decisions import speeds
-from solvers.limits import inverse_marginal
+from solvers.limits import efficiency_range, inverse_marginal
 from solvers.memory import table
 from solvers.plan import Plan, feasible_rows, frozen, make_plan
 from solvers.pricing import (
@@ -109,9 +109,8 @@ def _complete_others(rows: Rows, plan: Plan, price: FloatArray, f: FloatArray, x
     with np.errstate(all="ignore"):
         free_f = np.cbrt((price + r.static_power) / (2.0 * r.capacitance))
         free_x = inverse_marginal(r.snr * (price + r.circuit_power))
-        x_min, x_max = np.log1p(r.snr * r.power_min), np.log1p(r.snr * r.power_max)
         np.copyto(f, np.clip(free_f, r.frequency_min, r.frequency_max), where=no_work)
-        np.copyto(x, np.clip(free_x, x_min, x_max), where=no_upload)
+        np.copyto(x, np.clip(free_x, *efficiency_range(r)), where=no_upload)
     f[r.idle] = 0.0
     x[r.idle] = 0.0
 

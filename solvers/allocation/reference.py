@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.limits import inverse_marginal, limits, marginal
+from solvers.limits import efficiency_range, inverse_marginal, limits, marginal
 from solvers.rows import ROUNDING, BoolArray, FloatArray, Point, Rows
 
+_DEAREST = 1e300  # [W] the greatest price looked at where there is no greatest power
 _STEPS = 1100  # halvings of the bracket in ln(lambda) stop earlier, when the bracket is two neighbours
 
 
@@ -29,9 +30,10 @@ def allocate(rows: Rows, duration: float) -> Point:
         t, tau = _times(r, a, f, x)
         t, tau = _fill(r, a, available, slack, t, tau)
         f = np.where(r.work > 0.0, np.clip(r.work / t, r.frequency_min, r.frequency_max), f)
-        x_min, x_max = np.log1p(r.snr * r.power_min), np.log1p(r.snr * r.power_max)
-        x = np.where(r.bits > 0.0, np.clip(a / tau, x_min, x_max), x)
+        x = np.where(r.bits > 0.0, np.clip(a / tau, *efficiency_range(r)), x)
         energy = _energy(r, a, f, x, t, tau)
+        beyond = price >= _DEAREST  # more power than a double holds, where power has no limit
+        energy, price = np.where(beyond, np.inf, energy), np.where(beyond, np.inf, price)
 
     def mask(values: FloatArray, idle: float, failed: float) -> FloatArray:
         result: FloatArray = np.where(feasible, np.where(r.idle, idle, values), failed)
@@ -51,8 +53,7 @@ def allocate(rows: Rows, duration: float) -> Point:
 def _at_price(r: Rows, price: FloatArray) -> tuple[FloatArray, FloatArray]:
     """f(lambda) = clip(((lambda + P_s)/2 kappa)^(1/3)), x(lambda) = clip(F^-1(gamma (lambda + P_c)))."""
     f = np.clip(np.cbrt((price + r.static_power) / (2.0 * r.capacitance)), r.frequency_min, r.frequency_max)
-    x_min, x_max = np.log1p(r.snr * r.power_min), np.log1p(r.snr * r.power_max)
-    x = np.clip(inverse_marginal(r.snr * (price + r.circuit_power)), x_min, x_max)
+    x = np.clip(inverse_marginal(r.snr * (price + r.circuit_power)), *efficiency_range(r))
     return f, x
 
 
@@ -64,11 +65,11 @@ def _times(r: Rows, a: FloatArray, f: FloatArray, x: FloatArray) -> tuple[FloatA
 
 def _price(r: Rows, a: FloatArray, available: FloatArray) -> FloatArray:
     """The least price at which computing and sending fit into the available time, by bisection on its logarithm."""
-    x_max = np.log1p(r.snr * r.power_max)
+    _, x_max = efficiency_range(r)
     top_compute = np.where(r.work > 0.0, 2.0 * r.capacitance * r.frequency_max**3 - r.static_power, 0.0)
     top_upload = np.where(r.bits > 0.0, marginal(x_max) / r.snr - r.circuit_power, 0.0)
     high = np.maximum(np.maximum(top_compute, top_upload), 0.0)  # the least price of T_min
-    high = np.where(np.isfinite(high) & (high > 0.0), high, 1e300)
+    high = np.where(np.isfinite(high) & (high > 0.0), high, _DEAREST)
     low = np.minimum(high * 1e-60, 1e-300)
     for _ in range(_STEPS):
         middle = np.where(high > 2.0 * low, np.sqrt(low) * np.sqrt(high), 0.5 * (low + high))
@@ -85,8 +86,9 @@ def _fill(
     r: Rows, a: FloatArray, available: FloatArray, slack: BoolArray, t: FloatArray, tau: FloatArray
 ) -> tuple[FloatArray, FloatArray]:
     """Use the time to its end: the larger of both times takes the rounding of the price."""
-    tau_min = np.where(r.bits > 0.0, a / np.log1p(r.snr * r.power_max), 0.0)
-    tau_max = np.where(r.bits > 0.0, a / np.log1p(r.snr * r.power_min), 0.0)
+    x_min, x_max = efficiency_range(r)
+    tau_min = np.where(r.bits > 0.0, a / x_max, 0.0)
+    tau_max = np.where(r.bits > 0.0, a / x_min, 0.0)
     t_min = np.where(r.work > 0.0, r.work / r.frequency_max, 0.0)
     t_max = np.where(r.work > 0.0, r.work / r.frequency_min, 0.0)
     compute_long = (t >= tau) & (r.work > 0.0)

@@ -20,6 +20,8 @@ from solvers.rows import FloatArray
 _FLAT = 1.001  # times E_inf: from there on more time is worth next to nothing
 _LONGEST = 1e3  # times T_min: no curve goes on beyond
 _HALVINGS = 8  # of the last duration, in ln T
+_STEEP = 1e3  # of two durations, by how much the earlier may cost more
+_HASTY, _EXTREME = 11, 1000  # powers of two
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -64,8 +66,7 @@ def trace(match: Match, shortest: float, points: int) -> list[At]:
     """``points`` points by rising duration from the least feasible one on; none where no duration suffices."""
     if math.isinf(shortest):
         return []
-    first = match(shortest, None)
-    assert first is not None
+    first = _first(match, shortest)
     if first.duration == 0.0:
         return [first]
     curve = [first, _last(match, first)]
@@ -79,6 +80,28 @@ def trace(match: Match, shortest: float, points: int) -> list[At]:
         assert middle is not None
         curve.insert(i + 1, middle)
     return curve
+
+
+def _first(match: Match, shortest: float) -> At:
+    """The shortest round; where that takes a power without limit, the first that costs not much more than the next.
+
+    Those tried are longer by a power of two times the shortest, or times 1 s where that takes no time.
+    """
+    first = match(shortest, None)
+    if first is not None:
+        return first
+    unit = shortest or 1.0
+    low, high = -_HASTY if shortest else -_EXTREME, _EXTREME
+    while high - low > 1:
+        middle = (low + high) // 2
+        longer = unit * 2.0**middle
+        near, far = match(shortest + longer, None), match(shortest + 2.0 * longer, None)
+        if near is not None and far is not None and near.energy <= _STEEP * far.energy:
+            high, first = middle, near
+        else:
+            low = middle
+    assert first is not None
+    return first
 
 
 def _last(match: Match, first: At) -> At:

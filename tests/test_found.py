@@ -1,0 +1,74 @@
+"""What drawn problems have found, each case reduced to its cause."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fedopt
+from fedopt import Deadline, EnergyBudget, Problem, SharedBandwidth, SubModel, TimeDivision, TimePrice, verify
+
+ONE = {"frequency_min": 1e8, "frequency_max": [1e9], "samples": 100, "channel_gain": 1e-11, "bandwidth": 1e6}
+FULL = SubModel("full", flops=3e7, upload_bits=4e5)
+SILENT = SubModel("silent", flops=3e7, upload_bits=0.0)  # computes and sends nothing
+SENT = SubModel("sent", flops=0.0, upload_bits=4e5)  # sends and computes nothing
+
+
+@pytest.mark.parametrize("access", [TimeDivision(1e6), SharedBandwidth(1e6)])
+@pytest.mark.parametrize("type_", [SILENT, SENT])
+def test_a_single_client_does_one_thing_only(access: Any, type_: SubModel) -> None:
+    problem = Problem(fedopt.Clients(**ONE), (type_,), budget=EnergyBudget(10.0), access=access)
+    solution = fedopt.solve(problem)
+    assert solution.allocation is not None
+    assert 1e8 <= solution.allocation.frequency[0] <= 1e9
+    assert verify(problem, solution).ok
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_to_send_needs_no_channel_whatever_the_power() -> None:
+    clients = fedopt.Clients(**{**ONE, "channel_gain": 0.0}, power_max=np.inf)
+    problem = Problem(clients, (SILENT,), budget=EnergyBudget(10.0))
+    for allocation in ("kernel", "reference", "scipy"):
+        solution = fedopt.solve(problem, allocation=allocation)
+        assert solution.allocation is not None
+        assert solution.allocation.rate[0] == solution.allocation.power[0] == 0.0
+        assert verify(problem, solution).ok
+    effect = solution.sensitivity
+    assert effect.channel_gain[0] == 0.0
+    assert effect.samples[0] == pytest.approx(solution.duration / 100, rel=1e-12)  # T = W / f_max
+
+
+@pytest.mark.parametrize("type_", [FULL, SENT])
+@pytest.mark.parametrize("matching", ["exact", "sorted"])
+def test_a_front_begins_where_power_without_limit_is_still_worth_it(type_: SubModel, matching: str) -> None:
+    clients = fedopt.Clients(**{**ONE, "frequency_max": [1e9, 2e9]}, power_max=np.inf)
+    problem = Problem(clients, (type_,), budget=EnergyBudget(10.0))
+    front = fedopt.pareto(problem, points=5, matching=matching)
+    (curve,) = front.curves
+    assert curve.duration.size == 5
+    assert (np.diff(curve.energy) < 0.0).all()
+    shortest = 3.0 if type_ is FULL else 0.0  # 100 x 3e7 cycles at 1 GHz
+    assert shortest < curve.duration[0] < shortest + 1.0
+    for T in (0.5 * (shortest + curve.duration[0]), 2.0 * curve.duration[0]):
+        direct = fedopt.solve(Problem(clients, (type_,), budget=Deadline(T)), matching=matching)
+        assert front.at(Deadline(T)).energy == pytest.approx(direct.energy, rel=1e-12)
+
+
+def test_the_shortest_round_of_a_dear_second_is_verified_where_nobody_sends() -> None:
+    clients = fedopt.Clients(**{**ONE, "frequency_max": [1e9, 2e9]})
+    problem = Problem(clients, (SILENT,), budget=TimePrice(100.0), access=SharedBandwidth(1e6))
+    solution = fedopt.solve(problem)
+    assert solution.duration == pytest.approx(3.0, rel=1e-15)  # the slower one's W / f_max
+    assert verify(problem, solution).ok
+
+
+def test_the_reference_knows_that_no_power_reaches_the_least_duration() -> None:
+    clients = fedopt.Clients(**{**ONE, "frequency_max": [1e9, 2e9]}, power_max=np.inf)
+    work = fedopt.Workload(cycles=3e9, upload_bits=4e5)
+    ours = fedopt.schedule(clients, work, EnergyBudget(1.0))
+    theirs = fedopt.schedule(clients, work, EnergyBudget(1.0), allocation="reference")
+    assert theirs.status is ours.status is fedopt.Status.OPTIMAL
+    assert theirs.duration == pytest.approx(ours.duration, rel=1e-12)
+    assert fedopt.allocate(clients, work, duration=3.0, allocation="reference").energy[0] == np.inf
