@@ -1,6 +1,7 @@
 """The published experiment: MFL against TFL x 10 W / 100 W x IID / non-IID, on a fading channel.
 
     python experiments/published.py DATA [--rounds 30] [--jobs 2]     some hours; again: goes on where it stopped
+    python experiments/published.py DATA --report                     puts together what has been trained so far
     python experiments/published.py --quick                           on scikit-learn's digits, some seconds
 
 DATA holds MNIST's four files. MFL trains with the published partitions and, as ``searched``, with those that
@@ -75,6 +76,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="checkpoints and rows on the way")
     parser.add_argument("--results", type=Path, help="rows, pictures and table at the end")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each in a process on one thread")
+    parser.add_argument(
+        "--report", action="store_true", help="train nothing, put together what has been trained so far"
+    )
     parser.add_argument("--only", nargs="*", metavar="NAME", help="of " + ", ".join(case.name for case in TRAINED))
     options = parser.parse_args()
     if options.data is None and not options.quick:
@@ -84,6 +88,8 @@ def main() -> None:
     options.results = options.results or (options.out / "results" if options.quick else HERE / "results" / "published")
     options.out.mkdir(parents=True, exist_ok=True)
     cases = [case for case in TRAINED if options.only is None or case.name in options.only]
+    if options.report:
+        cases = []
     if options.jobs > 1:
         beside(cases, options)
     else:
@@ -180,11 +186,15 @@ def beside(cases: Sequence[Case], options: argparse.Namespace) -> None:
 
 
 def finish(options: argparse.Namespace) -> None:
-    """Rows of every case, three pictures and the table."""
+    """Rows of every case that has been trained, three pictures and the table."""
     options.results.mkdir(parents=True, exist_ok=True)
     panels: dict[str, dict[str, History]] = {split: {} for split in SPLITS}
     for case in TRAINED:
-        history = History.from_csv(options.out / f"{case.name}.csv")
+        path = options.out / f"{case.name}.csv"
+        if not path.exists():
+            print(f"{case.name}: not trained yet")
+            continue
+        history = History.from_csv(path)
         panels[case.split][case.label] = history
         if case.how == "tfl":
             other = case._replace(watts=100)
@@ -219,7 +229,8 @@ def draw(panels: dict[str, dict[str, History]], axis: str, path: Path) -> Path:
     """A picture with a panel per split; MFL against TFL at the same power."""
     figure: Any = figure_type()(figsize=(15.0, 7.0), layout="constrained")
     for axes, (split, runs) in zip(figure.subplots(1, len(panels)), panels.items(), strict=True):
-        baselines = {label: f"TFL {label.split()[-2]} W" for label in runs if not label.startswith("TFL")}
+        pairs = {label: f"TFL {label.split()[-2]} W" for label in runs if not label.startswith("TFL")}
+        baselines = {label: tfl for label, tfl in pairs.items() if tfl in runs}
         draw_on(axes, runs, against=axis, baselines=baselines, title=f"{split}, 64 phones, fading channels")
     return plots.save(figure, path)
 
