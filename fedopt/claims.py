@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, utility_of
+from fedopt.rounds import is_open
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
 from solvers.matching.task import SCREENED, Proof, Searched
@@ -36,12 +37,13 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
         return {}
     if found.stopped and found.ceiling is None:
         return {}
-    bound = utility = utility_of(problem, partition, round_.duration, round_.energy)
+    shortest = round_.bracket[0] if is_open(round_.duration, round_.bracket) else round_.duration
+    bound = utility_of(problem, partition, shortest, round_.energy)
     if found.ceiling is not None:
         ceiling = found.ceiling  # of gain / T, or -E
         if isinstance(problem.utility, ShortestRound):
             ceiling = -1.0 / ceiling if ceiling > 0.0 else -math.inf
-        bound = max(ceiling, utility)
+        bound = max(ceiling, bound)
     return {"bound": bound, "scope": found.proof.value}
 
 

@@ -22,7 +22,7 @@ from fedopt.candidates import candidates_of, gains_of, menu_of
 from fedopt.checks import FloatArray, InputError, choice, kind, number, refuse, whole
 from fedopt.claims import claim_of, counted, nothing_yet, scope_of, stopped_at
 from fedopt.problem import LeastEnergy, Problem, ReplicaRate, TimePrice, utility_of
-from fedopt.rounds import goal_of, rows_of, schedule_of
+from fedopt.rounds import goal_of, is_open, rows_of, schedule_of
 from fedopt.sharing import Scheme, nothing_else
 from fedopt.solution import Rule, Schedule, Solution, Status
 from fedopt.submodels import IntArray, Partition
@@ -165,6 +165,8 @@ def solve(
     elif proved:
         low = math.nan if found.lower is None else float(found.lower[best])  # the round's own is of its matching alone
         more["bracket"] = (min(low, round_.duration) if math.isfinite(low) else math.nan, round_.duration)
+        if is_open(round_.duration, round_.bracket):
+            more["bracket"] = (min(more["bracket"][0], round_.bracket[0]), round_.bracket[1])
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = None if found.stopped or found.counts is not None else _paper(problem, task)
