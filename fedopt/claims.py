@@ -47,6 +47,15 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
     return {"bound": bound, "scope": found.proof.value}
 
 
+def bracket_over(lower: float, round_: Schedule) -> tuple[float, float]:
+    """Bounds [s] of the best duration over all matchings: a proved lower one, NaN for none, and the round itself.
+
+    Where rounding leaves the round's own duration open, that is open too.
+    """
+    low, high = min(lower, round_.duration) if math.isfinite(lower) else math.nan, round_.duration
+    return (min(low, round_.bracket[0]), round_.bracket[1]) if is_open(high, round_.bracket) else (low, high)
+
+
 def stopped_at(solution: Solution, limit: float) -> Solution:
     """The answer in hand when the time was up, said to be that."""
     if not solution.status.solved:
