@@ -15,6 +15,7 @@ from solvers.matching.coarse import search_coarse
 from solvers.matching.levels import MANY, search_levels, with_ceiling
 from solvers.matching.lookers import AllMatchings
 from solvers.matching.task import DURATION, ENERGY, Searched, Task
+from solvers.matching.thrifty import search_thrifty
 from solvers.matching.transport import Impossible, Transport, transport
 from solvers.menu import IntArray
 from solvers.rows import FloatArray, Goal
@@ -23,7 +24,7 @@ from solvers.rows import FloatArray, Goal
 def search(task: Task) -> Searched:
     """The best matching of every partition that can win, proved."""
     if not task.counts.size:
-        return search_coarse(task, AllMatchings(task))
+        return (search_thrifty if task.thrifty else search_coarse)(task, AllMatchings(task))
     matcher = _Matcher(task)
     if task.goal in (Goal.ENERGY, Goal.POWER):
         many = task.gains is not None and task.counts.shape[0] > MANY
