@@ -64,23 +64,6 @@ def stopped_at(solution: Solution, limit: float) -> Solution:
     return dataclasses.replace(solution, status=Status.LIMIT, reason=reason)
 
 
-def nothing_yet(limit: float, stats: dict[str, float]) -> Solution:
-    """The time was up before any answer was found."""
-    return Solution(
-        status=Status.LIMIT,
-        reason="Stopped before any answer was found or proved impossible"
-        + (f", at the time limit of {limit:g} s." if math.isfinite(limit) else ": it would need another partition."),
-        duration=math.nan,
-        energy=math.nan,
-        allocation=None,
-        verdict=None,
-        partition=None,
-        assignment=None,
-        utility=math.nan,
-        stats={**stats, "seconds": stats["seconds_search"]},
-    )
-
-
 def scope_of(solution: Solution) -> str:
     """What is proved of other answers, in a sentence that cannot be taken for more."""
     utility, bound = solution.utility, solution.bound

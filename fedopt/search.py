@@ -20,13 +20,13 @@ import numpy as np
 from fedopt.access import SharedBandwidth, TimeDivision
 from fedopt.candidates import candidates_of, gains_of, menu_of
 from fedopt.checks import FloatArray, InputError, choice, kind, number, refuse, whole
-from fedopt.claims import bracket_over, claim_of, counted, nothing_yet, scope_of, stopped_at
+from fedopt.claims import bracket_over, claim_of, counted, scope_of, stopped_at
 from fedopt.problem import LeastEnergy, Problem, ReplicaRate, utility_of
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.sharing import Scheme, nothing_else
 from fedopt.solution import Rule, Schedule, Solution, Status
 from fedopt.submodels import IntArray, Partition
-from fedopt.unsolved import infeasible, unsolved
+from fedopt.unsolved import infeasible, nothing_yet, unsolved
 from fedopt.verdict import judge_solution
 from solvers import allocation as level3
 from solvers import duration as level2
@@ -141,7 +141,7 @@ def solve(
     stats = counted(problem, found, time.perf_counter() - started)
     best = _best(problem, counts, found.results)
     if best is None and found.stopped:
-        return nothing_yet(limit, stats)
+        return nothing_yet(problem, limit, stats)
     if best is None:
         tried = matching if matching in _SOME else ""
         return infeasible(problem, counts, found, stats, scheme, tried)
