@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedopt.checks import FloatArray
+from fedopt.checks import FloatArray, InputError
 from fedopt.clients import Clients
-from fedopt.problem import Problem, ReplicaRate, ShortestRound, TimePrice
+from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.rounds import rows_of
 from fedopt.submodels import IntArray, replicas, too_many
 
@@ -22,13 +22,31 @@ UNLISTED = ("exact", "sorted")  # methods that need no list of the partitions
 def candidates_of(problem: Problem, matching: str) -> IntArray:
     """The partitions to search, (P, K); none where they are too many to list and the method can do without a list.
 
-    Raises InputError where it cannot.
+    Raises InputError where it cannot, saying why.
     """
-    can = matching in UNLISTED and problem.access is None and not isinstance(problem.budget, TimePrice)
-    can = can and problem.partitions is None and isinstance(problem.utility, ReplicaRate | ShortestRound)
-    if can and too_many(len(problem.clients), problem.submodels):
+    if problem.partitions is not None or not too_many(len(problem.clients), problem.submodels):
+        return problem.candidates()
+    why = _needs_a_list(problem, matching)
+    if not why:
         return np.empty((0, len(problem.submodels)), dtype=np.int64)
-    return problem.candidates()
+    try:
+        return problem.candidates()
+    except InputError as error:
+        raise InputError(error.field, f"{error.expected}; {why}", error.found) from None
+
+
+def _needs_a_list(problem: Problem, matching: str) -> str:
+    """Why a method has to look at every partition; empty where it can bound those that it does not look at."""
+    if matching not in UNLISTED or problem.access is not None:
+        own = " on the clients' own channels" if problem.access is not None else ""
+        return f"only {' and '.join(map(repr, UNLISTED))}{own} need no list"
+    if isinstance(problem.budget, TimePrice):
+        return "at a price of time every partition has a duration of its own: a budget or deadline needs no list"
+    if isinstance(problem.utility, ReplicaRate | ShortestRound):
+        return ""
+    if isinstance(problem.utility, LeastEnergy):
+        return "" if isinstance(problem.budget, Deadline) else "least_energy needs no list under a Deadline only"
+    return "a callable says nothing of partitions that it is not asked about: replica_rate and shortest_round do"
 
 
 def gains_of(problem: Problem, counts: IntArray) -> FloatArray | None:

@@ -214,6 +214,19 @@ def number(name: str, value: Any, *, zero: bool = False, infinite: bool = False,
     return result + 0.0
 
 
+def returned(name: str, value: Any, *arguments: object) -> float:
+    """Check what a user's function returned of some arguments: a real number of any size. Raises InputError."""
+    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
+        refuse(name, "a number", value)
+    try:
+        result = float(value)
+    except OverflowError:  # a whole number that no double holds
+        raise InputError(name, "a number within the range of a double", f"{brief(value)} for {arguments}") from None
+    if np.isnan(result):
+        raise InputError(name, "a number", f"NaN for {arguments}")
+    return result
+
+
 def whole(name: str, value: Any, *, least: int = 0, most: int | None = None) -> int:
     """Check one whole number from ``least`` to ``most`` (None: any). Raises InputError."""
     expected = f"a whole number of at least {least}" + ("" if most is None else f" and at most {most:,}")

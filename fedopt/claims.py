@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, utility_of
+from fedopt.rounds import is_open
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
 from solvers.matching.task import SCREENED, Proof, Searched
@@ -36,13 +37,23 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
         return {}
     if found.stopped and found.ceiling is None:
         return {}
-    bound = utility = utility_of(problem, partition, round_.duration, round_.energy)
+    shortest = round_.bracket[0] if is_open(round_.duration, round_.bracket) else round_.duration
+    bound = utility_of(problem, partition, shortest, round_.energy)
     if found.ceiling is not None:
         ceiling = found.ceiling  # of gain / T, or -E
         if isinstance(problem.utility, ShortestRound):
             ceiling = -1.0 / ceiling if ceiling > 0.0 else -math.inf
-        bound = max(ceiling, utility)
+        bound = max(ceiling, bound)
     return {"bound": bound, "scope": found.proof.value}
+
+
+def bracket_over(lower: float, round_: Schedule) -> tuple[float, float]:
+    """Bounds [s] of the best duration over all matchings: a proved lower one, NaN for none, and the round itself.
+
+    Where rounding leaves the round's own duration open, that is open too.
+    """
+    low, high = min(lower, round_.duration) if math.isfinite(lower) else math.nan, round_.duration
+    return (min(low, round_.bracket[0]), round_.bracket[1]) if is_open(high, round_.bracket) else (low, high)
 
 
 def stopped_at(solution: Solution, limit: float) -> Solution:
@@ -51,23 +62,6 @@ def stopped_at(solution: Solution, limit: float) -> Solution:
         return solution
     reason = f"Stopped at the time limit of {limit:g} s: the best answer so far is in hand. {scope_of(solution)}"
     return dataclasses.replace(solution, status=Status.LIMIT, reason=reason)
-
-
-def nothing_yet(limit: float, stats: dict[str, float]) -> Solution:
-    """The time was up before any answer was found."""
-    return Solution(
-        status=Status.LIMIT,
-        reason="Stopped before any answer was found or proved impossible"
-        + (f", at the time limit of {limit:g} s." if math.isfinite(limit) else ": it would need another partition."),
-        duration=math.nan,
-        energy=math.nan,
-        allocation=None,
-        verdict=None,
-        partition=None,
-        assignment=None,
-        utility=math.nan,
-        stats={**stats, "seconds": stats["seconds_search"]},
-    )
 
 
 def scope_of(solution: Solution) -> str:

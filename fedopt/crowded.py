@@ -10,7 +10,7 @@ import numpy as np
 from fedopt.checks import LARGEST
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline
-from fedopt.rounds import named
+from fedopt.rounds import named, why_too_loud
 from fedopt.submodels import SubModel
 
 if TYPE_CHECKING:
@@ -23,6 +23,8 @@ def why_crowded(
     """The sentence, the clients it is about (neediest first) and by how much a deadline misses; inf at no duration."""
     allowed = budget.seconds if isinstance(budget, Deadline) else LARGEST
     who, missing = crowd.rows(allowed), crowd.duration - allowed
+    if missing <= 0.0:
+        return why_too_loud(clients, crowd.needs, allowed)
     text = f"Infeasible: the deadline of {allowed:.6g} s is {missing:.6g} s too short"
     needs = named(clients, who, lambda n: f"needs {crowd.needs[n]:.6g} s")
     if math.isinf(crowd.duration):

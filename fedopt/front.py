@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fedopt.box import Answer, Box
 from fedopt.candidates import menu_of
 from fedopt.checks import FloatArray, InputError, choice, kind, whole
-from fedopt.claims import ordered_by_duration
+from fedopt.claims import bracket_over, ordered_by_duration
 from fedopt.problem import Budget, Problem, TimePrice, check_budget, utility_of
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.search import cost_bracket, solution_of, solve
@@ -96,10 +96,11 @@ class Front:
         exact, more = self.matching == "exact" and ordered_by_duration(problem), dict[str, Any]()
         if isinstance(budget, TimePrice) and self.matching == "exact":
             exact, more["cost_bracket"] = False, cost_bracket(best.lower, budget.watts, round_)
-        elif exact:
-            more["bracket"] = (min(best.lower, round_.duration), round_.duration)
+        elif exact and round_.status.solved:
+            more["bracket"] = bracket_over(best.lower, round_)
         stats = {"partitions": float(len(counts)), "passes": float(timing.passes)}
-        return solution_of(problem, np.array(best.partition), best.assignment, round_, stats, exact, more)
+        proved = exact and round_.status.solved
+        return solution_of(problem, np.array(best.partition), best.assignment, round_, stats, proved, more)
 
     def _within(self, curve: Curve, budget: Budget) -> Answer | None:
         """The best answer of a curve's partition, from one of its boxes or behind; None where nothing is known."""

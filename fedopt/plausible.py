@@ -13,53 +13,69 @@ from fedopt.clients import FIELD, Clients
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rule:
-    """A field, what makes its whole column odd, and the question to ask then."""
+    """A quantity of every client, what makes its whole column odd, and the question to ask then."""
 
-    field: str
+    name: str
+    of: Callable[[Clients], FloatArray] | None = None  # None: the field of that name
     odd: Callable[[FloatArray], bool]
     why: str
     meant: str
 
+    def hint(self, clients: Clients) -> str:
+        """The sentence; empty where nothing is odd."""
+        with np.errstate(over="ignore"):
+            values = getattr(clients, self.name) if self.of is None else self.of(clients)
+        if not self.odd(values):
+            return ""
+        unit = "W" if self.of is not None else FIELD[self.name].unit
+        return f"{self.name} is {_span(values, unit)}: {self.why}; {self.meant} meant?"
+
 
 _RULES = (
     _Rule(
-        field="frequency_max",
+        name="frequency_max",
         odd=lambda f: bool(f.max() < 1e6),
         why="no CPU is that slow",
         meant="frequency_max[GHz] or frequency_max[MHz]",
     ),
     _Rule(
-        field="bandwidth",
+        name="bandwidth",
         odd=lambda b: bool(b.max() < 1e3),
         why="no uplink is that narrow",
         meant="bandwidth[MHz] or bandwidth[kHz]",
     ),
     _Rule(
-        field="channel_gain",
+        name="channel_gain",
         odd=lambda h: bool(h.max() > 1.0),
         why="a channel does not amplify",
         meant="channel_gain[dB], which is below 0 (a loss of 98 dB is a gain of -98)",
     ),
     _Rule(
-        field="power_max",
+        name="power_max",
         odd=lambda p: bool(np.isfinite(p.min()) and p.min() > 10.0),
         why="no phone sends with so much",
         meant="power_max[dBm] or power_max[mW]",
     ),
     _Rule(
-        field="static_power",
+        name="static_power",
         odd=lambda p: bool(p.max() > 1e3),
         why="no CPU draws so much",
         meant="static_power[mW]",
     ),
     _Rule(
-        field="circuit_power",
+        name="circuit_power",
         odd=lambda p: bool(p.max() > 1e3),
         why="no radio draws so much",
         meant="circuit_power[mW]",
     ),
+    _Rule(
+        name="capacitance x frequency_max^3",
+        of=lambda clients: clients.capacitance * clients.frequency_max**3,
+        odd=lambda p: bool(p.min() > 1e5),  # of one CPU; a slip of unit is off by 1e9 and more
+        why="no CPU draws so much",
+        meant="capacitance[W/GHz^3]",
+    ),
 )
-_HOTTEST = 1e5  # W of one CPU; a slip of unit is off by 1e9 and more
 
 
 def hints(clients: Clients) -> tuple[str, ...]:
@@ -68,17 +84,7 @@ def hints(clients: Clients) -> tuple[str, ...]:
     Takes the column as a whole: a single odd client is the user's business. Problems in scaled units are legal and
     get hints at most.
     """
-    found = []
-    for rule in _RULES:
-        values = getattr(clients, rule.field)
-        if rule.odd(values):
-            found.append(f"{rule.field} is {_span(values, FIELD[rule.field].unit)}: {rule.why}; {rule.meant} meant?")
-    with np.errstate(over="ignore"):
-        power = clients.capacitance * clients.frequency_max**3
-    if power.min() > _HOTTEST:
-        text = _span(power, "W")
-        found.append(f"capacitance x frequency_max^3 is {text}: no CPU draws so much; capacitance[W/GHz^3] meant?")
-    return tuple(found)
+    return tuple(hint for hint in (rule.hint(clients) for rule in _RULES) if hint)
 
 
 def _span(values: FloatArray, unit: str) -> str:

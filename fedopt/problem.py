@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from fedopt.access import Access, check_access
-from fedopt.checks import InputError, choice, kind, number, refuse
+from fedopt.checks import InputError, choice, kind, number, refuse, returned
 from fedopt.clients import Clients
 from fedopt.submodels import IntArray, Partition, SubModel, all_partitions, given_partitions
 
@@ -179,11 +176,7 @@ def check_budget(name: str, budget: Any) -> None:
 def utility_of(problem: Problem, partition: Partition, duration: float, energy: float) -> float:
     """The problem's utility of a round [s, J]. Raises InputError where the user's callable returns no number."""
     value: Any = problem.utility(partition, duration, energy)
-    if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
-        refuse("Problem.utility", "a number", value)
-    if math.isnan(value):
-        raise InputError("Problem.utility", "a number", f"NaN for {tuple(partition)}, {duration} s, {energy} J")
-    return float(value)
+    return returned("Problem.utility", value, partition, duration, energy)
 
 
 def overspent(budget: Budget, duration: float, energy: float) -> tuple[str, float]:

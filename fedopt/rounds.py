@@ -224,7 +224,7 @@ def schedule_of(
     f, r = allocation.frequency, allocation.rate
     verdict = verdict_of(clients, work, timing.duration, f, r, budget, access, b)
     status = {Stop.OPTIMAL: Status.OPTIMAL, Stop.SLACK: Status.SLACK}.get(timing.stop, Status.LIMIT)
-    reason = status.sentence
+    reason = f"{status.sentence} {left_open(budget, timing)}".rstrip()
     if status.solved and not verdict.feasible:
         status, reason = Status.INACCURATE, f"{Status.INACCURATE.sentence} {'; '.join(verdict.violations)}."
     return Schedule(
@@ -237,6 +237,26 @@ def schedule_of(
         bracket=(timing.lower, timing.upper),
         sharing=sharing,
         stats=stats,
+    )
+
+
+_SAID = 1e-6  # relative: what a bracket leaves open is said from here on
+
+
+def is_open(duration: float, bracket: tuple[float, float]) -> bool:
+    """Whether a bracket leaves more of the best duration open than goes without saying; False where there is none."""
+    return bracket[1] - bracket[0] > _SAID * duration
+
+
+def left_open(budget: Budget, timing: Timing) -> str:
+    """A sentence on the bracket of the best duration where it is wide, as it is next to the least possible energy."""
+    low, high = timing.lower, timing.upper
+    if not isinstance(budget, EnergyBudget) or not is_open(timing.duration, (low, high)):
+        return ""
+    share = f"{(high - low) / timing.duration:.2g} of the duration" if high < math.inf else "how long it is"
+    return (
+        f"The budget is so near the least possible energy that rounding leaves {share} open: "
+        f"the best one is in {low:.6g} to {high:.6g} s."
     )
 
 
@@ -274,6 +294,8 @@ def why_infeasible(clients: Clients, least: Limits, budget: Budget, stop: Stop) 
         who = np.flatnonzero(least.least_time > budget.seconds)
         who = who[np.argsort(-least.least_time[who], kind="stable")]
         missing = least.t_min - budget.seconds
+        if missing <= 0.0:
+            return why_too_loud(clients, least.least_time, budget.seconds)
         names = named(clients, who, lambda n: f"needs {least.least_time[n]:.6g} s")
         text = f"Infeasible: the deadline of {budget.seconds:.6g} s is {missing:.6g} s too short; client {names}."
         return text, _tuple(who), missing
@@ -289,6 +311,19 @@ def why_infeasible(clients: Clients, least: Limits, budget: Budget, stop: Stop) 
     if missing <= 0.0:
         how = f"is the least possible energy, {least.e_inf:.6g} J, which only an endless round reaches"
     return f"Infeasible: the energy budget of {amount:.6g} J {how}{needs}.", _tuple(who), missing
+
+
+def why_too_loud(clients: Clients, needs: FloatArray, seconds: float) -> tuple[str, tuple[int, ...], float]:
+    """The same where clients without greatest power have time left to send, but so little that no power will do.
+
+    needs : (N,) [s] for all but sending. seconds : the deadline.
+    """
+    left = np.where(np.isinf(clients.power_max), seconds - needs, np.inf)
+    who = np.argsort(left, kind="stable")
+    who = who[left[who] < math.inf]
+    names = named(clients, who, lambda n: f"has {max(left[n], 0.0):.6g} s to send")
+    text = f"Infeasible: no power that is a number is enough for the deadline of {seconds:.6g} s; client {names}."
+    return text, _tuple(who), 0.0
 
 
 def named(clients: Clients, who: Any, say: Any) -> str:

@@ -20,13 +20,13 @@ import numpy as np
 from fedopt.access import SharedBandwidth, TimeDivision
 from fedopt.candidates import candidates_of, gains_of, menu_of
 from fedopt.checks import FloatArray, InputError, choice, kind, number, refuse, whole
-from fedopt.claims import claim_of, counted, nothing_yet, scope_of, stopped_at
-from fedopt.problem import LeastEnergy, Problem, ReplicaRate, TimePrice, utility_of
+from fedopt.claims import bracket_over, claim_of, counted, scope_of, stopped_at
+from fedopt.problem import LeastEnergy, Problem, ReplicaRate, utility_of
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.sharing import Scheme, nothing_else
 from fedopt.solution import Rule, Schedule, Solution, Status
 from fedopt.submodels import IntArray, Partition
-from fedopt.unsolved import infeasible, unsolved
+from fedopt.unsolved import infeasible, nothing_yet, unsolved
 from fedopt.verdict import judge_solution
 from solvers import allocation as level3
 from solvers import duration as level2
@@ -36,7 +36,6 @@ from solvers.rows import Allocate, Goal
 
 Progress = Callable[[int, int, float], None]
 
-_BUDGETS_ONLY = ("assignment", "milp")  # methods that know no price of time
 _SOME = ("sorted", "marginal", "random")  # methods that try some matchings of a partition
 _SHARED = ("sorted", "marginal")  # methods that work under an access scheme
 
@@ -97,12 +96,6 @@ def solve(
         from solvers.matching.slotted import search
     find_duration = level2.METHODS.get(choice("timing", timing, level2.METHODS.names))
     price_rows = level3.METHODS.get(choice("allocation", allocation, level3.METHODS.names))
-    if matching in _BUDGETS_ONLY and isinstance(problem.budget, TimePrice):
-        expected = "an EnergyBudget, PowerBudget or Deadline (a price of time has local minima over exact matchings)"
-        raise InputError(f"Problem.budget with matching={matching!r}", expected, "a TimePrice")
-    if matching == "milp" and gains_of(problem, problem.candidates()[:1]) is None:
-        raise InputError("Problem.utility with matching='milp'", "replica_rate or shortest_round", "another")
-
     if progress is not None and not callable(progress):
         refuse("progress", "None or a callable (done, total, best)", progress)
     started = time.perf_counter()
@@ -148,7 +141,7 @@ def solve(
     stats = counted(problem, found, time.perf_counter() - started)
     best = _best(problem, counts, found.results)
     if best is None and found.stopped:
-        return nothing_yet(limit, stats)
+        return nothing_yet(problem, limit, stats)
     if best is None:
         tried = matching if matching in _SOME else ""
         return infeasible(problem, counts, found, stats, scheme, tried)
@@ -164,7 +157,7 @@ def solve(
         more["cost_bracket"] = cost_bracket(float(found.lower[best]), value, round_)
     elif proved:
         low = math.nan if found.lower is None else float(found.lower[best])  # the round's own is of its matching alone
-        more["bracket"] = (min(low, round_.duration) if math.isfinite(low) else math.nan, round_.duration)
+        more["bracket"] = bracket_over(low, round_)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])
         more["paper"] = None if found.stopped or found.counts is not None else _paper(problem, task)

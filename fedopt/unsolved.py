@@ -46,11 +46,17 @@ def infeasible(
 
 
 def unsolved(
-    problem: Problem, reason: str, who: tuple[int, ...], missing: float, stats: dict[str, float], scope: str
+    problem: Problem,
+    reason: str,
+    who: tuple[int, ...],
+    missing: float,
+    stats: dict[str, float],
+    scope: str,
+    status: Status = Status.INFEASIBLE,
 ) -> Solution:
-    """An infeasible problem's answer; scope: of which answers that is proved, "" where of none but those tried."""
+    """An answer without a decision; scope: of which answers that is proved, "" where of none but those tried."""
     return Solution(
-        status=Status.INFEASIBLE,
+        status=status,
         reason=reason,
         duration=math.nan,
         energy=math.nan,
@@ -65,3 +71,11 @@ def unsolved(
         stats=stats,
         problem=problem,
     )
+
+
+def nothing_yet(problem: Problem, limit: float, stats: dict[str, float]) -> Solution:
+    """The time was up before any answer was found."""
+    reason = "Stopped before any answer was found or proved impossible"
+    reason += f", at the time limit of {limit:g} s." if math.isfinite(limit) else ": it would need another partition."
+    stats = {**stats, "seconds": stats["seconds_search"]}
+    return unsolved(problem, reason, (), 0.0, stats, "", Status.LIMIT)

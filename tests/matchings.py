@@ -18,7 +18,6 @@ Budget = EnergyBudget | PowerBudget | Deadline | TimePrice
 BUDGETS = ("energy", "power", "deadline", "price")
 HEURISTIC = ("sorted", "marginal", "random")
 PROVING = tuple(name for name in METHODS.names if name not in HEURISTIC)
-BUDGETS_ONLY = ("assignment", "milp")  # no price of time
 TYPES = mnist_types((1, 2, 4, 4))
 
 

@@ -161,6 +161,11 @@ def test_one_client_a_million_million_times_worse(timing: str, field: str) -> No
     fleet = Fleet(clients, work)
     budget = EnergyBudget(float(fleet.energy(2 * fleet.t_min)))
     found = fedopt.schedule(clients, work, budget, timing=timing)
+    if field == "frequency_max":  # a budget 1e-13 above E_inf: the others' joules hide how long it takes
+        assert budget.joules <= fleet.e_inf * (1 + mpf("1e-12"))
+        assert found.status is Status.LIMIT
+        assert found.bracket[0] < 2 * fleet.t_min < found.bracket[1]
+        return
     assert found.status is Status.OPTIMAL
     T, hair = mpf(found.duration), mpf("2e-12")
     assert fleet.energy(T * (1 + hair)) <= budget.joules * (1 + 1e-12)

@@ -53,6 +53,24 @@ def test_with_no_time_left_to_send_in_the_energy_is_endless() -> None:
     assert np.isposinf(found.energy).all()
 
 
+@pytest.mark.parametrize("seconds", [0.5, 0.5 * (1.0 + 1e-5)])
+def test_a_deadline_that_leaves_no_time_to_send_in_is_infeasible_whatever_the_power(seconds: float) -> None:
+    """T_min = 0.5 s is not reached; 5 us later a = 2.3 s asks for e^462,000 W, which no double says."""
+    clients, deadline = loud(2, overhead=[0.5, 0.1]), Deadline(seconds)
+    for timing in ("newton", "bisection"):
+        found = fedopt.schedule(clients, NO_FLOPS, deadline, timing=timing)
+        assert (found.status, found.shortfall, found.clients) == (Status.INFEASIBLE, 0.0, (0, 1))
+        assert math.isnan(found.duration)
+        assert f"client 0 has {seconds - 0.5:.6g} s to send" in found.reason
+        assert fedopt.verify_schedule(clients, NO_FLOPS, deadline, found).ok
+    problem = fedopt.Problem(clients, (fedopt.SubModel("L", flops=0, upload_bits=1e5),), budget=deadline)
+    for matching in ("exact", "sorted", "marginal", "assignment"):
+        answer = fedopt.solve(problem, matching=matching)
+        assert (answer.status, answer.shortfall, answer.clients) == (Status.INFEASIBLE, 0.0, (0, 1))
+        assert f"client 0 has {seconds - 0.5:.6g} s to send" in answer.reason
+        assert fedopt.verify(problem, answer).ok
+
+
 @pytest.mark.parametrize("size", [3, 4])
 @pytest.mark.parametrize("watts", [0.01, 0.5, 20.0])
 def test_at_a_price_of_time_the_best_matching_is_found_though_the_shortest_round_takes_endless_energy(
@@ -112,13 +130,16 @@ def test_an_idle_place_is_smaller_than_one_that_only_receives() -> None:
         assert [order[k].is_idle for k in found] == [True, False, False]  # the worst channel rests
 
 
-@pytest.mark.parametrize("value", [None, "1", 1j, np.ones(2), [1.0], True, math.nan], ids=repr)
+@pytest.mark.parametrize(
+    "value", [None, "1", 1j, np.ones(2), [1.0], True, math.nan, 10**400], ids=lambda v: repr(v)[:20]
+)
 @pytest.mark.parametrize("matching", ["exact", "sorted", "random"])
 def test_a_utility_that_is_no_number_is_refused(value: object, matching: str) -> None:
     types = (fedopt.SubModel("L", flops=1e7, upload_bits=1e5),)
     problem = fedopt.Problem(loud(2), types, budget=EnergyBudget(5.0), utility=lambda p, T, E: value)  # type: ignore[arg-type,return-value]
-    with pytest.raises(fedopt.InputError, match=r"Problem\.utility: expected a number"):
+    with pytest.raises(fedopt.InputError, match=r"Problem\.utility: expected a number") as raised:
         fedopt.solve(problem, matching=matching)
+    assert len(str(raised.value)) < 300
     good = fedopt.Problem(loud(2), types, budget=EnergyBudget(5.0), utility=lambda p, T, E: np.float64(-T))
     assert fedopt.solve(good, matching=matching).utility < 0.0
 

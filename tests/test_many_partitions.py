@@ -150,7 +150,7 @@ def test_client_selection_against_every_partition_and_matching(name: str, monkey
     idle = 0
     for size, seed in ((6, 50), (5, 51), (4, 52), (6, 53)):
         clients = fleet(size, seed)
-        for utility in ("replica_rate", "shortest_round"):
+        for utility in ("replica_rate", "shortest_round", *(("least_energy",) if name == "deadline" else ())):
             problem = fedopt.Problem(clients, types, budget=budget_of(name, clients), utility=utility)
             best = max(one_sorted(problem, counts) for counts in partitions_of(size, types))
             found = fedopt.solve(problem, matching="sorted")
@@ -196,7 +196,7 @@ def test_too_many_to_list_is_bounded_by_the_truth(kind: int, monkeypatch: pytest
     """Against the proved answers over the list, for every utility of replicas and time."""
     for _, clients, types, factor in instances(5):
         budget = budgets(clients, types, factor)[kind]
-        for utility in UTILITIES:
+        for utility in (*UTILITIES, LeastEnergy()) if kind == 2 else UTILITIES:
             problem = fedopt.Problem(clients, types, budget=budget, utility=utility)
             truth = {name: fedopt.solve(problem, matching=name) for name in ("exact", "sorted")}
             best = {name: found.utility if found.status.solved else -math.inf for name, found in truth.items()}
@@ -347,10 +347,44 @@ def test_too_many_for_the_other_methods_are_refused() -> None:
         problem = fedopt.Problem(clients, TYPES, budget=PowerBudget(640.0))
         with pytest.raises(fedopt.InputError, match="at most"):
             fedopt.solve(problem, matching=matching)
-    for changes in ({"budget": TimePrice(1.0)}, {"utility": lambda partition, T, E: -T}):
-        problem = fedopt.Problem(clients, TYPES, **{"budget": PowerBudget(640.0), **changes})
-        with pytest.raises(fedopt.InputError, match="at most"):
+    for changes, why in (
+        ({"budget": TimePrice(1.0)}, "a duration of its own: a budget or deadline"),
+        ({"utility": lambda partition, T, E: -T}, "a callable says nothing of partitions"),
+        ({"utility": "least_energy"}, "under a Deadline only"),
+        ({"access": fedopt.SharedBandwidth(1e6)}, "own channels"),
+    ):
+        problem = fedopt.Problem(clients, TYPES, **{"budget": PowerBudget(640.0), **changes})  # type: ignore[arg-type]
+        with pytest.raises(fedopt.InputError, match=f"at most .*partitions=.*{why}"):
             fedopt.solve(problem)
+
+
+def test_the_least_energy_of_thousands_of_clients_at_a_deadline() -> None:
+    """180 million partitions: near a bound, and no dearer than the best of a list of partitions near it.
+
+    Types that compute little send much, so that each is the cheapest of some clients.
+    """
+    clients = devices.random_fleet(4096, seed=1)
+    types = tuple(
+        fedopt.SubModel(str(cover), flops=flops, upload_bits=bits, cover=cover)
+        for flops, bits, cover in ((1e6, 6e6, 1), (4e6, 2e6, 2), (1e7, 6e5, 4), (3e7, 1e5, 8))
+    )
+    T = 1.2 * float(menu_of(fedopt.Problem(clients, types, budget=Deadline(1.0)), clients).longest)
+    problem = fedopt.Problem(clients, types, budget=Deadline(T), utility="least_energy")
+    found = {matching: fedopt.solve(problem, matching=matching) for matching in ("exact", "sorted")}
+    for matching, answer in found.items():
+        assert answer.status is Status.OPTIMAL
+        assert answer.utility <= answer.bound <= answer.utility * (1.0 - 3e-4)  # 35 clients would take what comes in 8s
+        assert answer.partition is not None
+        near = [np.array(answer.partition)]
+        near += [near[0] + move for move in ((8, 0, 0, -8), (-8, 0, 0, 8), (2, -2, 0, 0), (0, 4, -4, 0), (0, 0, 8, -8))]
+        listed = [tuple(counts.tolist()) for counts in near if counts.min() >= 0]
+        same = fedopt.Problem(clients, types, budget=Deadline(T), utility="least_energy", partitions=listed)
+        assert answer.energy <= fedopt.solve(same, matching=matching).energy * (1.0 + 1e-12)
+    assert found["exact"].energy < found["sorted"].energy
+    each = [fedopt.allocate(clients, clients.workload(types, np.int64(k)), duration=T).energy for k in range(4)]
+    assert found["exact"].bound == pytest.approx(-float(np.min(each, axis=0).sum()), rel=1e-12)
+    assert found["exact"].partition is not None
+    assert min(found["exact"].partition) > 0
 
 
 def test_infeasible_where_the_partitions_are_too_many() -> None:

@@ -50,6 +50,28 @@ def test_the_cheapest_of_every_matching(seed: int, watts: float) -> None:
         assert fedopt.solve(problem).utility == pytest.approx(best, rel=1e-6)
 
 
+@pytest.mark.parametrize("watts", [0.3, 30.0])
+@pytest.mark.parametrize("matching", ["assignment", "milp"])
+def test_the_baselines_find_the_cheapest_of_every_matching_too(matching: str, watts: float) -> None:
+    if matching == "milp":
+        pytest.importorskip("pulp")
+    clients, types = fleet(4, 52), (TYPES[0], TYPES[1], fedopt.SubModel.idle())
+    least = _every_cost(clients, types, watts)
+    for counts, (cost, duration) in least.items():
+        problem = fedopt.Problem(clients, types, budget=fedopt.TimePrice(watts), partitions=[counts])
+        found = fedopt.solve(problem, matching=matching)
+        assert found.duration == pytest.approx(duration, rel=1e-6)
+        lower, upper = found.cost_bracket
+        assert upper == pytest.approx(cost, rel=1e-9)
+        assert upper * (1.0 - 2.0 * TOLERANCE) <= lower <= cost * (1.0 + 1e-12)
+    for utility in (None, "least_energy", lambda partition, T, E: partition.replicas - 0.01 * T * E):
+        problem = fedopt.Problem(clients, types, budget=fedopt.TimePrice(watts), utility=utility)
+        best = max(
+            problem.utility(fedopt.Partition(counts, types), T, cost - watts * T) for counts, (cost, T) in least.items()
+        )
+        assert fedopt.solve(problem, matching=matching).utility == pytest.approx(best, rel=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_no_duration_is_cheaper_by_another_method(seed: int) -> None:
     """24 clients: scipy's assignment at 400 durations and near the optimum finds nothing below the proved bound."""

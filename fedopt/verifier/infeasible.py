@@ -14,7 +14,7 @@ from fedopt.solution import Schedule, Solution
 from fedopt.submodels import Workload
 from fedopt.verifier import uplink
 from fedopt.verifier.matchings import TooManyError, rule_out
-from fedopt.verifier.model import least_energies, least_times, tasks_for
+from fedopt.verifier.model import least_energies, least_times, tasks_for, too_late
 from fedopt.verifier.report import About, Check, Outcome
 from fedopt.verifier.search import ALL, LOOKS, SORTED, Menu, menu_of
 
@@ -51,7 +51,10 @@ def schedule_infeasible(
         given, unit = getattr(budget, "joules", 0.0), "J"
         if not isinstance(budget, EnergyBudget) and budget.watts > 0.0:
             needs = -math.inf  # a power or a price can always be met
-    return _verdict(needs, given, unit, answer, needs > given * (1.0 - _ROUNDING))
+    proved = needs > given * (1.0 - _ROUNDING)
+    if access is None and isinstance(budget, Deadline):
+        proved = proved or bool(too_late(tasks, given).any())
+    return _verdict(needs, given, unit, answer, proved)
 
 
 def _verdict(needs: float, given: float, unit: str, answer: Schedule, proved: bool) -> list[Check]:
@@ -94,8 +97,9 @@ def _amount(menu: Menu, scope: str, answer: Solution) -> list[Check]:
         return [Check(name=name, about=C, outcome=Outcome.NOTHING)]
     if not isinstance(menu.problem.budget, Deadline | EnergyBudget):
         return [Check(name=name, about=C, outcome=Outcome.NOTHING)]
-    below, above = (_may_meet(menu, scope, 1.0 + sign * _AMOUNT, max(missing, 0.0)) for sign in (-1.0, 1.0))
-    right = below is None and above is not None
+    below, above = (_may_meet(menu, scope, 1.0 + sign * _AMOUNT, max(missing, 0.0), loud=False) for sign in (-1.0, 1.0))
+    enough = missing == 0.0 and isinstance(menu.problem.budget, Deadline)  # of time; it is power that is missing
+    right = above is not None and (below is None or enough)
     why = "" if right else ("less would do" if below is not None else "more is needed")
     return [
         Check(
@@ -108,12 +112,12 @@ def _amount(menu: Menu, scope: str, answer: Solution) -> list[Check]:
     ]
 
 
-def _may_meet(menu: Menu, scope: str, factor: float, more: float) -> int | None:
-    """The first partition that is not proved to miss (budget + more) x factor; None where all are."""
+def _may_meet(menu: Menu, scope: str, factor: float, more: float, *, loud: bool = True) -> int | None:
+    """The first partition that is not proved to miss (budget + more) x factor; None where all are. loud: see late()."""
     budget, tasks, size = menu.problem.budget, menu.tasks, len(menu.counts)
     costs: FloatArray
     if isinstance(budget, Deadline):
-        costs, allowed = menu.late((budget.seconds + more) * factor), 0.5
+        costs, allowed = menu.late((budget.seconds + more) * factor, loud=loud), 0.5
     elif isinstance(budget, EnergyBudget):
         costs, allowed = least_energies(tasks), (budget.joules + more) * factor
     else:

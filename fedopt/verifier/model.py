@@ -18,6 +18,7 @@ from fedopt.submodels import SubModel, Workload
 
 LN2 = math.log(2.0)
 SAME = 1.0 + 1e-14  # two durations this close are the same instant
+LOUD = 700.0  # nats: e^x W, and what comes with it, is beyond all doubles
 ABOVE = 1.0 + 1e-12  # a speed this little above its least is at it
 _HALVINGS = 90
 _NEWTONS = 100
@@ -166,6 +167,15 @@ def least_times(k: Tasks) -> FloatArray:
     """T_min,n [s]: everything at full speed; inf out of reach."""
     t, tau = times(k, k.f_max, k.x_max)
     return np.where(k.busy, k.fixed_time + (t + tau), 0.0)
+
+
+def too_late(k: Tasks, T: float) -> NDArray[np.bool_]:
+    """Whose round takes longer than T at full speed, or needs a power that no double holds to be sent in time."""
+    with np.errstate(all="ignore"):
+        t, _ = times(k, k.f_max, k.x_max)
+        loud = k.sends & (k.a / np.maximum(T - (k.fixed_time + t), 0.0) > LOUD)
+    result: NDArray[np.bool_] = (least_times(k) > T) | (np.isinf(k.x_max) & loud)
+    return result
 
 
 def free_times(k: Tasks) -> FloatArray:

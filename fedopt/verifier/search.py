@@ -15,7 +15,7 @@ from fedopt.submodels import IntArray
 from fedopt.verifier.branch import least_cost
 from fedopt.verifier.decision import Round
 from fedopt.verifier.matchings import AllMatchings, SortedMatchings, TooManyError, dual_value, rule_out
-from fedopt.verifier.model import Tasks, best, least_times, tasks_of, work_of
+from fedopt.verifier.model import SAME, Tasks, best, least_times, tasks_of, too_late, work_of
 from fedopt.verifier.optimality import ENERGY, LOOSE
 from fedopt.verifier.report import About, Check, Outcome, judged
 
@@ -43,9 +43,10 @@ class Menu:
         result: FloatArray = np.where(self.tasks.busy, found, 0.0)
         return result
 
-    def late(self, T: float) -> FloatArray:
-        """(K, N): 1 where T is too short, else 0."""
-        result: FloatArray = np.where(least_times(self.tasks) > T * (1.0 + 1e-14), 1.0, 0.0)
+    def late(self, T: float, *, loud: bool = True) -> FloatArray:
+        """(K, N): 1 where T is too short, else 0; loud: also where no power that is a number is enough."""
+        late = too_late(self.tasks, T * SAME) if loud else least_times(self.tasks) > T * SAME
+        result: FloatArray = np.where(late, 1.0, 0.0)
         return result
 
     def over(self, scope: str, costs: object, most: float) -> AllMatchings | SortedMatchings:

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from fedopt.access import Access, check_access
 from fedopt.checks import kind, number
 from fedopt.clients import Clients
-from fedopt.problem import Budget, Problem, Unstored, check_budget
+from fedopt.problem import Budget, Problem, Unstored, check_budget, utility_of
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Workload
 from fedopt.verifier.decision import decision_checks, number_checks, round_of
@@ -136,6 +136,6 @@ def _utility(problem: Problem, s: Solution, limit: float) -> Check:
         why = f"a callable of the user's, not stored: {problem.utility.name}"
         return Check(name=name, about=About.NUMBERS, outcome=Outcome.UNPROVED, found=f"{s.utility:.12g}", why=why)
     assert s.partition is not None
-    truth = float(problem.utility(s.partition, s.duration, s.energy))
+    truth = utility_of(problem, s.partition, s.duration, s.energy)
     off = 0.0 if truth == s.utility else abs(s.utility - truth) / max(abs(truth), 1e-300)
     return judged(name, About.NUMBERS, off, limit, found=f"{s.utility:.12g} against {truth:.12g}")

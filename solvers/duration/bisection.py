@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from solvers.duration.verdicts import allowance, closed_form, infeasible
+from solvers.duration.verdicts import Seen, allowance, bracket, closed_form, honest, infeasible
 from solvers.limits import limits
 from solvers.rows import Allocate, Goal, Limits, Point, Rows, Stop, Timing
 
@@ -29,6 +29,11 @@ class _Step:
     @property
     def holds(self) -> bool:
         return self.excess <= 0.0
+
+    def seen(self, goal: Goal, value: float) -> Seen:
+        """The same of a budget, in joules and watts."""
+        slope = float(self.point.price.sum()) + (value if goal is Goal.POWER else 0.0)
+        return Seen(self.duration, self.excess, slope)
 
     @property
     def close(self) -> bool:
@@ -67,9 +72,10 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     """The duration that meets ``goal``, by bisection with ``allocate`` as level 3.
 
     Stops when the energy (price) is within 1e-12 of the budget, relative, and the interval within 1e-12 of the
-    duration, or when the interval is two neighbouring doubles. ``lower`` and ``upper`` are that last interval; the
-    point is the one at ``upper``, where the budget holds. Infeasible where the limits prove it, Stop.LIMIT where
-    level 3 fails or no double is long enough.
+    duration, or when the interval is two neighbouring doubles; the answer is its end, where the budget holds.
+    ``lower`` and ``upper`` are that interval, of a budget widened by what the rounding of the energy may hide.
+    Infeasible where the limits prove it, Stop.LIMIT where level 3 fails or no double is long enough, or where
+    rounding hides more of the duration than the best may leave open.
     """
     known = limits(rows)
     decided = closed_form(rows, known, goal, value)
@@ -77,18 +83,17 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
         return decided
     price = _Pricing(rows, goal, value, allocate)
     try:
-        if goal is Goal.DEADLINE:
-            return _at_deadline(price, value)
-        return _search(price, known)
+        found = _at_deadline(price, known, value) if goal is Goal.DEADLINE else _search(price, known)
     except _GaveUpError:
         return infeasible(Stop.LIMIT, price.passes)
+    return honest(found, rows, goal, value, allocate)
 
 
-def _at_deadline(price: _Pricing, deadline: float) -> Timing:
+def _at_deadline(price: _Pricing, known: Limits, deadline: float) -> Timing:
     step = price(deadline)
     if not step.point.feasible.all():
         raise _GaveUpError
-    return _timing(Stop.OPTIMAL, step, step, price.passes)
+    return _timing(price, known, Stop.OPTIMAL, step, step)
 
 
 def _search(price: _Pricing, known: Limits) -> Timing:
@@ -96,10 +101,10 @@ def _search(price: _Pricing, known: Limits) -> Timing:
     low = price(known.t_min)
     if low.holds or (price.goal is Goal.ENERGY and known.t_flat == known.t_min and low.point.feasible.all()):
         stop = Stop.OPTIMAL if price.goal is Goal.PRICE else Stop.SLACK
-        return _timing(stop, low, low, price.passes)
+        return _timing(price, known, stop, low, low)
     if price.goal is Goal.POWER and price.value * known.t_flat < known.e_inf:
         late = price(known.e_inf / price.value)  # all rows finish early: E = E_inf
-        return _timing(Stop.OPTIMAL, late, late, price.passes)
+        return _timing(price, known, Stop.OPTIMAL, late, late)
     low, high = _bracket(price, known, low)
     while not (high.close and high.duration - low.duration <= _CLOSE * high.duration):
         middle = low.duration + 0.5 * (high.duration - low.duration)
@@ -107,7 +112,7 @@ def _search(price: _Pricing, known: Limits) -> Timing:
             break
         step = price(middle)
         low, high = (low, step) if step.holds else (step, high)
-    return _timing(Stop.OPTIMAL, low, high, price.passes)
+    return _timing(price, known, Stop.OPTIMAL, low, high)
 
 
 def _bracket(price: _Pricing, known: Limits, low: _Step) -> tuple[_Step, _Step]:
@@ -120,12 +125,12 @@ def _bracket(price: _Pricing, known: Limits, low: _Step) -> tuple[_Step, _Step]:
         low = high
 
 
-def _timing(stop: Stop, low: _Step, high: _Step, passes: int) -> Timing:
-    return Timing(
-        stop=stop,
-        duration=high.duration,
-        lower=low.duration,
-        upper=high.duration,
-        passes=passes,
-        point=high.point,
-    )
+def _timing(price: _Pricing, known: Limits, stop: Stop, low: _Step, high: _Step) -> Timing:
+    goal, value = price.goal, price.value
+    lower, upper = low.duration, high.duration
+    if goal in (Goal.ENERGY, Goal.POWER):
+        early = low.seen(goal, value) if low.point.feasible.all() else None
+        latest = math.inf if goal is Goal.POWER else known.t_flat
+        energy = float(high.point.energy.sum())
+        lower, upper = bracket(energy, min(known.t_min, upper), latest, early, high.seen(goal, value))
+    return Timing(stop=stop, duration=high.duration, lower=lower, upper=upper, passes=price.passes, point=high.point)

@@ -19,7 +19,9 @@ from solvers.allocation.kernel import CLOSE, EXACT, complete, price_blocks
 from solvers.blocks import Columns, K
 from solvers.compile import kernel, shared
 from solvers.duration.steps import (
-    B_T,
+    A_G,
+    A_PRICE,
+    A_T,
     GOAL,
     LAST,
     LOWER,
@@ -34,6 +36,7 @@ from solvers.duration.steps import (
     advance,
     begin,
 )
+from solvers.duration.verdicts import Seen, allowance, bracket, honest
 from solvers.fill import limits_of
 from solvers.memory import table
 from solvers.plan import Plan, frozen, make_plan
@@ -42,7 +45,6 @@ from solvers.threads import CHUNK, each_chunk
 
 _LARGE = 1 << 15  # from this many rows on a sample makes the first guess
 _SAMPLE = 4096
-_ROUNDING_OF_E = 4e-15  # relative: of the sum and of its terms
 _AT_BOUND = 1e-12  # relative: a value this near its bound is at it
 
 
@@ -60,13 +62,13 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     if decided is not None:
         state[STOP], state[LOWER], state[UPPER] = float(decided), state[T_NOW], state[T_NOW]
     if allocate is not level3.allocate:
-        return _with_method(rows, state, allocate)
+        return honest(_with_method(rows, state, allocate), rows, goal, value, allocate)
     if plan.size >= _LARGE and decided is None:
         _guess_from_sample(plan, state)
     room = table(7, plan.size)
     out = room[:6]
     state = _with_kernel(plan, state, out, room[6])
-    return _timing(state, complete(rows, plan, state[T_NOW], out))
+    return honest(_timing(state, complete(rows, plan, state[T_NOW], out)), rows, goal, value, allocate)
 
 
 def _closed_form(plan: Plan, goal: Goal, value: float) -> Stop | None:
@@ -182,28 +184,17 @@ def _inside(value: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
 
 
 def _timing(state: list[float], point: Point) -> Timing:
-    stop, T, hidden = Stop(int(state[STOP])), float(state[T_NOW]), _hidden(state, point)
+    T, goal = float(state[T_NOW]), Goal(int(state[GOAL]))
+    lower, upper = min(float(state[LOWER]), T), max(float(state[UPPER]), T)
+    if goal in (Goal.ENERGY, Goal.POWER):
+        energy, watts = float(point.energy.sum()), state[VALUE] if goal is Goal.POWER else 0.0
+        here = Seen(T, energy - allowance(goal, state[VALUE], T), float(point.price.sum()) + watts)
+        early = Seen(state[A_T], state[A_G], state[A_PRICE] + watts) if state[A_T] > 0.0 else None
+        latest = math.inf if goal is Goal.POWER else state[T_FLAT]
+        lower, upper = bracket(energy, min(state[T_MIN], T), latest, early, here)
     return Timing(
-        stop=stop,
-        duration=T,
-        lower=max(min(float(state[LOWER]), T) - hidden, min(float(state[T_MIN]), T)),
-        upper=max(min(float(state[UPPER]), float(state[B_T])), T) if stop is Stop.LIMIT else T + hidden,
-        passes=int(state[PASSES]),
-        point=point,
+        stop=Stop(int(state[STOP])), duration=T, lower=lower, upper=upper, passes=int(state[PASSES]), point=point
     )
-
-
-def _hidden(state: list[float], point: Point) -> float:
-    """How much shorter or longer [s] the round could be by what the rounding of E hides: E/|E'| ulps, much near E_inf.
-
-    Nothing where the duration is that of a closed form, or rounding at T_min.
-    """
-    value, goal = state[VALUE], int(state[GOAL])
-    if state[PASSES] == 0.0 or goal not in (Goal.ENERGY, Goal.POWER) or state[LOWER] <= state[T_MIN]:
-        return 0.0
-    slope = float(point.price.sum()) + (value if goal == Goal.POWER else 0.0)
-    hidden = _ROUNDING_OF_E * float(point.energy.sum())
-    return hidden / slope if hidden > 0.0 and slope > 0.0 else 0.0
 
 
 @shared

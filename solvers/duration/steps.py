@@ -16,8 +16,8 @@ T_NOW, LOWER, UPPER = 5, 6, 7  # where to look next; proved bounds of the answer
 A_T, A_G, B_T, B_G = 8, 9, 10, 11  # last duration that is too short, first one that is long enough
 PASSES, STOP, LAST = 12, 13, 14  # passes made; a Stop, 0 while running; 1 where the next pass should be the last
 DEEP = 15  # 1 after a step that went far too far
-# For a goal of PRICE, where A_G and B_G are E: prices and their slopes at A_T and B_T; the width between them (ln T);
-# how far off the last pass was by Newton (relative to T), and the best one in ln price; passes in a row of little use
+# Prices at A_T and B_T. For a goal of PRICE, where A_G and B_G are E: also their slopes; the width between (ln T); how
+# far off the last pass was by Newton (relative to T), and the best one in ln price; passes in a row of little use
 # (for a budget: those above it by no more than rounding may be).
 A_PRICE, B_PRICE, A_CURVE, B_CURVE, WIDTH, OFF, MISS, STUCK = 16, 17, 18, 19, 20, 21, 22, 23
 STATE = 24
@@ -77,7 +77,7 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
             state[B_T], state[B_G] = T, g
         state[UPPER] = min(state[UPPER], T)
     elif state[A_T] < T:
-        state[A_T], state[A_G] = T, g
+        state[A_T], state[A_G], state[A_PRICE] = T, g, price
         state[LOWER] = max(state[LOWER], T)
     tangent = T + g / slope if slope > 0.0 else (-math.inf if g <= 0.0 else math.inf)
     if tangent < math.inf:
@@ -87,7 +87,8 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     if state[B_T] < math.inf and state[B_T] - max(state[LOWER], state[A_T]) <= sharp * state[B_T]:
         state[STOP], state[T_NOW] = _OPTIMAL, state[B_T]
         return
-    if met and 0.0 < g <= 4.0 * margin:  # all between is rounding
+    rounding = met and 0.0 < g <= 4.0 * margin  # all between is
+    if rounding and state[B_T] - T <= _NEAR * state[B_T]:
         state[STOP], state[T_NOW] = _OPTIMAL, state[B_T]
         return
     low, high = max(state[LOWER], state[T_MIN]), state[UPPER]
@@ -106,7 +107,9 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
         guess = low
         if far and low > state[T_MIN] and high < math.inf:  # the bounds are proved: halve what is between them
             guess = 0.5 * (low + high)
-    if met and g > 0.0 and slope > 0.0:  # g ~ (B_T - T)^n: where it is no more than rounding
+    if rounding:  # but E is flat between, and the least T that is met may be far before B_T
+        guess = math.sqrt(T) * math.sqrt(state[B_T])
+    elif met and g > 0.0 and slope > 0.0:  # g ~ (B_T - T)^n: where it is no more than rounding
         left = state[B_T] - T
         guess = max(low, state[B_T] - left * (2.0 * margin / g) ** min(g / (slope * left), 1.0))
     elif met or (state[PASSES] > _PATIENCE and state[PASSES] % 2.0 == 0.0):

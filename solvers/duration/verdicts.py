@@ -1,12 +1,25 @@
-"""What no method of level 2 has to search for: the verdicts that the closed-form limits of the rows prove."""
+"""What a method of level 2 need not search for, as the limits of the rows prove it, and what its answer proves."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solvers.rows import ROUNDING, Goal, Limits, Point, Rows, Stop, Timing
+from solvers.rows import ROUNDING, Allocate, Goal, Limits, Point, Rows, Stop, Timing
+
+KNOWN = 1e-2  # relative: a duration that its bracket leaves more of open is not called the best
+_HIDES = 4e-15  # relative: what the rounding of a sum of energies, and of its terms, may hide
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What pricing all rows says at a duration [s]: energy above the budget [J], and how fast that falls [W]."""
+
+    duration: float
+    excess: float
+    slope: float
 
 
 def closed_form(rows: Rows, known: Limits, goal: Goal, value: float) -> Timing | None:
@@ -29,6 +42,50 @@ def closed_form(rows: Rows, known: Limits, goal: Goal, value: float) -> Timing |
     if budgeted and (value < known.e_inf or endless):
         return infeasible(Stop.TOO_LITTLE)
     return None
+
+
+def bracket(energy: float, least: float, latest: float, early: Seen | None, here: Seen) -> tuple[float, float]:
+    """Bounds [s] of the least duration within a budget, rounding allowed for; ``here.duration`` lies between them.
+
+    E is convex: where E - budget is g and falls by s, no round shorter than T + g/s keeps the budget. The same line
+    says how much longer it may be, to first order; twice that is enough where it is little, else only ``latest`` is.
+
+    energy : [J] at ``here``. least, latest : [s] bounds that hold in any case. early : a duration that was too short.
+    """
+    hidden, low, high = _HIDES * energy, least, latest
+    for seen in (here,) if early is None else (early, here):
+        if seen.slope > 0.0 and seen.excess < math.inf:
+            low = max(low, seen.duration + (seen.excess - hidden) / seen.slope)
+    over = here.excess + hidden
+    beyond = 2.0 * over / here.slope if over > 0.0 < here.slope else (math.inf if over > 0.0 else 0.0)
+    if beyond <= 0.5 * KNOWN * here.duration:
+        high = min(high, here.duration + beyond)
+    return min(low, here.duration), max(high, here.duration)
+
+
+def honest(timing: Timing, rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing:
+    """The same; where its bracket is wide, with another pass for either end, and stopped at a limit if still so.
+
+    A wide bracket is none of the method's doing: next to E_inf the rounding of E hides how much more time saves.
+    A deadline at which the energy is no number (T_min, where p_max = inf) is too short.
+    """
+    if goal is Goal.DEADLINE and timing.point is not None and math.isinf(float(timing.point.energy.sum())):
+        return infeasible(Stop.TOO_SHORT, timing.passes)
+    T, low, high, passes = timing.duration, timing.lower, timing.upper, timing.passes
+    if timing.point is None or goal not in (Goal.ENERGY, Goal.POWER) or high - low <= KNOWN * T:
+        return timing
+    early, late = T * (1.0 - 0.49 * KNOWN), T * (1.0 + 0.49 * KNOWN)
+    for duration in (early, late):
+        if low < duration < high:
+            passes += 1
+            energy = float(allocate(rows, duration).energy.sum())
+            excess, hidden = energy - allowance(goal, value, duration), _HIDES * energy
+            if duration == early and excess > hidden:
+                low = early
+            elif duration == late and excess <= -hidden:
+                high = late
+    stop = timing.stop if high - low <= KNOWN * T else Stop.LIMIT
+    return replace(timing, stop=stop, lower=low, upper=high, passes=passes)
 
 
 def infeasible(stop: Stop, passes: int = 0) -> Timing:

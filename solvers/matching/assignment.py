@@ -2,32 +2,50 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from solvers.matching.best import Cut, search_best
+from solvers.matching.cheapest import search_cheapest
 from solvers.matching.task import Searched, Task
-from solvers.rows import FloatArray
+from solvers.matching.transport import Impossible, Transport
+from solvers.rows import FloatArray, Goal
 
 IntArray = NDArray[np.int64]
+Match = Callable[[FloatArray, IntArray], tuple[IntArray, float] | None]  # costs (N, K), counts (K,)
 
 
 def search(task: Task) -> Searched:
-    """The best matching of every partition that can win, proved. Not for Goal.PRICE."""
-    return search_best(task, _Matcher(task))
+    """The best matching of every partition that can win, proved."""
+    return one_by_one(task, match)
+
+
+def one_by_one(task: Task, match: Match) -> Searched:
+    """The same by any method that finds the best matching of one partition, such as ``match`` here."""
+    matcher = _Matcher(task, match)
+    return search_cheapest(task, matcher) if task.goal is Goal.PRICE else search_best(task, matcher)
 
 
 class _Matcher:
     """Solves each matching on its own; proves nothing of other partitions."""
 
-    def __init__(self, task: Task) -> None:
-        self._menu = task.menu
+    def __init__(self, task: Task, match: Match) -> None:
+        self._menu, self._match = task.menu, match
         self.cut: Cut | None = None
 
     def match(self, duration: float, counts: IntArray) -> tuple[IntArray, float] | None:
         """The matching of least energy at a duration and that energy, None where none is feasible."""
-        return match(self._menu.costs(duration).T, counts)
+        return self._match(self._menu.costs(duration).T, counts)
+
+    def solve(self, costs: FloatArray, counts: IntArray) -> Transport | Impossible:
+        """The matching of least cost; that it is, is the method's word."""
+        found = self._match(costs.T, counts)
+        if found is None:
+            return Impossible(rows=0, places=0, within=np.zeros(len(counts), dtype=np.bool_))
+        return Transport(assignment=found[0], cost=found[1], prices=np.zeros(len(counts)), dual=found[1], moved=0)
 
 
 def match(costs: FloatArray, counts: IntArray) -> tuple[IntArray, float] | None:

@@ -81,11 +81,11 @@ class _Best:
 def search_coarse(task: Task, looker: Looker) -> Searched:
     """The best answer found and a bound of all others, for an energy or power budget or a deadline."""
     if not math.isfinite(task.menu.shortest):
-        return _impossible(task, looker, Stop.UNREACHABLE)
+        return impossible(task, looker, Stop.UNREACHABLE)
     if task.goal is Goal.DEADLINE:
         return _at_deadline(task, looker)
     if (task.goal is Goal.ENERGY or task.value == 0.0) and looker.least_energy() > task.value:
-        return _impossible(task, looker, Stop.TOO_LITTLE)
+        return impossible(task, looker, Stop.TOO_LITTLE)
     return _Stretches(task, looker).search()
 
 
@@ -213,11 +213,11 @@ def _at_deadline(task: Task, looker: Looker) -> Searched:
     """The most replicas in the given time; of as many, an answer of little energy."""
     best = _Best()
     if task.value < task.menu.shortest:
-        return _impossible(task, looker, Stop.TOO_SHORT)
+        return impossible(task, looker, Stop.TOO_SHORT)
     look = looker.look(task.value)
     most, assignment = look.most(task.value), look.propose()
     if most < 1.0 - 1e-9:
-        return _impossible(task, looker, Stop.TOO_SHORT)
+        return impossible(task, looker, Stop.TOO_SHORT)
     if assignment is not None:
         _, energy = duration_of(task, assignment)
         replicas = round(float(task.menu.weights[assignment].sum()))
@@ -254,7 +254,7 @@ def _answer(task: Task, looker: Looker, best: _Best, ceiling: float, stopped: bo
     )
 
 
-def _impossible(task: Task, looker: Looker, stop: Stop) -> Searched:
+def impossible(task: Task, looker: Looker, stop: Stop) -> Searched:
     """No partition has an answer: one that needs little says why."""
     longest = task.menu.longest
     look = looker.look(1e3 * longest if stop is Stop.TOO_LITTLE else max(longest, 1e-300))

@@ -81,11 +81,11 @@ class SortedMatchings(_Looker):
         return _Ordered(self, duration)
 
 
-class _Look:
+class Look:
     """A duration: ``least(price, away)`` is of its kind; ``fair`` the best price and what it leads to, if anything."""
 
     def __init__(self, looker: _Looker, duration: float, dear: float) -> None:
-        self.looker, self.duration, self._dear = looker, duration, dear
+        self.looker, self.duration, self.dear = looker, duration, dear
         allowed = float(allowed_at(looker.task, duration))
         self.fair = fair_price(lambda price: self.least(price, 0.0), allowed, dear)
 
@@ -97,13 +97,13 @@ class _Look:
         if self.fair is None:
             return -math.inf
         price, found = self.fair
-        if price == self._dear:
+        if price == self.dear:
             return found.replicas
         value = self.least(price, self.duration - earlier).value
         return (float(allowed_at(self.looker.task, earlier)) - value) / price
 
 
-class _Matched(_Look):
+class _Matched(Look):
     def __init__(self, looker: AllMatchings, duration: float) -> None:
         self.costs, self.prices = looker.priced(duration)
         finite = np.max(self.costs, where=np.isfinite(self.costs), initial=0.0)
@@ -122,18 +122,18 @@ class _Matched(_Look):
         price, found = self.fair
         menu = self.looker.menu
         near = whole_counts(found.counts, menu.covers, menu.weights, self.most(self.duration))
-        if price == self._dear:  # every row does what it can: some can do less, none more
+        if price == self.dear:  # every row does what it can: some can do less, none more
             more = np.cumsum((near - found.counts)[:, menu.types], axis=1).max(axis=1, initial=0)
             near = near[np.argsort(more, kind="stable")]
         for counts in near[:_TRIES]:
             self.looker.matchings += 1
-            matched = transport(self.costs, counts, min(price, 0.25 * self._dear) * menu.weights)
+            matched = transport(self.costs, counts, min(price, 0.25 * self.dear) * menu.weights)
             if isinstance(matched, Transport):
                 return matched.assignment
         return None
 
 
-class _Ordered(_Look):
+class _Ordered(Look):
     def __init__(self, looker: SortedMatchings, duration: float) -> None:
         costs, prices = looker.priced(duration)
         costs, prices = costs[:, looker.order], prices[:, looker.order]

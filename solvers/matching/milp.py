@@ -11,6 +11,7 @@ import pulp
 from numpy.typing import NDArray
 
 from solvers.matching import marginal
+from solvers.matching.assignment import one_by_one
 from solvers.matching.fixed import duration_of
 from solvers.matching.least import Match, least_duration
 from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched, Task
@@ -34,9 +35,11 @@ def solver_name() -> str:
 def search(task: Task) -> Searched:
     """The best partition and matching, proved: an outer search on T for every gain a partition can have.
 
-    Needs ``task.gains`` (a utility of the form gain / T that never falls with the replicas). Not for Goal.PRICE.
+    That needs a utility of the form gain / T that never falls with the replicas. For any other, and at a price of
+    time, where every partition has a duration of its own, each partition is a program of its own.
     """
-    assert task.gains is not None
+    if task.gains is None or task.goal is Goal.PRICE:
+        return one_by_one(task, lambda costs, counts: _of_partition(task, costs, counts))
     menu, goal, value = task.menu, task.goal, task.value
     start = marginal.search(task.quiet())
     results, chosen, solved = start.results.copy(), dict[int, IntArray](), 0
@@ -70,6 +73,11 @@ def search(task: Task) -> Searched:
         assign=lambda p: chosen[p] if p in chosen else start.assign(p),
         proof=Proof.MATCHINGS,
     )
+
+
+def _of_partition(task: Task, costs: FloatArray, counts: IntArray) -> tuple[IntArray, float] | None:
+    """The cheapest matching of one partition at costs (N, K)."""
+    return cheapest(costs, task.menu.covers, task.menu.weights, 0.0, counts[None, :])
 
 
 def _at_least(task: Task, replicas: float) -> Match:
