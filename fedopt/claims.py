@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, utility_of
-from fedopt.rounds import is_open
+from fedopt.reasons import is_open
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
 from solvers.matching.task import SCREENED, Proof, Searched

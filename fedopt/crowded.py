@@ -10,7 +10,7 @@ import numpy as np
 from fedopt.checks import LARGEST
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline
-from fedopt.rounds import named, why_too_loud
+from fedopt.reasons import named, why_too_loud
 from fedopt.submodels import SubModel
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from fedopt.access import Access, Sharing, TimeDivision
 from fedopt.checks import InputError
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget
-from fedopt.rounds import goal_of, rows_of, schedule_of, why_infeasible
+from fedopt.reasons import why_infeasible
+from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.solution import Schedule, Status
 from fedopt.submodels import Workload
 from solvers import access as schemes

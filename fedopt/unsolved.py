@@ -8,7 +8,8 @@ import numpy as np
 
 from fedopt.crowded import why_crowded
 from fedopt.problem import Problem
-from fedopt.rounds import goal_of, rows_of, why_infeasible
+from fedopt.reasons import why_infeasible
+from fedopt.rounds import goal_of, rows_of
 from fedopt.sharing import Scheme
 from fedopt.solution import Solution, Status
 from fedopt.submodels import IntArray

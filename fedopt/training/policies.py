@@ -21,7 +21,8 @@ from numpy.typing import NDArray
 from fedopt.checks import FloatArray, InputError, choice, number
 from fedopt.clients import Clients
 from fedopt.problem import Problem
-from fedopt.rounds import allocate, named, rows_of
+from fedopt.reasons import named
+from fedopt.rounds import allocate, rows_of
 from fedopt.search import solve
 from fedopt.solution import Solution, Status
 from fedopt.submodels import IntArray, Partition, SubModel
