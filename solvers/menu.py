@@ -72,6 +72,17 @@ class Menu:
         rows = Rows(**{name: pick(column) for name, column in columns.items()})
         return rows if len(rows) == len(self) else rows.widen(len(self))
 
+    @property
+    def joined(self) -> Rows:
+        """The rows under all types, one after another: K N of them."""
+        size = (len(self.rows), len(self))
+
+        def spread(column: NDArray[Any]) -> NDArray[Any]:
+            return column if column.shape == (1,) else np.broadcast_to(column, size).reshape(-1)
+
+        rows = Rows(**{name: spread(column) for name, column in self._stacked().items()})
+        return rows if len(rows) == size[0] * size[1] else rows.widen(size[0] * size[1])
+
     @cached_property
     def _columns(self) -> dict[str, NDArray[Any]]:
         return self._stacked()

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable
 
 import numpy as np
 
 from solvers.access.computing import Computing
 from solvers.access.slots import Slots
 from solvers.blocks import E_FIXED, FIXED, GAMMA, P_C, P_S, T_FREE, T_LOW, TAU_LOW, A, K
-from solvers.matching.stretches import Priced
+from solvers.matching.stretches import Match, Priced
 from solvers.matching.transport import Impossible, Transport
 from solvers.menu import IntArray, Menu
 from solvers.rows import ROUNDING, FloatArray
@@ -82,7 +81,7 @@ class SlotCosts:
         end = Computing(picked, float(self._fixed[assignment, rows].max())).end(price)
         return end, float(self.at(end, price).costs[assignment, rows].sum())
 
-    def shortest(self, match: Callable[[FloatArray], Transport | Impossible]) -> tuple[float, IntArray] | None:
+    def shortest(self, match: Match) -> tuple[float, IntArray] | None:
         """The least duration [s] of all matchings, and such a matching; None where none is feasible.
 
         match(slots): the matching of the least sum of slots. All send at full power, and computing ends when some row

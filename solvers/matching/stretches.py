@@ -18,10 +18,15 @@ from typing import Protocol
 
 import numpy as np
 
-from solvers.matching.transport import Transport, transport
+from solvers.matching.transport import Impossible, Transport, transport
 from solvers.menu import IntArray
 from solvers.rows import FloatArray
 
+Match = Callable[[FloatArray], Transport | Impossible]
+
+_FAN = 32  # stretches to begin with
+_WIDE = 1e3  # down to so small a part of the last, should nobody need any time (idle places)
+_ENTRIES = 1 << 24  # bounds that are kept, about
 _GRID = 0.05  # prices are whole multiples of this in logarithms: what they cost is kept
 _FARTHEST = 400  # so many multiples from a price of the right size
 _PRICES = 10  # tried in a look
@@ -45,11 +50,12 @@ class Coupling(Protocol):
     """How rows share a channel, and what is asked.
 
     ready (K, N): from which y on a row can take a place. unit: a price of the right size; cheaper: whether prices
-    below it prove something, too.
+    below it prove something, too. latest: whether the greatest y is best, so that no other need be looked at.
     """
 
     unit: float
     cheaper: bool
+    latest: bool
 
     @property
     def ready(self) -> FloatArray:
@@ -107,17 +113,22 @@ class Stretches:
         least: FloatArray = np.minimum.reduce([*(s.lower for s in self._all), self._rest])
         return least
 
-    def weakest(self, p: int) -> int:
-        """The stretch with the least bound of a partition; -1 where it is beyond the last, or spent: nothing helps."""
-        values = [s.lower[p] for s in self._all]
+    def weakest(self, p: int, before: float = math.inf) -> int:
+        """The stretch with the least bound of a partition, of those that begin before some y; -1 where it is beyond the
+        last, or spent: nothing helps.
+        """
+        values = [float(s.lower[p]) for s in self._all if s.a < before]
         at = int(np.argmin(values)) if values else -1
-        if at < 0 or self._rest[p] <= values[at] or p in self._all[at].spent:
+        if at < 0 or (self._rest[p] <= values[at] and before > self._all[-1].b) or p in self._all[at].spent:
             return -1
         return at
 
-    def least(self, p: int) -> float:
-        """The same of one partition."""
-        return min(min([float(s.lower[p]) for s in self._all], default=math.inf), float(self._rest[p]))
+    def least(self, p: int, before: float = math.inf) -> float:
+        """What no matching of one partition with a y before that goes below."""
+        values = [float(s.lower[p]) for s in self._all if s.a < before]
+        if not self._all or before > self._all[-1].b:
+            values.append(float(self._rest[p]))
+        return min(values, default=math.inf)
 
     def bound(self, at: int, p: int) -> float:
         """The bound of a partition in one stretch."""
@@ -186,6 +197,19 @@ class Stretches:
             lost = at_a - (priced.costs + priced.falls * wide)[found.assignment, rows]
             tight = bool(lost.sum() <= _TIGHT * abs(value))
         return _Found(found.assignment, bound, over, gain, tight, ready)
+
+
+def stretches_of(coupling: Coupling, counts: IntArray, last: float, floor: float, rest: float) -> Stretches:
+    """A fan of stretches up to ``last``, or that end alone.
+
+    floor: per unit of y, what nothing goes below; rest: the same beyond the last.
+    """
+    first = min(float(coupling.ready.min(axis=0).max()), last)
+    size = max(1, min(_FAN, _ENTRIES // counts.shape[0]))
+    ends = np.unique([first, *np.geomspace(max(first, last / _WIDE), last, size + 1)[1:]])
+    if coupling.latest:
+        ends = np.array([last, last])
+    return Stretches(coupling, counts, ends, floor * ends[:-1], rest)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
