@@ -188,7 +188,7 @@ class _Run:
         self._shortest(p)
         for _ in range(_LOOKS):
             at = self._stretches.weakest(p)
-            if at < 0 or max(self._stretches.bound(at, p), self._least[p]) >= self._aim(p):
+            if at < 0 or self._useless(p) or self._stretches.bound(at, p) >= self._aim(p):
                 break
             self._stretches.look(at, p, lambda: self._aim(p), lambda assignment: self._try(assignment, p))
 
@@ -201,8 +201,14 @@ class _Run:
 
         found = self._scheme.shortest(match)
         self._least[p] = math.inf if found is None else found[0] * (1.0 - 1e-12)
-        if found is not None and self._least[p] < self._aim(p):
+        if found is not None and not self._useless(p):
             self._try(found[1], p)
+
+    def _useless(self, p: int) -> bool:
+        """Whether even the quickest matching of a partition takes too long."""
+        if self.task.goal is Goal.DEADLINE:
+            return bool(self._least[p] * ROUNDING > self.task.value)
+        return bool(self._least[p] >= self._aim(p))
 
     def _try(self, assignment: IntArray, p: int) -> None:
         """Levels 2 and 3 of a matching, kept if it is the best of its partition so far."""

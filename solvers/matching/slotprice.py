@@ -23,7 +23,8 @@ from solvers.menu import IntArray
 from solvers.rows import FloatArray, Stop
 
 _NEAR = 0.01  # relative, between the ends of computing at which a first matching is looked for
-_FARTHEST = 500
+_FARTHEST = 500  # of them
+_OFF = 9.0  # ln of an excess that says no more than its sign
 
 
 def search(task: Task) -> Searched:
@@ -67,8 +68,9 @@ class _Longer:
     def excess(self, y: float, value: float, taken: float, bound: float, price: float) -> tuple[float, float]:
         """The slots against what is left of the time needed."""
         room = float(self.needed[self.now]) - y
-        over = math.log(taken / room) if taken > 0.0 and 0.0 < room < math.inf else math.copysign(9.0, -room)
-        return over, price * (taken - room)
+        if taken > 0.0 and 0.0 < room < math.inf:
+            return math.log(taken / room), price * (taken - room)
+        return (_OFF if taken > room else -_OFF), price * (taken - room)
 
 
 class _Run(Cheapest):

@@ -87,7 +87,7 @@ class _Coupling:
         """The slots against what the proved duration, or the deadline, leaves; and the energy against the budget."""
         deadline = self.goal is Goal.DEADLINE
         room = (self.value if deadline else bound) - y
-        over = math.log(taken / room) if taken > 0.0 and room > 0.0 else math.copysign(_OFF, -room)
+        over = math.log(taken / room) if taken > 0.0 and room > 0.0 else _OFF if taken > 0.0 else -_OFF
         if deadline:
             return over, price * (taken - room)
         energy, allowed = value - price * (y + taken), allowance(self.goal, self.value, y + taken)
