@@ -195,7 +195,8 @@ class Stretches:
         if tight and wide > 0.0:
             at_a = self._coupling.at(here.a, price).costs[found.assignment, rows]
             lost = at_a - (priced.costs + priced.falls * wide)[found.assignment, rows]
-            tight = bool(lost.sum() <= _TIGHT * abs(value))
+            early = float(self._coupling.proved(point - float(lost.sum()), price)[p])
+            tight = bound - early <= _TIGHT * abs(bound)
         return _Found(found.assignment, bound, over, gain, tight, ready)
 
 
