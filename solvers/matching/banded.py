@@ -17,7 +17,7 @@ import numpy as np
 from solvers.access.shared import schedule
 from solvers.matching import ruled
 from solvers.matching.bandcosts import BandCosts
-from solvers.matching.cheapest import Cheapest
+from solvers.matching.coupled import Coupled
 from solvers.matching.stretches import Match, Priced
 from solvers.matching.task import DURATION, Searched, Task
 from solvers.matching.transport import Transport
@@ -91,7 +91,7 @@ class _Banded:
         return None if found is None else (0.0, found)
 
 
-class _Run(Cheapest):
+class _Run(Coupled):
     """A price of time; y is the duration."""
 
     before = True

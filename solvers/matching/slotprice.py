@@ -2,7 +2,7 @@
 
 At a price a row's cost in a place is its own but for the end of computing, over which branch.py searches: that is the
 cheapest matching for E + price x T, proved. What is to be within a duration has a bound by a higher price of time, less
-what that adds at the duration (cheapest.py).
+what that adds at the duration (coupled.py).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from solvers.matching.branch import Branch, Lines
-from solvers.matching.cheapest import Cheapest
+from solvers.matching.coupled import Coupled
 from solvers.matching.hall import least_feasible
 from solvers.matching.slotcosts import SlotCosts
 from solvers.matching.stretches import Priced
@@ -73,7 +73,7 @@ class _Longer:
         return (_OFF if taken > room else -_OFF), price * (taken - room)
 
 
-class _Run(Cheapest):
+class _Run(Coupled):
     """One task; y is the end of computing."""
 
     before = False

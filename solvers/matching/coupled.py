@@ -22,7 +22,7 @@ _LOOKS = 40  # at one partition
 _MORE = 1.0 + 1e-11  # beyond rounding
 
 
-class Cheapest:
+class Coupled:
     """One task. lower (P,): what no matching of a partition costs less than [J]; best: the greatest gain / T so far.
 
     known (P,): what some matching costs [J].
