@@ -75,6 +75,9 @@ def scope_of(solution: Solution) -> str:
     low, cost = solution.cost_bracket
     if low >= cost * (1.0 - 1e-9):
         return "No matching is cheaper, and no other partition's cheapest matching is better."
+    if low > 0.0:
+        share = _percent(1.0 - low / cost)
+        return f"No matching of this partition is cheaper by more than {share} %; other matchings may be better."
     return "Other matchings may be better."
 
 

@@ -61,22 +61,42 @@ class Menu:
 
     def rows_of(self, assignment: IntArray) -> Rows:
         """The rows under an assignment (N,)."""
+        columns, own = self._columns if len(self) <= _KEPT else self._stacked(), np.arange(len(self))
 
-        def pick(name: str) -> NDArray[Any]:
-            columns = [getattr(rows, name) for rows in self.rows]
-            if all(column.shape[0] == 1 and column[0] == columns[0][0] for column in columns):
-                picked: NDArray[Any] = columns[0]
-            elif all(column is columns[0] for column in columns):
-                picked = columns[0]
-            elif all(column.shape[0] == 1 for column in columns):
-                picked = np.concatenate(columns)[assignment]
-            else:
-                full = np.stack([np.broadcast_to(column, (len(self),)) for column in columns])
-                picked = full[assignment, np.arange(len(self))]
+        def pick(column: NDArray[Any]) -> NDArray[Any]:
+            if column.ndim == 1:
+                return column
+            picked: NDArray[Any] = column[assignment, own if column.shape[1] > 1 else 0]
             return picked
 
-        rows = Rows(**{name: pick(name) for name in Rows.__slots__})
+        rows = Rows(**{name: pick(column) for name, column in columns.items()})
         return rows if len(rows) == len(self) else rows.widen(len(self))
+
+    @property
+    def joined(self) -> Rows:
+        """The rows under all types, one after another: K N of them."""
+        size = (len(self.rows), len(self))
+
+        def spread(column: NDArray[Any]) -> NDArray[Any]:
+            return column if column.shape == (1,) else np.broadcast_to(column, size).reshape(-1)
+
+        rows = Rows(**{name: spread(column) for name, column in self._stacked().items()})
+        return rows if len(rows) == size[0] * size[1] else rows.widen(size[0] * size[1])
+
+    @cached_property
+    def _columns(self) -> dict[str, NDArray[Any]]:
+        return self._stacked()
+
+    def _stacked(self) -> dict[str, NDArray[Any]]:
+        """The columns of all types: (N,) or (1,) where they are the same, else (K, N) or (K, 1)."""
+
+        def stack(columns: list[NDArray[Any]]) -> NDArray[Any]:
+            first, single = columns[0], all(column.shape[0] == 1 for column in columns)
+            if all(column is first for column in columns) or (single and all(c[0] == first[0] for c in columns)):
+                return first
+            return np.stack([np.broadcast_to(column, (1 if single else len(self),)) for column in columns])
+
+        return {name: stack([getattr(rows, name) for rows in self.rows]) for name in Rows.__slots__}
 
     def costs(self, duration: float) -> FloatArray:
         """The least energy of every row under every type, (K, N) [J]; inf where it cannot meet the duration.

@@ -11,7 +11,7 @@ import pytest
 from fleets import make, mnist_types
 
 import fedopt
-from fedopt import EnergyBudget, PowerBudget, SharedBandwidth, Status
+from fedopt import Deadline, EnergyBudget, PowerBudget, SharedBandwidth, Status, TimePrice
 from fedopt.submodels import Partition
 
 TYPES = mnist_types((1, 2, 2, 4))[:3]
@@ -84,13 +84,64 @@ def test_screening_changes_nothing() -> None:
     assert np.nanmax(alone) <= together.bound * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("budget", [fedopt.Deadline(60.0), fedopt.TimePrice(0.5)], ids=str)
-def test_other_budgets_are_improved_too_but_not_proved(budget: fedopt.Deadline | fedopt.TimePrice) -> None:
-    clients = make("typical", 2, 8).clients
-    problem = fedopt.Problem(
-        clients, TYPES, budget=budget, access=SharedBandwidth(8e6), partitions=[(4, 2, 2)], utility="least_energy"
-    )
-    by_rule, better = (fedopt.solve(problem, matching=name) for name in ("sorted", "marginal"))
-    price = budget.watts if isinstance(budget, fedopt.TimePrice) else 0.0
-    assert better.energy + price * better.duration <= (by_rule.energy + price * by_rule.duration) * (1 + 1e-12)
-    assert math.isnan(better.bound)
+def every(problem: fedopt.Problem) -> list[tuple[tuple[int, ...], fedopt.Schedule]]:
+    """Every matching that has an answer, with its partition."""
+    wanted, found = {tuple(row) for row in problem.candidates().tolist()}, []
+    for assignment in itertools.product(range(len(problem.submodels)), repeat=len(problem.clients)):
+        counts = tuple(np.bincount(assignment, minlength=len(problem.submodels)).tolist())
+        if counts in wanted:
+            work = problem.clients.workload(problem.submodels, np.array(assignment))
+            schedule = fedopt.schedule(problem.clients, work, problem.budget, access=problem.access)
+            found += [(counts, schedule)] if schedule.status.solved else []
+    return found
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("utility", ["least_energy", None])
+@pytest.mark.parametrize("seconds", [15.0, 20.0, 40.0])
+def test_no_matching_beats_the_bound_at_a_deadline(seed: int, utility: str | None, seconds: float) -> None:
+    """Least energy, and the most replicas that some matching completes in time: that one is exact."""
+    clients = make("typical", seed, 5).clients
+    problem = fedopt.Problem(clients, TYPES, budget=Deadline(seconds), access=SharedBandwidth(2e6), utility=utility)
+    found, others = fedopt.solve(problem), every(problem)
+    if not others:
+        assert found.status is Status.INFEASIBLE
+        return
+    best = max(problem.utility(Partition(counts, TYPES), e.duration, e.energy) for counts, e in others)
+    assert found.scope == "all matchings"
+    assert found.utility <= best + 1e-9 * abs(best)
+    assert best <= found.bound + 1e-9 * abs(best)
+    assert found.utility >= best - (0.02 if utility else 1e-9) * abs(best)
+    assert found.bound <= best + (0.1 if utility else 1e-9) * abs(best)
+    assert fedopt.verify(problem, found).ok
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("watts", [0.1, 1.0, 10.0])
+def test_no_matching_is_cheaper_than_the_bound(seed: int, watts: float) -> None:
+    """Every matching of the partition costs what is proved at least; the best of all is found, or nearly."""
+    clients = make("typical", seed, 5).clients
+    problem = fedopt.Problem(clients, TYPES, budget=TimePrice(watts), access=SharedBandwidth(2e6))
+    found, others = fedopt.solve(problem), every(problem)
+    assert found.partition is not None
+    costs = [e.energy + watts * e.duration for counts, e in others if counts == tuple(found.partition)]
+    low, cost = found.cost_bracket
+    assert low <= min(costs) * (1.0 + 1e-9)
+    assert cost == pytest.approx(found.energy + watts * found.duration, rel=1e-12)
+    assert min(costs) * (1.0 - 1e-9) <= cost <= min(costs) * 1.01
+    assert low >= 0.9 * cost
+    assert math.isnan(found.bound)
+    said = re.search(r"cheaper by more than (\S+) %", found.reason)
+    assert said is None or float(said[1]) >= 100.0 * (1.0 - low / cost) * (1.0 - 1e-6)
+    assert fedopt.verify(problem, found).ok
+
+
+def test_a_price_of_time_passes_over_partitions_that_cannot_win() -> None:
+    """Each partition by itself, and the best of them: no other answer."""
+    clients = make("typical", 1, 10).clients
+    problem = fedopt.Problem(clients, TYPES, budget=TimePrice(1.0), access=SharedBandwidth(4e6))
+    together, alone = fedopt.solve(problem), []
+    for counts in problem.candidates().tolist():
+        one = fedopt.Problem(clients, TYPES, budget=problem.budget, access=problem.access, partitions=[counts])
+        alone.append(fedopt.solve(one).utility)
+    assert together.utility == pytest.approx(max(alone), rel=1e-3)

@@ -89,3 +89,34 @@ def test_proofs_leave_most_partitions_unsolved() -> None:
     found, every_sorted = fedopt.solve(problem), fedopt.solve(problem, matching="sorted")
     assert found.stats["screened"] > 0
     assert every_sorted.utility <= found.utility <= found.bound
+
+
+@pytest.mark.parametrize("budget", [PowerBudget(4.0), EnergyBudget(400.0)], ids=str)
+def test_little_is_left_open_of_sixteen_clients(budget: Any) -> None:
+    """One price for all ends of computing left nearly half open; each stretch of ends has its own."""
+    clients = make("typical", 0, 16).clients
+    problem = fedopt.Problem(clients, mnist_types((1, 2, 4, 4)), budget=budget, access=TimeDivision(2e6))
+    found = fedopt.solve(problem)
+    assert found.utility <= found.bound <= 1.05 * found.utility
+
+
+def test_a_deadline_that_only_the_quickest_matching_meets() -> None:
+    """The least duration of all matchings, by exhaustive search: met just there, and not a millionth below."""
+    clients = make("typical", 1, 5).clients
+    anything = fedopt.Problem(clients, TYPES, budget=EnergyBudget(math.inf), access=TimeDivision(2e6))
+    least = min(e.duration for _, e in every(anything))
+    for factor, status in ((1.0 + 1e-9, fedopt.Status.OPTIMAL), (1.0 - 1e-6, fedopt.Status.INFEASIBLE)):
+        problem = fedopt.Problem(clients, TYPES, budget=Deadline(least * factor), access=TimeDivision(2e6))
+        assert fedopt.solve(problem).status is status
+
+
+def test_a_price_of_time_passes_over_partitions_that_cannot_win() -> None:
+    """Each partition by itself, and the best of them: the same answer."""
+    clients, types = make("typical", 1, 10).clients, mnist_types((1, 2, 4, 4))
+    problem = fedopt.Problem(clients, types, budget=TimePrice(1.0), access=TimeDivision(2e6))
+    together, alone = fedopt.solve(problem), []
+    for counts in problem.candidates().tolist():
+        one = fedopt.Problem(clients, types, budget=problem.budget, access=problem.access, partitions=[counts])
+        alone.append(fedopt.solve(one).utility)
+    assert together.utility == pytest.approx(max(alone), rel=1e-9)
+    assert together.stats["screened"] > 0

@@ -47,9 +47,11 @@ class Share:
         return self.look.dual
 
 
-def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
+def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[float, float] | None = None) -> Outcome:
     """The duration that meets ``goal`` with everybody's bandwidth, frequency and power; the rows' bandwidth is
     ``hertz``, as if each had the whole channel.
+
+    near: duration [s] and price [J/channel] of a similar answer, to begin with.
     """
     plan = make_plan(rows)
     quick = Limits(
@@ -62,8 +64,10 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
         return _nobody_sends(rows, goal, value)
     fleet = Fleet(rows, plan)
     if goal is Goal.DEADLINE or value < math.inf:
-        T, mu = _guess(fleet, goal, value)
-        found = joint(fleet.uplinks, goal, value, T, mu, fleet.out) if mu > 0.0 else None
+        found = None if near is None else joint(fleet.uplinks, goal, value, *near, fleet.out)
+        if found is None:
+            T, mu = _guess(fleet, goal, value)
+            found = joint(fleet.uplinks, goal, value, T, mu, fleet.out) if mu > 0.0 else None
         if found is not None:
             look, lower = found
             return fleet.outcome(hertz, Stop.OPTIMAL, Share(look=look, out=fleet.out), lower, goal, value)

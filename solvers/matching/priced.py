@@ -14,11 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solvers.access.joint import Uplinks
 from solvers.access.shared import schedule
-from solvers.access.shares import BETA_OUT, EXACT, OUT, T_OUT, TAU_OUT, X_OUT
-from solvers.blocks import E_FIXED, GAMMA, P_C, P_S, A, K
 from solvers.duration.verdicts import allowance
+from solvers.matching import banded
+from solvers.matching.bandcosts import BandCosts
 from solvers.matching.best import Cut
 from solvers.matching.task import (
     DURATION,
@@ -68,7 +67,9 @@ class Best:
 
 
 def search(task: Task) -> Searched:
-    """Every partition that can win, the best gains first; proved bounds for energy and power budgets."""
+    """Every partition that can win, the best gains first; deadlines and prices of time are banded.py's."""
+    if task.goal in (Goal.DEADLINE, Goal.PRICE):
+        return banded.search(task)
     run = _Run(task)
     results, lower = empty_results(task.counts.shape[0]), np.full(task.counts.shape[0], run.floor)
     chosen: dict[int, IntArray] = {}
@@ -76,7 +77,7 @@ def search(task: Task) -> Searched:
     best, cuts, order = 0.0, list[Cut](), _order(task)
     while order:
         p, needed = order.pop(0), math.inf
-        if best > 0.0 and task.gains is not None and run.bounded:
+        if best > 0.0 and task.gains is not None:
             needed = float(task.gains[p]) / best
         if needed < run.floor or (needed < math.inf and run.ruled_out(task.counts[p], needed, cuts)):
             lower[p] = max(needed, run.floor)
@@ -97,12 +98,13 @@ def search(task: Task) -> Searched:
     def assign(p: int) -> IntArray:
         return chosen[p] if p in chosen else run.sorted(p)
 
-    if not run.bounded or task.gains is None:
-        return Searched(results=results, passes=run.passes, assign=assign)
+    passes = run.passes + run.costs.passes
+    if task.gains is None:
+        return Searched(results=results, passes=passes, assign=assign)
     with np.errstate(divide="ignore"):
         ceiling = float((task.gains / lower).max())
     proof = Proof.MATCHINGS
-    return Searched(results=results, passes=run.passes, assign=assign, proof=proof, lower=lower, ceiling=ceiling)
+    return Searched(results=results, passes=passes, assign=assign, proof=proof, lower=lower, ceiling=ceiling)
 
 
 def _order(task: Task) -> list[int]:
@@ -120,12 +122,8 @@ class _Run:
     def __init__(self, task: Task) -> None:
         self.task, self.menu = task, task.menu
         self.hertz = float(task.menu.rows[0].bandwidth[0])
-        self.uplinks = [
-            Uplinks(plan, rows.power_min, rows.power_max)
-            for plan, rows in zip(task.menu.plans, task.menu.rows, strict=True)
-        ]
+        self.costs = BandCosts(task.menu)
         self.least = task.menu.least_times * ROUNDING
-        self.bounded = task.goal in (Goal.ENERGY, Goal.POWER)
         self.floor = task.menu.shortest
         self.passes, self._mu = 0, 1.0
 
@@ -154,7 +152,7 @@ class _Run:
             if new is best:
                 break
             best = new
-        return self._prove(best, needed, p, cuts, results) if self.bounded else (best, 0.0)
+        return self._prove(best, needed, p, cuts, results)
 
     def ruled_out(self, counts: IntArray, needed: float, cuts: list[Cut]) -> bool:
         """Whether an earlier proof shows that the partition needs more than the budget allows for ``needed`` [s]."""
@@ -191,8 +189,8 @@ class _Run:
 
     def _first(self, p: int, results: FloatArray) -> Best | None:
         """Where the sorted matching fails: matchings at longer and longer durations."""
-        T = self.task.value if self.task.goal is Goal.DEADLINE else float(results[p, LEAST_TIME])
-        for _ in range(1 if self.task.goal is Goal.DEADLINE else 8):
+        T = float(results[p, LEAST_TIME])
+        for _ in range(8):
             if not 0.0 < T < math.inf:
                 return None
             found = self._better(None, self._bound(T, self._mu, self.task.counts[p]), p, results)
@@ -206,15 +204,9 @@ class _Run:
         if bound.assignment is None or (best is not None and np.array_equal(bound.assignment, best.assignment)):
             return best
         found = self._solve(bound.assignment, p, results)
-        if found is None or (best is not None and not self._score(found) < self._score(best) * _BETTER):
+        if found is None or (best is not None and not found.T < best.T * _BETTER):
             return best
         return found
-
-    def _score(self, best: Best) -> float:
-        """What is minimised for one partition."""
-        if self.task.goal is Goal.DEADLINE:
-            return best.E
-        return best.T if self.task.goal is not Goal.PRICE else best.E + self.task.value * best.T
 
     def _solve(self, assignment: IntArray, p: int, results: FloatArray) -> Best | None:
         """Levels 2 and 3 of a matching."""
@@ -239,7 +231,7 @@ class _Run:
         Where the rows' powers are at their bounds more price hardly frees bandwidth: then to the price that would prove
         the duration too short.
         """
-        limit = allowance(self.task.goal, self.task.value, T) if self.bounded else math.inf
+        limit = allowance(self.task.goal, self.task.value, T)
         best, z, low, high = None, math.log(mu), -math.inf, math.inf
         for _ in range(1 if once else _PRICES):
             bound = self._priced(T, math.exp(z), counts)
@@ -260,36 +252,13 @@ class _Run:
 
     def _priced(self, T: float, mu: float, counts: IntArray) -> Bound:
         """The transportation problem at a duration and a price."""
-        costs, shares = self.costs(T, mu)
-        found = transport(costs, counts)
+        priced = self.costs.at(T, mu)
+        found = transport(priced.costs, counts)
         if not isinstance(found, Transport):
             cut = Cut(duration=T, constant=0.0, prices=found.within.astype(np.float64), rows=found.rows)
             return Bound(T=T, mu=mu, energy=math.inf, over=math.inf, assignment=None, cut=cut)
         constant = found.dual - float(counts @ found.prices) - mu
         cut = Cut(duration=T, constant=constant, prices=found.prices)
-        taken = float(shares[found.assignment, np.arange(len(self.menu))].sum())
+        taken = float(priced.taken[found.assignment, np.arange(len(self.menu))].sum())
         over = math.log(taken) if taken > 0.0 else -1.0
         return Bound(T=T, mu=mu, energy=found.dual - mu, over=over, assignment=found.assignment, cut=cut)
-
-    def costs(self, T: float, mu: float) -> tuple[FloatArray, FloatArray]:
-        """C [J] and beta of every row under every type, (K, N); inf where it cannot meet the duration."""
-        costs, shares = np.empty(self.least.shape), np.empty(self.least.shape)
-        for k, uplinks in enumerate(self.uplinks):
-            out = np.empty((OUT, uplinks.plan.size))
-            uplinks.look(T, mu, EXACT, out)
-            self.passes += 1
-            shares[k] = out[BETA_OUT]
-            costs[k] = _energies(uplinks, out) + mu * shares[k]
-        costs[~((self.least <= T) & np.isfinite(costs))] = math.inf
-        return costs, shares
-
-
-def _energies(uplinks: Uplinks, out: FloatArray) -> FloatArray:
-    """E [J] of rows as share_blocks leaves them."""
-    c = uplinks.plan.columns
-    t, tau, x = out[T_OUT], out[TAU_OUT], out[X_OUT]
-    with np.errstate(all="ignore"):
-        compute = np.where(c[K] > 0.0, c[K] / (t * t) + c[P_S] * t, 0.0)
-        upload = np.where(c[A] > 0.0, c[A] / c[GAMMA] * (np.expm1(x) / x) + c[P_C] * tau, 0.0)
-    result: FloatArray = c[E_FIXED] + (compute + upload)
-    return result

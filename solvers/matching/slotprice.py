@@ -1,0 +1,145 @@
+"""Level 1 where the rows send one after another, at a price of time: the cheapest matchings of what can win.
+
+At a price a row's cost in a place is its own but for the end of computing, over which branch.py searches: that is the
+cheapest matching for E + price x T, proved. What is to be within a duration has a bound by a higher price of time, less
+what that adds at the duration (coupled.py).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from solvers.matching.branch import Branch, Lines
+from solvers.matching.coupled import Coupled
+from solvers.matching.hall import least_feasible
+from solvers.matching.slotcosts import SlotCosts
+from solvers.matching.stretches import Priced
+from solvers.matching.task import Searched, Task
+from solvers.matching.transport import Transport
+from solvers.menu import IntArray
+from solvers.rows import FloatArray, Stop
+
+_NEAR = 0.01  # relative, between the ends of computing at which a first matching is looked for
+_FARTHEST = 500  # of them
+_OFF = 9.0  # ln of an excess that says no more than its sign
+
+
+def search(task: Task) -> Searched:
+    """The cheapest matching of every partition that can win."""
+    return _Run(task).search()
+
+
+@dataclass(slots=True, eq=False)
+class _Longer:
+    """A price of time above the one in question, for rounds within ``needed`` (P,) [s] (stretches.py).
+
+    E + price x T is at least the value at a higher price less what that adds at ``needed``. now: the partition.
+    """
+
+    costs: SlotCosts
+    unit: float
+    needed: FloatArray
+    now: int = 0
+    cheaper: bool = False
+    latest: bool = False
+
+    @property
+    def ready(self) -> FloatArray:
+        """The least ends of computing [s]."""
+        return self.costs.ready
+
+    def at(self, y: float, price: float) -> Priced:
+        """Every row under every type."""
+        return self.costs.at(y, price)
+
+    def slope(self, price: float) -> float:
+        """Time costs its price before the slots, too."""
+        return price
+
+    def proved(self, value: FloatArray, price: float) -> FloatArray:
+        """The cost [J] of what is not longer than needed."""
+        V = value * (1.0 - 1e-12)
+        result: FloatArray = V - (price - self.unit) * self.needed if price > self.unit else V
+        return result
+
+    def excess(self, y: float, value: float, taken: float, bound: float, price: float) -> tuple[float, float]:
+        """The slots against what is left of the time needed."""
+        room = float(self.needed[self.now]) - y
+        if taken > 0.0 and 0.0 < room < math.inf:
+            return math.log(taken / room), price * (taken - room)
+        return (_OFF if taken > room else -_OFF), price * (taken - room)
+
+
+class _Run(Coupled):
+    """One task; y is the end of computing."""
+
+    before = False
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        self._costs = SlotCosts(task.menu)
+        self._end = 1.05 * float(self._costs.ready.min(axis=0).max())  # of computing, of the last matching found [s]
+        self._coupling = _Longer(self._costs, task.value, np.full(task.counts.shape[0], math.inf))
+
+    def bounding(self, needed: FloatArray, p: int) -> _Longer:
+        """Higher prices of time."""
+        self._coupling.needed, self._coupling.now = needed, p
+        return self._coupling
+
+    def begin(self, p: int) -> None:
+        """The cheapest matching of one partition."""
+        self.solve(p)
+
+    def first(self, p: int) -> float:
+        """The duration [s] of a cheap matching whose computing ends at one of the ends near this one; 0 for none."""
+        known: dict[int, tuple[float, float]] = {}
+
+        def cost(i: int) -> float:
+            if i not in known:
+                y = self._end * math.exp(_NEAR * i)
+                priced = self._costs.at(y, self.task.value)
+                found = self.match(priced.costs, p)
+                known[i] = math.inf, 0.0
+                if isinstance(found, Transport):
+                    slots = float(priced.taken[found.assignment, np.arange(len(found.assignment))].sum())
+                    known[i] = found.cost + self.task.value * y, y + slots
+            return known[i][0]
+
+        i = 0
+        while math.isinf(cost(i)) and i < _FARTHEST:
+            i = 2 * i + 1
+        step = 1 if cost(i + 1) < cost(i) else -1
+        while cost(i + step) < cost(i) and abs(i) < _FARTHEST:
+            i += step
+        self.known[p] = min(self.known[p], known[i][0])
+        return known[i][1]
+
+    def solve(self, p: int) -> None:
+        """The cheapest matching of a partition."""
+        counts, price = self.task.counts[p], self.task.value
+        self.done.add(p)
+        shortest = least_feasible(self._costs.ready, counts).duration
+
+        def lines(end: float) -> Lines:
+            priced = self._costs.at(end, price)
+            return priced.costs, priced.falls
+
+        first = self.match(self._costs.at(2.0 * shortest, price).costs, p) if shortest < math.inf else None
+        start = first.assignment if isinstance(first, Transport) else None
+
+        def root(assignment: IntArray) -> tuple[float, float]:
+            return self._costs.root(assignment, price)
+
+        found = Branch(lines, lambda costs: self.match(costs, p), root, price, shortest).search(start)
+        if found is not None:
+            self._end, self.lower[p] = found.duration, found.lower * (1.0 - 1e-12)
+            self.keep(p, found.assignment, *self._times(found.assignment, found.duration), Stop.OPTIMAL)
+
+    def _times(self, assignment: IntArray, end: float) -> tuple[float, float]:
+        """Duration [s] and energy [J] of a matching whose computing ends there."""
+        priced, rows = self._costs.at(end, self.task.value), np.arange(len(assignment))
+        slots = float(priced.taken[assignment, rows].sum())
+        return end + slots, float(priced.costs[assignment, rows].sum()) - self.task.value * slots
