@@ -66,7 +66,8 @@ def solve(
     timing : level 2, see schedule(). allocation : level 3, see allocate().
     seed : of the random matching.
     warm : solution of a similar problem, such as the last round's, with as many clients and types: where the exact
-        matching starts under an energy or power budget. The answer is the same and as proved, only sooner.
+        matching starts under an energy or power budget. The answer is the same and as proved, only sooner; other
+        methods have no use for it but for ``keep``.
     keep : what of ``warm`` is kept: "nothing" (default), "partition" (who trains what may change, proved for that
         partition) or "matching" (every client trains what it did; levels 2 and 3 alone).
     progress : called as progress(partitions done, partitions, best utility so far) while the search runs.
@@ -102,7 +103,7 @@ def solve(
     limit = math.inf if time_limit is None else number("time_limit", time_limit, zero=True, unit="s")
     gap = number("gap", gap, zero=True)
     goal, value = goal_of(problem.budget)
-    incumbent = _incumbent(problem, warm, matching)
+    incumbent = _incumbent(problem, warm)
     if choice("keep", keep, ("nothing", "partition", "matching")) != "nothing":
         if warm is None or warm.partition is None or incumbent is None:
             raise InputError("keep", "a warm start with a decision to keep", "none" if warm is None else warm.reason)
@@ -129,7 +130,7 @@ def solve(
         allocate=price_rows,
         default=timing == "newton" and allocation == "kernel" and scheme is None,
         progress=progress if progress is not None else lambda done, total, best: None,
-        incumbent=incumbent,
+        incumbent=incumbent if matching == "exact" else None,
         limits=None if scheme is None else scheme.limits,
         power=problem.utility.beta if isinstance(problem.utility, ReplicaRate) else 0.0,
         thrifty=isinstance(problem.utility, LeastEnergy),
@@ -191,13 +192,11 @@ def _check_shared(problem: Problem, matching: str, timing: str, allocation: str)
     nothing_else(problem.access, timing=(timing, "newton"), allocation=(allocation, "kernel"))
 
 
-def _incumbent(problem: Problem, warm: Solution | None, matching: str) -> IntArray | None:
+def _incumbent(problem: Problem, warm: Solution | None) -> IntArray | None:
     """The assignment to start from, checked; None where there is none."""
     if warm is None:
         return None
     kind("warm", warm, Solution, "a Solution")
-    if matching != "exact":
-        raise InputError("warm", "matching='exact', which can start from a solution", f"matching={matching!r}")
     if warm.assignment is None or warm.partition is None:
         return None
     wanted, given = (len(problem.clients), len(problem.submodels)), (len(warm.assignment), len(warm.partition))

@@ -72,3 +72,28 @@ def test_the_reference_knows_that_no_power_reaches_the_least_duration() -> None:
     assert theirs.status is ours.status is fedopt.Status.OPTIMAL
     assert theirs.duration == pytest.approx(ours.duration, rel=1e-12)
     assert fedopt.allocate(clients, work, duration=3.0, allocation="reference").energy[0] == np.inf
+
+
+def test_prices_that_the_least_power_leaves_open_are_found_again() -> None:
+    problem = Problem(
+        fedopt.Clients(**ONE, power_min=0.01), (SENT,), budget=TimePrice(0.01), access=SharedBandwidth(1e6)
+    )
+    alone = fedopt.solve(Problem(problem.clients, (SENT,), budget=TimePrice(0.01)))
+    solution = fedopt.solve(problem)
+    assert solution.duration == pytest.approx(alone.duration, rel=1e-12)  # one client has the whole band
+    assert verify(problem, solution).ok
+
+
+@pytest.mark.parametrize("access", [TimeDivision(1e6), SharedBandwidth(1e6)])
+def test_a_warm_start_serves_every_method(access: Any) -> None:
+    problem = Problem(
+        fedopt.Clients(**{**ONE, "frequency_max": [1e9, 2e9]}), (FULL, SILENT), budget=EnergyBudget(5.0), access=access
+    )
+    cold = fedopt.solve(problem)
+    for matching in (None, "sorted"):
+        warm = fedopt.solve(problem, matching=matching, warm=cold)
+        assert warm.utility == fedopt.solve(problem, matching=matching).utility
+    for keep in ("partition", "matching"):
+        kept = fedopt.solve(problem, warm=cold, keep=keep)
+        assert kept.partition == cold.partition
+        assert kept.duration == pytest.approx(cold.duration, rel=1e-9)

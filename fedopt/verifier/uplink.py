@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 _GOLDEN = (math.sqrt(5.0) - 1.0) / 2.0
 _STEPS = 60
+_CLOSE = 1e-7  # relative: a bound this near what it is a bound of will do
 _NARROWEST = 1e-40  # of the band: no client is looked at on less
 
 
@@ -80,9 +81,10 @@ def dual_energy(r: Round, T: float) -> float:
 
 
 def dual_cost(r: Round, watts: float) -> float:
-    """What energy + watts x duration is at least [J], whatever the duration: the better of two bounds.
+    """What energy + watts x duration is at least [J], whatever the duration: the best of some bounds.
 
-    The answer's own prices of time scaled to ``watts``; or as they are, and what they leave of it for T_min.
+    The answer's own prices of time scaled to ``watts``; as they are, and what they leave of it for T_min; and, as
+    bounds of power leave prices open, what they leave for those who end last, with the best price of bandwidth.
     """
     assert r.access is not None
     assert r.sharing is not None
@@ -90,11 +92,17 @@ def dual_cost(r: Round, watts: float) -> float:
     if isinstance(r.access, TimeDivision):
         own = min(max(r.sharing.time_price, 0.0), watts)
         return max(_slots(r, watts), _slots(r, own) + (watts - own) * least)
-    price = np.where(r.tasks.busy, np.maximum(r.allocation.price, 0.0), 0.0)
-    total = float(price.sum())
-    scales = ([watts / total] if total > 0.0 else []) + ([1.0] if total <= watts else [])
-    bounds = [_shares(r.clients, r.work, r.tasks, r.access, price * s, r.sharing.bandwidth_price) for s in scales]
-    return max(bound + (watts - s * total) * least for s, bound in zip(scales, bounds, strict=True))
+    c, work, k, mu = r.clients, r.work, r.tasks, r.sharing.bandwidth_price
+    price = np.where(k.busy, np.maximum(r.allocation.price, 0.0), 0.0)
+    left = watts - float(price.sum())
+    bounds = [_shares(c, work, k, r.access, price, mu) + left * least] if left >= 0.0 else []
+    if left < watts:
+        bounds.append(_shares(c, work, k, r.access, price * (watts / (watts - left)), mu))
+    if max(bounds) < r.cost * (1.0 - _CLOSE) and mu > 0.0:
+        last = k.busy & (k.fixed_time + r.t + r.tau >= r.T * (1.0 - r.tolerance))
+        filled = price + last * (left / last.sum()) if left > 0.0 else price * (watts / (watts - left))
+        bounds.append(_best_of_prices(c, work, k, r.access, filled, math.log(mu)))
+    return max(bounds)
 
 
 def _slots(r: Round, price: float) -> float:
@@ -111,14 +119,21 @@ def _slots(r: Round, price: float) -> float:
 
 def least_energy(c: Clients, work: Workload, k: Tasks, access: Access) -> float:
     """What the energy is at least, whatever the duration [J]: the best bound of all prices of bandwidth."""
-    free = np.zeros(k.W.shape)
     scale = math.log(max(math.fsum(least_energies(k)), 1e-300) / access.hertz)
+    return _best_of_prices(c, work, k, access, np.zeros(k.W.shape), scale)
+
+
+def _best_of_prices(c: Clients, work: Workload, k: Tasks, access: Access, price: FloatArray, scale: float) -> float:
+    """The greatest bound of all prices of bandwidth: it is concave in them. ``scale``: about ln of the best."""
+
+    def bound(log_mu: float) -> float:
+        return _shares(c, work, k, access, price, math.exp(log_mu))
+
     low, high = scale - 60.0, scale + 20.0
     for _ in range(_STEPS):
         left, right = high - _GOLDEN * (high - low), low + _GOLDEN * (high - low)
-        better = _shares(c, work, k, access, free, math.exp(left)) > _shares(c, work, k, access, free, math.exp(right))
-        low, high = (low, right) if better else (left, high)
-    return _shares(c, work, k, access, free, math.exp(0.5 * (low + high)))
+        low, high = (low, right) if bound(left) > bound(right) else (left, high)
+    return bound(0.5 * (low + high))
 
 
 def _shares(c: Clients, work: Workload, k: Tasks, access: Access, price: FloatArray, mu: float) -> float:
