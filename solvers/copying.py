@@ -25,7 +25,7 @@ def copied(arrays: Sequence[FloatArray], rows: FloatArray) -> tuple[FloatArray, 
     sources, targets = [array.view(np.int64) for array in arrays], rows.view(np.int64)
     for source in sources:
         source.flags.writeable = False  # all of one type for the compiler
-    spans = np.empty((blocks, len(arrays), 2), np.int64)  # of a chunk, at its first block
+    spans = np.empty((blocks, len(arrays), 2), np.int64)  # of the chunk a block is in
 
     def work(first: int, last: int) -> None:
         part = slice(first * _BLOCK, last * _BLOCK)
