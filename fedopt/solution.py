@@ -118,7 +118,7 @@ class Schedule:
     verdict : the judge's, None where infeasible.
     bracket : [s] certified lower and upper bound of the best duration, where the method proves them; else NaN.
     clients : indices of the clients the reason names.
-    shortfall : by how much the budget misses, in its own unit; 0 where it does not.
+    shortfall : by how much the budget misses, in its own unit; 0 where it does not, NaN where nothing is known.
     sharing : bandwidths, prices and proof under an access scheme; None on the clients' own channels.
     stats : passes over the clients and seconds, per level.
     """

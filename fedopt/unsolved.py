@@ -79,4 +79,4 @@ def nothing_yet(problem: Problem, limit: float, stats: dict[str, float]) -> Solu
     reason = "Stopped before any answer was found or proved impossible"
     reason += f", at the time limit of {limit:g} s." if math.isfinite(limit) else ": it would need another partition."
     stats = {**stats, "seconds": stats["seconds_search"]}
-    return unsolved(problem, reason, (), 0.0, stats, "", Status.LIMIT)
+    return unsolved(problem, reason, (), math.nan, stats, "", Status.LIMIT)
