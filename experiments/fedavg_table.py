@@ -61,7 +61,7 @@ def rounds_to(target: float, accuracies: list[float]) -> float:
     return 0.0 if above == 0 else above - 1 + (target - best[above - 1]) / (best[above] - best[above - 1])
 
 
-def train(row: Row, data: Dataset, clients: int, share: float, seed: int, folder: Path) -> History:
+def train(row: Row, data: Dataset, clients: int, share: float, seed: int, folder: Path, device: str) -> History:
     """Train a row to its target, from its checkpoint where there is one; more rounds go on from fewer."""
     algorithm = FedAvg(local=LocalSGD(epochs=row.epochs, batch=row.batch or None, rate=row.rate))
     labels, started = data.train.labels.numpy(), time.perf_counter()
@@ -86,6 +86,7 @@ def train(row: Row, data: Dataset, clients: int, share: float, seed: int, folder
         rounds=row.most,
         split=shards(labels, clients, each=row.shards, seed=seed) if row.shards else iid(labels, clients, seed=seed),
         seed=seed,
+        device=device,
         policy=Policy("full", share=share),
         until=Until(accuracy=row.target),
         checkpoint=folder / f"{row.name}.safetensors",
@@ -133,6 +134,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("rows", nargs="*", metavar="ROW", help=", ".join(row.name for row in rows) + "; default: all")
     parser.add_argument("--data", type=Path, help="folder of MNIST's four IDX files")
     parser.add_argument("--out", type=Path, default=FOLDER / "results", help="folder of the CSV file and checkpoints")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="cuda: train on a GPU")
     parser.add_argument("--quick", action="store_true", help="the digits, 20 clients, 3 rounds of each row")
     options = parser.parse_args(arguments)
     unknown = set(options.rows) - {row.name for row in rows}
@@ -147,7 +149,7 @@ def main(arguments: list[str] | None = None) -> None:
     curves: dict[str, list[float]] = {}
     for row in wanted:
         try:
-            history = train(row, data, clients, settings["share"], settings["seed"], options.out)
+            history = train(row, data, clients, settings["share"], settings["seed"], options.out, options.device)
         except InputError as error:  # a checkpoint of other settings
             sys.exit(str(error))
         curves[row.name] = accuracies_of(history)

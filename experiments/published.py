@@ -75,6 +75,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, help="default: 30, or 2 if quick")
     parser.add_argument("--out", type=Path, help="checkpoints and rows on the way")
     parser.add_argument("--results", type=Path, help="rows, pictures and table at the end")
+    parser.add_argument("--device", default="cpu", choices=("cpu", "cuda"), help="cuda: train on a GPU")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time, each in a process on one thread")
     parser.add_argument(
         "--report", action="store_true", help="train nothing, put together what has been trained so far"
@@ -97,7 +98,7 @@ def main() -> None:
             torch.set_num_threads(1)
         for case in cases:
             with alone(options.out / f"{case.name}.lock"):
-                train(case, options, "plain" if options.only is not None else "auto")
+                train(case, options, "plain" if options.only is not None and options.device == "cpu" else "auto")
     if options.only is None:
         finish(options)
 
@@ -141,6 +142,7 @@ def train(case: Case, options: argparse.Namespace, engine: str) -> None:
         policy=policy_of(case),
         fading=lesson.fading,
         engine=engine,
+        device=options.device,
         checkpoint=options.out / f"{case.name}.safetensors",
         callbacks=[tell],
     )

@@ -118,7 +118,7 @@ def train(
     split: Annotated[str | None, typer.Option(help="iid, sized, shards:EACH or dirichlet:ALPHA.")] = None,
     policy: Annotated[str | None, typer.Option(help="allocated, full, drop, random or fullspeed.")] = None,
     fading: Annotated[str | None, typer.Option(help="rayleigh or rician:K, drawn anew every round.")] = None,
-    engine: Annotated[str | None, typer.Option(help="auto, plain, sidebyside or stacked.")] = None,
+    engine: Annotated[str | None, typer.Option(help="auto, plain, sidebyside, stacked or recorded.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, or cuda for a GPU.")] = None,
     rounds: Annotated[int | None, typer.Option(help="How many rounds.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of model, split, fading and order of samples.")] = None,

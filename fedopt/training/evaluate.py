@@ -22,15 +22,16 @@ def evaluator(
     ``module`` is copied and put into evaluation mode. Batches are added up in their order, in double precision.
     """
     network = copy.deepcopy(module).to(device).eval()
+    images, labels = images.to(device), labels.to(device)
 
     @torch.inference_mode()
     def measured(parameters: State) -> tuple[float, float]:
         network.load_state_dict(parameters)
         right, loss = 0, 0.0
         for x, y in zip(torch.split(images, batch), torch.split(labels, batch), strict=True):
-            outputs, targets = network(x.to(device)), y.to(device)
-            right += int((outputs.argmax(1) == targets).sum())
-            loss += float(functional.cross_entropy(outputs, targets, reduction="sum"))
+            outputs = network(x)
+            right += int((outputs.argmax(1) == y).sum())
+            loss += float(functional.cross_entropy(outputs, y, reduction="sum"))
         return right / len(labels), loss / len(labels)
 
     return measured

@@ -54,8 +54,8 @@ def data_settings(data: Dataset, split: Split, model: nn.Module) -> dict[str, An
 
 
 def engine_settings(engine: Any, device: str) -> dict[str, Any]:
-    """What decides the bits of a client's training: all engines but "stacked" have the same."""
-    own = callable(engine) or engine == "stacked"
+    """What decides the bits of a client's training: all engines but "stacked" and "recorded" have the same."""
+    own = callable(engine) or engine in ("stacked", "recorded")
     return {"engine": _plain(engine) if own else "one client at a time", "device": device}
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -29,9 +31,9 @@ class Diverged(ArithmeticError):
 
 
 def scratch(module: nn.Module, device: str | torch.device = "cpu") -> nn.Module:
-    """A copy of a kind's module to train clients in, one after another; convolutions get their faster memory layout."""
+    """A copy of a kind's module to train clients in, one after another; convolutions get the CPU's faster layout."""
     network = copy.deepcopy(module).to(device).train()
-    if any(isinstance(part, nn.Conv2d) for part in network.modules()):
+    if device == "cpu" and any(isinstance(part, nn.Conv2d) for part in network.modules()):
         network = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return network
 
@@ -65,8 +67,8 @@ def train(
     layers = dense.layers_of(network)
     parameters = [p for p in network.parameters() if p.requires_grad]
     total, steps, by = torch.zeros((), dtype=torch.float64, device=images.device), 0, rate(local, round)
-    with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
-        torch.manual_seed(int(np.random.SeedSequence(seed, spawn_key=(round, job.client, 1)).generate_state(1)[0]))
+    with untouched(images.device.type):
+        sow(job.client, round, seed)
         for indices in order(len(labels), local, job.client, round, seed):
             shuffled = torch.from_numpy(indices).to(images.device)
             batch = local.batch or max(len(indices), 1)
@@ -79,6 +81,18 @@ def train(
                 steps += 1
     loss = checked(job, round, float(total), steps)
     return Update(job=job, parameters=result(network), samples=len(labels), loss=loss)
+
+
+@contextmanager
+def untouched(device: str) -> Iterator[None]:
+    """Torch's global generators are after the block as they were before."""
+    with torch.random.fork_rng(devices=[torch.cuda.current_device()] if device == "cuda" else []):
+        yield
+
+
+def sow(client: int, round: int, seed: int) -> None:
+    """Seed torch's global generators for a client's round."""
+    torch.manual_seed(int(np.random.SeedSequence(seed, spawn_key=(round, client, 1)).generate_state(1)[0]))
 
 
 def descend(network: nn.Module, parameters: list[nn.Parameter], x: Tensor, y: Tensor, by: float) -> Tensor:

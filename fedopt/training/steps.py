@@ -15,7 +15,7 @@ from fedopt.submodels import IntArray
 from fedopt.training.algorithm import Algorithm, Job, Server, State, Update
 from fedopt.training.clock import Clock, Untimed
 from fedopt.training.data import Samples
-from fedopt.training.engines.work import one_thread
+from fedopt.training.engines.work import repeatable
 from fedopt.training.evaluate import evaluator
 from fedopt.training.history import History, Row
 from fedopt.training.local import Diverged
@@ -125,7 +125,7 @@ def accuracy_of(model: nn.Module, test: Samples, device: str) -> Callable[[State
     measured = evaluator(model, test.images, test.labels, device=device)
 
     def accuracy(parameters: State) -> float:
-        with one_thread():
+        with repeatable(device):
             return measured(parameters)[0]
 
     return accuracy

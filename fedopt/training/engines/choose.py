@@ -17,6 +17,7 @@ ENGINES: Methods[type[Engine]] = Methods(
         "sidebyside": ("fedopt.training.engines.sidebyside", ""),
         "plain": ("fedopt.training.engines.plain", ""),
         "stacked": ("fedopt.training.engines.stacked", ""),
+        "recorded": ("fedopt.training.engines.recorded", ""),
     },
     "ENGINE",
 )
@@ -41,10 +42,12 @@ def open_engine(name: str, work: Work, done: Done | None = None) -> Engine:
 def chosen(work: Work) -> str:
     """The engine of "auto": never a choice that changes bits from one computer's number of cores to another's.
 
-    On the CPU "stacked" where four clients or more of every kind fit a stack, which the kinds alone decide; else
-    "sidebyside" where there are two cores and two clients, else "plain", which has the same bits. On a GPU "plain".
+    "stacked" where four clients or more of every kind fit a stack, which the kinds and the device decide. Else on a GPU
+    "recorded", and on the CPU "sidebyside" where there are two cores and two clients, or "plain", of the same bits.
     """
-    if work.device == "cpu" and all(height(kind) >= _STACK for kind in work.kinds):
+    if all(height(kind, work.device) >= _STACK for kind in work.kinds):
         return "stacked"
+    if work.device == "cuda":
+        return "recorded"
     several = min(thread_count(), len(work.split)) > 1
-    return "sidebyside" if work.device == "cpu" and several and possible() else "plain"
+    return "sidebyside" if several and possible() else "plain"

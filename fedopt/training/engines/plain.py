@@ -1,11 +1,11 @@
-"""One client after another: the readable reference, and the engine for a GPU."""
+"""One client after another: the readable reference, on the CPU or a GPU."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from fedopt.training.algorithm import Job, Update
-from fedopt.training.engines.work import Done, Work, one_thread
+from fedopt.training.engines.work import Done, Work, repeatable
 
 
 class Plain:
@@ -20,7 +20,7 @@ class Plain:
     def run(self, jobs: Sequence[Job], round: int) -> tuple[Update, ...]:
         """Train every job; the updates in the order of the jobs. Raises Diverged."""
         updates = []
-        with one_thread():
+        with repeatable(self.work.device):
             for job in jobs:
                 updates.append(self.work.train(job, self.networks, round))
                 if self.done is not None:

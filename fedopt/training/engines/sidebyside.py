@@ -46,7 +46,8 @@ class SideBySide:
 
     def __init__(self, work: Work, done: Done | None = None, workers: int | None = None) -> None:
         if not possible():
-            raise InputError("engine", "a system that forks processes safely, such as Linux, or 'plain'", sys.platform)
+            expected = "Linux or the like, and no autograd before where torch sees a GPU; or 'plain'"
+            raise InputError("engine", expected, f"'sidebyside' on {sys.platform}")
         if work.device != "cpu":
             raise InputError("engine", "'plain' on a GPU", "'sidebyside'")
         self.work, self.done = work, done
@@ -110,8 +111,24 @@ class SideBySide:
 
 
 def possible() -> bool:
-    """Whether this system forks processes safely."""
-    return "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+    """Whether this system forks processes safely, and such a process can train."""
+    forks = "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
+    return forks and (not torch.cuda.is_available() or _differentiates_after_fork())
+
+
+def _differentiates_after_fork() -> bool:
+    """Whether torch does: not once autograd has run in this process and torch sees a GPU, whatever it ran on."""
+    process = multiprocessing.get_context("fork").Process(target=_differentiate, daemon=True)
+    _start(process)
+    process.join()
+    return process.exitcode == 0
+
+
+def _differentiate() -> None:
+    try:
+        torch.ones((), requires_grad=True).backward()  # type: ignore[no-untyped-call]
+    except RuntimeError:
+        sys.exit(1)
 
 
 def _send(worker: _Worker, position: int, job: Job, round: int) -> None:
@@ -140,12 +157,16 @@ def _fork(work: Work, others: list[Connection]) -> _Worker:
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
     process = context.Process(target=_serve, args=(work, theirs, [*others, ours]), daemon=True)
+    _start(process)
+    theirs.close()
+    return _Worker(process, ours)
+
+
+def _start(process: BaseProcess) -> None:
     with warnings.catch_warnings():
         # From 3.12 on Python warns of forks beside threads: the child uses none of them, and torch on one thread only.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
-    theirs.close()
-    return _Worker(process, ours)
 
 
 def _serve(work: Work, pipe: Connection, inherited: list[Connection]) -> None:

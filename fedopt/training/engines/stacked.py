@@ -1,8 +1,8 @@
 """Clients stacked: the weights of many clients as one tensor, a step of all of them by one call per operation.
 
-For networks so small that a step is mostly the time of the calls. Weights of a stack stay in a cache, which bounds its
-height. Only networks whose step is written out (dense.py) are stacked. A batched product may round otherwise than a
-single one, so its bits are its own; they are the same whoever else is in the stack.
+For networks so small that a step is mostly the time of the calls. On the CPU a stack's weights stay in a cache, which
+bounds its height. Only networks whose step is written out (dense.py) are stacked. A batched product may round otherwise
+than a single one, so its bits are its own; they are the same whoever else is in the stack.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from torch import Tensor
 from fedopt.checks import InputError
 from fedopt.training.algorithm import Job, Kind, Update
 from fedopt.training.dense import Layer, descend, names_of
-from fedopt.training.engines.work import Done, Work, one_thread
+from fedopt.training.engines.work import Done, Work, repeatable
 from fedopt.training.local import checked, order, rate
 
-_CACHE = 2**18  # numbers: 1 MB of float32
+_ROOM = {"cpu": 2**18, "cuda": 2**27}  # numbers of a stack: 1 MB of float32, and half a GB
 _MOST = 64
 
 
@@ -31,7 +31,7 @@ class Stacked:
 
     def __init__(self, work: Work, done: Done | None = None) -> None:
         for kind in work.kinds:
-            if not height(kind):
+            if not height(kind, work.device):
                 expected = "'plain' or 'sidebyside', or a Sequential of Flatten, Linear and ReLU"
                 raise InputError("engine", expected, f"'stacked' and {type(kind.module).__name__}")
         self.work, self.done = work, done
@@ -41,11 +41,11 @@ class Stacked:
     def run(self, jobs: Sequence[Job], round: int) -> tuple[Update, ...]:
         """Train every job; the updates in the order of the jobs. Raises Diverged."""
         updates: dict[int, Update] = {}
-        with one_thread():
+        with repeatable(self.work.device):
             for index, kind in enumerate(self.work.kinds):
                 mine = [position for position, job in enumerate(jobs) if job.kind == index]
                 mine.sort(key=lambda position: len(self.work.split[jobs[position].client]))
-                most = height(kind)
+                most = height(kind, self.work.device)
                 for stack in (mine[first : first + most] for first in range(0, len(mine), most)):
                     found = self._train([jobs[position] for position in stack], names_of(kind.module), round)
                     updates |= zip(stack, found, strict=True)
@@ -94,11 +94,11 @@ class Stacked:
         self.close()
 
 
-def height(kind: Kind) -> int:
+def height(kind: Kind, device: str) -> int:
     """How many clients of a kind make a stack; 0 where its step is not written out."""
     if not names_of(kind.module):
         return 0
-    return max(1, min(_MOST, _CACHE // sum(value.numel() for value in kind.module.parameters())))
+    return max(1, min(_MOST, _ROOM[device] // sum(value.numel() for value in kind.module.parameters())))
 
 
 def table(samples: Sequence[NDArray[np.int64]], batch: int | None) -> tuple[NDArray[np.int64], NDArray[np.float64]]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -66,11 +67,33 @@ class Engine(Protocol):
 
 
 @contextmanager
-def one_thread() -> Iterator[None]:
-    """One thread for torch within the block: sums depend on their number, and small operations gain nothing by two."""
-    before = torch.get_num_threads()
+def repeatable(device: str = "cpu") -> Iterator[None]:
+    """Same bits in every run: one thread for torch within the block, and on a GPU algorithms that add in one order.
+
+    Sums depend on the number of threads, and small operations gain nothing by two. An operation that a GPU has no such
+    algorithm for raises RuntimeError with its name. A GPU's products are in float32, not in TF32.
+    """
+    threads = torch.get_num_threads()
     torch.set_num_threads(1)
+    try:
+        with _one_order() if device == "cuda" else nullcontext():
+            yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def _one_order() -> Iterator[None]:
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else torch refuses cuBLAS
+    strict, warns = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
+    memory: Any = torch.utils.deterministic
+    fills, coarse = memory.fill_uninitialized_memory, torch.backends.cudnn.allow_tf32
+    torch.use_deterministic_algorithms(True)
+    memory.fill_uninitialized_memory = False
+    torch.backends.cudnn.allow_tf32 = False
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        torch.use_deterministic_algorithms(strict, warn_only=warns)
+        memory.fill_uninitialized_memory = fills
+        torch.backends.cudnn.allow_tf32 = coarse
