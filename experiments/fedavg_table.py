@@ -61,7 +61,7 @@ def rounds_to(target: float, accuracies: list[float]) -> float:
     return 0.0 if above == 0 else above - 1 + (target - best[above - 1]) / (best[above] - best[above - 1])
 
 
-def train(row: Row, data: Dataset, clients: int, share: float, seed: int, folder: Path, device: str) -> History:
+def train(row: Row, data: Dataset, clients: int, share: float, seed: int, folder: Path, device: str = "cpu") -> History:
     """Train a row to its target, from its checkpoint where there is one; more rounds go on from fewer."""
     algorithm = FedAvg(local=LocalSGD(epochs=row.epochs, batch=row.batch or None, rate=row.rate))
     labels, started = data.train.labels.numpy(), time.perf_counter()

@@ -186,13 +186,13 @@ def curve(duration: float, energy: float, halfway: float) -> History:
 def test_the_picture_says_what_one_run_gains_over_another() -> None:
     runs = {"fast": curve(10.0, 5.0, 2.0), "slow": curve(30.0, 10.0, 2.0)}
     for axis, said in (
-        ("seconds", "3.0 x less time"),
-        ("joules", "2.0 x less energy"),
-        ("round", "1.0 x fewer rounds"),
+        ("seconds", "3.0 x less time than"),
+        ("joules", "2.0 x less energy than"),
+        ("round", "as many rounds as"),
     ):
         axes = draw_curves(runs, against=axis, baselines={"fast": "slow"}).axes[0]
         drawn = {line.get_label(): line for line in axes.lines}
-        ours, theirs = drawn[f"fast: 97% with {said} than slow"], drawn["slow"]
+        ours, theirs = drawn[f"fast: 97% with {said} slow"], drawn["slow"]
         assert ours.get_linestyle() != theirs.get_linestyle()
         assert ours.get_color() == theirs.get_color()
         assert list(ours.get_ydata()) == [row.accuracy for row in runs["fast"].rows]

@@ -25,9 +25,9 @@ _UNITS = {
     "joules": ((1.0, "energy of the fleet [J]"), (1e3, "energy of the fleet [kJ]"), (1e6, "energy of the fleet [MJ]")),
 }
 _WORDS = {
-    "round": ("fewer rounds", "more rounds"),
-    "seconds": ("less time", "more time"),
-    "joules": ("less energy", "more energy"),
+    "round": ("fewer rounds", "more rounds", "as many rounds"),
+    "seconds": ("less time", "more time", "as much time"),
+    "joules": ("less energy", "more energy", "as much energy"),
 }
 
 
@@ -108,9 +108,10 @@ class _Gain(NamedTuple):
 
     def words(self, against: str) -> str:
         """What is gained, or lost."""
-        ratio = self.there / self.here
-        how = _WORDS[against][0 if ratio >= 1.0 else 1]
-        return f"{self.target:.0%} with {max(ratio, 1.0 / ratio):.1f} x {how} than {self.base}"
+        ratio, (less, more, same) = self.there / self.here, _WORDS[against]
+        factor = f"{max(ratio, 1.0 / ratio):.1f}"
+        how = f"{same} as" if factor == "1.0" else f"{factor} x {less if ratio > 1.0 else more} than"
+        return f"{self.target:.0%} with {how} {self.base}"
 
 
 def _line(history: History, against: str) -> tuple[list[float], list[float]]:

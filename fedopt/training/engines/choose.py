@@ -33,7 +33,6 @@ def open_engine(name: str, work: Work, done: Done | None = None) -> Engine:
     not there.
     """
     choice("engine", name, ("auto", *ENGINES.names))
-    choice("device", work.device, ("cpu", "cuda"))
     if work.device == "cuda" and not torch.cuda.is_available():
         raise InputError("device", "'cpu': torch finds no GPU here", "'cuda'")
     return ENGINES.get(chosen(work) if name == "auto" else name)(work, done)  # type: ignore[call-arg]

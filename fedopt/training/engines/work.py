@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from fedopt.checks import choice
 from fedopt.training.algorithm import Job, Kind, LocalSGD, Update
 from fedopt.training.local import scratch, train
 
@@ -25,7 +26,7 @@ class Work:
 
     kinds : the algorithm's. images (n, ...), labels (n,) : the training set. split : the indices of each client's
     samples in it. local : what they do with them. seed : of the order of samples and of what networks draw.
-    device : "cpu" or "cuda".
+    device : "cpu" or "cuda". Raises InputError for another.
     """
 
     kinds: Sequence[Kind]
@@ -35,6 +36,9 @@ class Work:
     local: LocalSGD
     seed: int
     device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        choice("device", self.device, ("cpu", "cuda"))
 
     def scratch(self) -> list[nn.Module]:
         """A network for each kind to train clients in."""
