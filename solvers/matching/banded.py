@@ -18,13 +18,12 @@ from solvers.access.shared import schedule
 from solvers.matching import ruled
 from solvers.matching.bandcosts import BandCosts
 from solvers.matching.coupled import Coupled
-from solvers.matching.stretches import Match, Priced
+from solvers.matching.stretches import OFF, Coupling, Match
 from solvers.matching.task import DURATION, Searched, Task
 from solvers.matching.transport import Transport
 from solvers.menu import IntArray, fill
 from solvers.rows import FloatArray, Goal, Rows, Timing
 
-_OFF = 9.0  # ln of an excess that is all or nothing
 _LOOKS = 60  # at one partition
 _BETTER = 1.0 - 1e-10
 
@@ -36,24 +35,11 @@ def search(task: Task) -> Searched:
     return dataclasses.replace(found, passes=found.passes + costs.passes)
 
 
-@dataclass(slots=True, eq=False)
-class _Band:
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Band(Coupling):
     """The duration, and the bandwidths: what a price of bandwidth proves at a price of time [W], 0 at a deadline."""
 
-    costs: BandCosts
-    unit: float
     price: float
-    latest: bool
-    cheaper: bool = True
-
-    @property
-    def ready(self) -> FloatArray:
-        """The least durations [s]."""
-        return self.costs.ready
-
-    def at(self, y: float, price: float) -> Priced:
-        """Every row under every type."""
-        return self.costs.at(y, price)
 
     def slope(self, price: float) -> float:
         """What a second of the round costs."""
@@ -66,7 +52,7 @@ class _Band:
 
     def excess(self, y: float, value: float, taken: float, bound: float, price: float) -> tuple[float, float]:
         """The bandwidths taken against the one channel there is."""
-        over = math.log(taken) if 0.0 < taken < math.inf else math.copysign(_OFF, taken - 1.0)
+        over = math.log(taken) if 0.0 < taken < math.inf else math.copysign(OFF, taken - 1.0)
         return over, price * (taken - 1.0)
 
 
@@ -83,7 +69,7 @@ class _Banded:
 
     def coupling(self, watts: float) -> _Band:
         """What prices of bandwidth prove at the deadline."""
-        return _Band(self._costs, 0.1 * watts * self._deadline, 0.0, latest=True)
+        return _Band(costs=self._costs, unit=0.1 * watts * self._deadline, price=0.0, latest=True)
 
     def shortest(self, match: Match) -> tuple[float, IntArray] | None:
         """A matching that meets the deadline; that is all that is to be known of its duration."""
@@ -105,9 +91,8 @@ class _Run(Coupled):
     def bounding(self, needed: FloatArray, p: int) -> _Band:
         """Prices of bandwidth."""
         if self._coupling is None:
-            self._coupling = _Band(
-                self._costs, self._at[1] if self._at[1] > 0.0 else 1.0, self.task.value, latest=False
-            )
+            unit = self._at[1] if self._at[1] > 0.0 else 1.0
+            self._coupling = _Band(costs=self._costs, unit=unit, price=self.task.value)
         return self._coupling
 
     def begin(self, p: int) -> None:

@@ -16,7 +16,7 @@ from solvers.matching.branch import Branch, Lines
 from solvers.matching.coupled import Coupled
 from solvers.matching.hall import least_feasible
 from solvers.matching.slotcosts import SlotCosts
-from solvers.matching.stretches import Priced
+from solvers.matching.stretches import OFF, Coupling
 from solvers.matching.task import Searched, Task
 from solvers.matching.transport import Transport
 from solvers.menu import IntArray
@@ -24,7 +24,6 @@ from solvers.rows import FloatArray, Stop
 
 _NEAR = 0.01  # relative, between the ends of computing at which a first matching is looked for
 _FARTHEST = 500  # of them
-_OFF = 9.0  # ln of an excess that says no more than its sign
 
 
 def search(task: Task) -> Searched:
@@ -32,32 +31,15 @@ def search(task: Task) -> Searched:
     return _Run(task).search()
 
 
-@dataclass(slots=True, eq=False)
-class _Longer:
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Longer(Coupling):
     """A price of time above the one in question, for rounds within ``needed`` (P,) [s] (stretches.py).
 
     E + price x T is at least the value at a higher price less what that adds at ``needed``. now: the partition.
     """
 
-    costs: SlotCosts
-    unit: float
     needed: FloatArray
     now: int = 0
-    cheaper: bool = False
-    latest: bool = False
-
-    @property
-    def ready(self) -> FloatArray:
-        """The least ends of computing [s]."""
-        return self.costs.ready
-
-    def at(self, y: float, price: float) -> Priced:
-        """Every row under every type."""
-        return self.costs.at(y, price)
-
-    def slope(self, price: float) -> float:
-        """Time costs its price before the slots, too."""
-        return price
 
     def proved(self, value: FloatArray, price: float) -> FloatArray:
         """The cost [J] of what is not longer than needed."""
@@ -70,7 +52,7 @@ class _Longer:
         room = float(self.needed[self.now]) - y
         if taken > 0.0 and 0.0 < room < math.inf:
             return math.log(taken / room), price * (taken - room)
-        return (_OFF if taken > room else -_OFF), price * (taken - room)
+        return (OFF if taken > room else -OFF), price * (taken - room)
 
 
 class _Run(Coupled):
@@ -82,7 +64,9 @@ class _Run(Coupled):
         super().__init__(task)
         self._costs = SlotCosts(task.menu)
         self._end = 1.05 * float(self._costs.ready.min(axis=0).max())  # of computing, of the last matching found [s]
-        self._coupling = _Longer(self._costs, task.value, np.full(task.counts.shape[0], math.inf))
+        self._coupling = _Longer(
+            costs=self._costs, unit=task.value, cheaper=False, needed=np.full(task.counts.shape[0], math.inf)
+        )
 
     def bounding(self, needed: FloatArray, p: int) -> _Longer:
         """Higher prices of time."""

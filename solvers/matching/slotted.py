@@ -17,12 +17,10 @@ from solvers.access.timedivision import schedule
 from solvers.duration.verdicts import allowance
 from solvers.matching import ruled, slotprice
 from solvers.matching.slotcosts import SlotCosts
-from solvers.matching.stretches import Match, Priced
+from solvers.matching.stretches import OFF, Coupling, Match
 from solvers.matching.task import Searched, Task
 from solvers.menu import IntArray
 from solvers.rows import FloatArray, Goal, Rows, Timing
-
-_OFF = 9.0  # ln of an excess that says no more than its sign
 
 
 def search(task: Task) -> Searched:
@@ -41,38 +39,21 @@ class _Slotted:
         """Levels 2 and 3 of a matching."""
         return schedule(rows, self._hertz, self._goal, self._value).timing
 
-    def coupling(self, watts: float) -> _Coupling:
+    def coupling(self, watts: float) -> _Slots:
         """What prices of time prove."""
-        return _Coupling(self._costs, self._goal, self._value, watts)
+        return _Slots(costs=self._costs, unit=watts, goal=self._goal, value=self._value)
 
     def shortest(self, match: Match) -> tuple[float, IntArray] | None:
         """The least duration of all matchings, exactly."""
         return self._costs.shortest(match)
 
 
-@dataclass(slots=True, eq=False)
-class _Coupling:
+@dataclass(slots=True, eq=False, kw_only=True)
+class _Slots(Coupling):
     """The end of computing, and the slots: what a price of time proves of a budget or a deadline (stretches.py)."""
 
-    costs: SlotCosts
     goal: Goal
     value: float
-    unit: float
-    cheaper: bool = True
-    latest: bool = False
-
-    @property
-    def ready(self) -> FloatArray:
-        """The least ends of computing [s]."""
-        return self.costs.ready
-
-    def at(self, y: float, price: float) -> Priced:
-        """Every row under every type."""
-        return self.costs.at(y, price)
-
-    def slope(self, price: float) -> float:
-        """Time costs its price before the slots, too."""
-        return price
 
     def proved(self, value: FloatArray, price: float) -> FloatArray:
         """What E + ``price`` x T >= value says: of a budget a duration [s], of a deadline an energy [J]."""
@@ -87,10 +68,10 @@ class _Coupling:
         """The slots against what the proved duration, or the deadline, leaves; and the energy against the budget."""
         deadline = self.goal is Goal.DEADLINE
         room = (self.value if deadline else bound) - y
-        over = math.log(taken / room) if taken > 0.0 and room > 0.0 else _OFF if taken > 0.0 else -_OFF
+        over = math.log(taken / room) if taken > 0.0 and room > 0.0 else OFF if taken > 0.0 else -OFF
         if deadline:
             return over, price * (taken - room)
         energy, allowed = value - price * (y + taken), allowance(self.goal, self.value, y + taken)
         if abs(over) < 1e-2 < abs(energy / allowed - 1.0):  # nearly at full power slots say little
-            over = math.copysign(_OFF, allowed - energy)
+            over = math.copysign(OFF, allowed - energy)
         return over, (taken - room) * (price / (price + self.value) if self.goal is Goal.POWER else 1.0)

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -36,6 +37,8 @@ _TIGHT = 1e-4  # relative: tangents this close leave no more to a shorter stretc
 _NARROW = 1e-4  # relative: a stretch that is split no more
 _BEFORE = 1.0 - 4e-15  # just before a row is ready
 
+OFF = 9.0  # ln of an excess that says no more than its sign
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Priced:
@@ -46,30 +49,37 @@ class Priced:
     taken: FloatArray
 
 
-class Coupling(Protocol):
-    """How rows share a channel, and what is asked.
+class Costs(Protocol):
+    """What rows cost; ready (K, N): from which y on a row can take a place."""
 
-    ready (K, N): from which y on a row can take a place. unit: a price of the right size; cheaper: whether prices
-    below it prove something, too. latest: whether the greatest y is best, so that no other need be looked at.
-    """
-
-    unit: float
-    cheaper: bool
-    latest: bool
-
-    @property
-    def ready(self) -> FloatArray:
-        """See above."""
+    ready: FloatArray
 
     def at(self, y: float, price: float) -> Priced:
         """Every row under every type."""
 
-    def slope(self, price: float) -> float:
-        """What one more unit of y costs by itself."""
 
+@dataclass(slots=True, eq=False, kw_only=True)
+class Coupling(ABC):
+    """How rows share a channel, and what is asked.
+
+    unit: a price of the right size; cheaper: whether prices below it prove something, too. latest: whether the greatest
+    y is best, so that no other need be looked at.
+    """
+
+    costs: Costs
+    unit: float
+    cheaper: bool = True
+    latest: bool = False
+
+    def slope(self, price: float) -> float:
+        """What one more unit of y costs by itself: its price, where y is a time, and time is what the price is of."""
+        return price
+
+    @abstractmethod
     def proved(self, value: FloatArray, price: float) -> FloatArray:
         """What costs + slope x y >= value, (P,), say of the goal: a duration [s], an energy or a cost [J]."""
 
+    @abstractmethod
     def excess(self, y: float, value: float, taken: float, bound: float, price: float) -> tuple[float, float]:
         """ln of what is taken over what there is, and by how much the bound of a partition rises with ln price."""
 
@@ -173,7 +183,7 @@ class Stretches:
     def _price(self, here: _Stretch, p: int, z: int) -> _Found | None:
         """The transportation problem at the end of a stretch, and what it proves; None where p has no matching."""
         price = self._coupling.unit * math.exp(_GRID * z)
-        priced, slope, wide = self._coupling.at(here.b, price), self._coupling.slope(price), here.b - here.a
+        priced, slope, wide = self._coupling.costs.at(here.b, price), self._coupling.slope(price), here.b - here.a
         self.matchings += 1
         found = transport(priced.costs, self._counts[p], here.places)
         if not isinstance(found, Transport):
@@ -190,10 +200,10 @@ class Stretches:
         bound = float(self._coupling.proved(point, price)[p])
         value, taken = float(point[p]), float(priced.taken[found.assignment, rows].sum())
         over, gain = self._coupling.excess(here.b, value, taken, bound, price)
-        ready = float(self._coupling.ready[found.assignment, rows].max())
+        ready = float(self._coupling.costs.ready[found.assignment, rows].max())
         tight = ready <= here.a * (1.0 + 1e-12) or wide == 0.0
         if tight and wide > 0.0:
-            at_a = self._coupling.at(here.a, price).costs[found.assignment, rows]
+            at_a = self._coupling.costs.at(here.a, price).costs[found.assignment, rows]
             lost = at_a - (priced.costs + priced.falls * wide)[found.assignment, rows]
             early = float(self._coupling.proved(point - float(lost.sum()), price)[p])
             tight = bound - early <= _TIGHT * abs(bound)
@@ -205,7 +215,7 @@ def stretches_of(coupling: Coupling, counts: IntArray, last: float, floor: float
 
     floor: per unit of y, what nothing goes below; rest: the same beyond the last.
     """
-    first = min(float(coupling.ready.min(axis=0).max()), last)
+    first = min(float(coupling.costs.ready.min(axis=0).max()), last)
     size = max(1, min(_FAN, _ENTRIES // counts.shape[0]))
     ends = np.unique([first, *np.geomspace(max(first, last / _WIDE), last, size + 1)[1:]])
     if coupling.latest:
