@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
 
 import torch
@@ -10,18 +9,19 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fedopt.training.algorithm import State
+from fedopt.training.local import scratch
 
-_BATCH = 500  # samples at a time: the activations of a small convolution layer then fit a cache, and both cores work
+_BATCH = {"cpu": 100, "cuda": 1000}  # samples at a time: on the CPU the activations of a small convolution fit a cache
 
 
 def evaluator(
-    module: nn.Module, images: Tensor, labels: Tensor, *, batch: int = _BATCH, device: str = "cpu"
+    module: nn.Module, images: Tensor, labels: Tensor, *, device: str = "cpu"
 ) -> Callable[[State], tuple[float, float]]:
     """A function from the global model's parameters to (accuracy, mean cross-entropy) on images (n, ...), labels (n,).
 
     ``module`` is copied and put into evaluation mode. Batches are added up in their order, in double precision.
     """
-    network = copy.deepcopy(module).to(device).eval()
+    network, batch = scratch(module, device).eval(), _BATCH[device]
     images, labels = images.to(device), labels.to(device)
 
     @torch.inference_mode()

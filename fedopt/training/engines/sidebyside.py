@@ -175,7 +175,7 @@ def _serve(work: Work, pipe: Connection, inherited: list[Connection]) -> None:
     for connection in inherited:
         connection.close()  # else a sibling would keep this pipe open when the parent is gone
     torch.set_num_threads(1)
-    _keep_freed_memory()
+    keep_freed_memory()
     networks = work.scratch()
     states: dict[int, Any] = {}
     latest, parent = -1, os.getppid()
@@ -195,7 +195,7 @@ def _serve(work: Work, pipe: Connection, inherited: list[Connection]) -> None:
             pipe.send((position, trained, update.samples, update.loss))
 
 
-def _keep_freed_memory() -> None:
+def keep_freed_memory() -> None:
     """Have glibc's malloc keep what is freed, however large, for the next step; other systems' are left alone.
 
     Else each large activation of each step is mapped, cleared by the kernel page by page, and unmapped: a third of the
