@@ -15,7 +15,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -23,20 +23,31 @@ from typing import Any
 import torch
 
 from fedopt.checks import InputError
-from fedopt.training.algorithm import Job, Update
-from fedopt.training.engines.work import Done, Work
+from fedopt.training.algorithm import Job, State, Update
+from fedopt.training.engines.shared import Shared
+from fedopt.training.engines.work import Done, Work, one_thread
 from solvers.threads import thread_count
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of malloc.h
+_SLOTS = 2  # jobs that a process is given at a time: it trains the next while the last one's state is copied out
 
 
-@dataclass(slots=True, eq=False)
+class _Slot:
+    """Shared memory for one job of a process: the parameters it starts from, and those it has trained."""
+
+    def __init__(self, work: Work) -> None:
+        modules = [kind.module for kind in work.kinds]
+        self.start, self.trained = Shared(modules), Shared(modules)
+        self.written: State | None = None  # what lies in ``start``: jobs often share it
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class _Worker:
-    """A process, the parent's end of its pipe, and the starting parameters it has been sent in this round."""
+    """A process, the parent's end of its pipe, and what they share."""
 
     process: BaseProcess
     pipe: Connection
-    known: set[int] = field(default_factory=set)
+    slots: Sequence[_Slot]
 
 
 class SideBySide:
@@ -60,7 +71,8 @@ class SideBySide:
         Whatever interrupts it, Ctrl-C too, ends the processes: half a round's answers must not meet the next round.
         """
         try:
-            return self._run(jobs, round)
+            with one_thread():  # beside busy processes a second thread's copying would be waiting
+                return self._run(jobs, round)
         except BaseException:
             self.close()
             raise
@@ -68,23 +80,24 @@ class SideBySide:
     def _run(self, jobs: Sequence[Job], round: int) -> tuple[Update, ...]:
         if not self.workers:
             raise RuntimeError("the engine is closed")
-        for worker in self.workers:
-            worker.known.clear()
         updates: dict[int, Update] = {}
         waiting = sorted(range(len(jobs)), key=lambda at: self._size(jobs[at]))
-        busy: dict[Any, _Worker] = {}
-        for worker in self.workers[: len(jobs)]:
-            _send(worker, waiting[-1], jobs[waiting.pop()], round)
-            busy[worker.pipe] = worker
-        while busy:
-            for pipe in wait(list(busy)):
-                worker = busy.pop(pipe)
-                position, parameters, samples, loss = _received(worker)
-                state = {name: torch.from_numpy(value) for name, value in parameters.items()}
-                updates[position] = Update(job=jobs[position], parameters=state, samples=samples, loss=loss)
+        workers: dict[Any, _Worker] = {worker.pipe: worker for worker in self.workers}
+        for index in range(_SLOTS):
+            for worker in self.workers:
+                worker.slots[index].written = None
                 if waiting:
-                    _send(worker, waiting[-1], jobs[waiting.pop()], round)
-                    busy[worker.pipe] = worker
+                    _send(worker, index, waiting[-1], jobs[waiting.pop()], round)
+        while len(updates) < len(jobs):
+            for pipe in wait(list(workers)):
+                worker = workers[pipe]
+                index, position, loss = _received(worker)
+                job = jobs[position]
+                state = worker.slots[index].trained.read(job.kind)
+                if waiting:
+                    _send(worker, index, waiting[-1], jobs[waiting.pop()], round)
+                samples = len(self.work.split[job.client])
+                updates[position] = Update(job=job, parameters=state, samples=samples, loss=loss)
                 if self.done is not None:
                     self.done(updates[position])
         return tuple(updates[position] for position in range(len(jobs)))
@@ -114,64 +127,62 @@ def possible() -> bool:
     return "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
 
 
-def _send(worker: _Worker, position: int, job: Job, round: int) -> None:
-    """Send a job; parameters that several jobs start from go to a process once a round."""
-    key = id(job.parameters)
-    parameters = None if key in worker.known else {name: value.numpy() for name, value in job.parameters.items()}
-    worker.known.add(key)
+def _send(worker: _Worker, index: int, position: int, job: Job, round: int) -> None:
+    """Give a job to a slot that is free."""
+    slot = worker.slots[index]
+    if slot.written is not job.parameters:
+        slot.start.write(job.kind, job.parameters)
+        slot.written = job.parameters
     with contextlib.suppress(BrokenPipeError):  # whoever died is found out by the answer that does not come
-        worker.pipe.send((round, position, job.client, job.kind, key, parameters))
+        worker.pipe.send((index, position, job.client, job.kind, round))
 
 
-def _received(worker: _Worker) -> tuple[int, dict[str, Any], int, float]:
-    """A process's answer; its exception is raised here."""
+def _received(worker: _Worker) -> tuple[int, int, float]:
+    """A process's answer: slot, position of the job and its loss. Its exception is raised here."""
     try:
         answer = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
         raise RuntimeError(f"process {worker.process.pid}, which trained a client, ended: out of memory?") from None
     if isinstance(answer, BaseException):
         raise answer
-    position, parameters, samples, loss = answer
-    return position, parameters, samples, loss
+    index, position, loss = answer
+    return index, position, loss
 
 
 def _fork(work: Work, others: list[Connection]) -> _Worker:
     """A process that trains what it is sent. ``others``: the parent's ends of its siblings' pipes."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(work, theirs, [*others, ours]), daemon=True)
+    slots = [_Slot(work) for _ in range(_SLOTS)]
+    process = context.Process(target=_serve, args=(work, slots, theirs, [*others, ours]), daemon=True)
     with warnings.catch_warnings():
         # From 3.12 on Python warns of forks beside threads: the child uses none of them, and torch on one thread only.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
     theirs.close()
-    return _Worker(process, ours)
+    return _Worker(process, ours, slots)
 
 
-def _serve(work: Work, pipe: Connection, inherited: list[Connection]) -> None:
+def _serve(work: Work, slots: Sequence[_Slot], pipe: Connection, inherited: list[Connection]) -> None:
     """A process's life: train what comes until the parent's end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its processes
     for connection in inherited:
         connection.close()  # else a sibling would keep this pipe open when the parent is gone
     torch.set_num_threads(1)
     _keep_freed_memory()
-    networks = work.scratch()
-    states: dict[int, Any] = {}
-    latest, parent = -1, os.getppid()
+    networks, parent = work.scratch(), os.getppid()
     with contextlib.suppress(EOFError, OSError):
         while os.getppid() == parent:
-            round, position, client, kind, key, parameters = pipe.recv()
-            if round != latest:
-                states, latest = {}, round
-            if parameters is not None:
-                states[key] = {name: torch.from_numpy(value) for name, value in parameters.items()}
+            index, position, client, kind, round = pipe.recv()
+            slot = slots[index]
+            job = Job(client=client, kind=kind, parameters=slot.start.entries[kind])
             try:
-                update = work.train(Job(client=client, kind=kind, parameters=states[key]), networks, round)
+                loss = work.learn(job, networks, round)
             except Exception as error:
                 pipe.send(error)
                 continue
-            trained = {name: value.numpy() for name, value in update.parameters.items()}
-            pipe.send((position, trained, update.samples, update.loss))
+            slot.trained.write(kind, networks[kind].state_dict())
+            pipe.send((index, position, loss))
 
 
 def _keep_freed_memory() -> None:
