@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -75,10 +77,7 @@ def learn(
     layers = dense.layers_of(network)
     parameters = [p for p in network.parameters() if p.requires_grad]
     total, steps, by = torch.zeros((), dtype=torch.float64, device=images.device), 0, rate(local, round)
-    # On the CPU not torch.manual_seed(): it notes a traceback for GPUs that nobody has woken, a quarter of a millisecond.
-    seeded = torch.manual_seed if images.is_cuda else torch.default_generator.manual_seed
-    with torch.random.fork_rng(devices=[images.device] if images.is_cuda else []):
-        seeded(int(np.random.SeedSequence(seed, spawn_key=(round, job.client, 1)).generate_state(1)[0]))
+    with contextlib.nullcontext() if layers else _drawing(images.device, seed, round, job.client):
         for indices in order(len(labels), local, job.client, round, seed):
             shuffled = torch.from_numpy(indices).to(images.device)
             batch = local.batch or max(len(indices), 1)
@@ -90,6 +89,17 @@ def learn(
                     total += descend(network, parameters, x, y, by)
                 steps += 1
     return checked(job, round, float(total), steps)
+
+
+@contextlib.contextmanager
+def _drawing(device: torch.device, seed: int, round: int, client: int) -> Iterator[None]:
+    """Torch's generator seeded from (seed, round, client) within the block, and put back behind it."""
+    cuda = device.type == "cuda"
+    # On the CPU not torch.manual_seed(): for GPUs nobody has woken it keeps a traceback, a quarter of a millisecond.
+    seeded = torch.manual_seed if cuda else torch.default_generator.manual_seed
+    with torch.random.fork_rng(devices=[device] if cuda else []):
+        seeded(int(np.random.SeedSequence(seed, spawn_key=(round, client, 1)).generate_state(1)[0]))
+        yield
 
 
 def descend(network: nn.Module, parameters: list[nn.Parameter], x: Tensor, y: Tensor, by: float) -> Tensor:

@@ -2,7 +2,8 @@
 
 A small network's steps are mostly the interpreter's and autograd's own time, which threads of one process would have to
 share; processes do not, and bits stay those of one client after another. A fork has the data, the modules and their
-classes without copying or importing anything. Where processes cannot be forked safely (Windows, macOS) use ``plain``.
+classes without copying or importing anything, and parameters go there and back through memory that it shares. Where
+processes cannot be forked safely (Windows, macOS) use ``plain``.
 """
 
 from __future__ import annotations
@@ -29,25 +30,21 @@ from fedopt.training.engines.work import Done, Work, one_thread
 from solvers.threads import thread_count
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of malloc.h
-_SLOTS = 2  # jobs that a process is given at a time: it trains the next while the last one's state is copied out
 
 
-class _Slot:
-    """Shared memory for one job of a process: the parameters it starts from, and those it has trained."""
-
-    def __init__(self, work: Work) -> None:
-        modules = [kind.module for kind in work.kinds]
-        self.start, self.trained = Shared(modules), Shared(modules)
-        self.written: State | None = None  # what lies in ``start``: jobs often share it
-
-
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class _Worker:
-    """A process, the parent's end of its pipe, and what they share."""
+    """A process, the parent's end of its pipe, and the memory they share.
+
+    start : what a client starts from; ``written``, which state lies there, as jobs often have the same one.
+    trained : what it has trained, until the parent has copied it.
+    """
 
     process: BaseProcess
     pipe: Connection
-    slots: Sequence[_Slot]
+    start: Shared
+    trained: Shared
+    written: State | None = None
 
 
 class SideBySide:
@@ -82,20 +79,21 @@ class SideBySide:
             raise RuntimeError("the engine is closed")
         updates: dict[int, Update] = {}
         waiting = sorted(range(len(jobs)), key=lambda at: self._size(jobs[at]))
-        workers: dict[Any, _Worker] = {worker.pipe: worker for worker in self.workers}
-        for index in range(_SLOTS):
-            for worker in self.workers:
-                worker.slots[index].written = None
-                if waiting:
-                    _send(worker, index, waiting[-1], jobs[waiting.pop()], round)
-        while len(updates) < len(jobs):
-            for pipe in wait(list(workers)):
-                worker = workers[pipe]
-                index, position, loss = _received(worker)
+        busy: dict[Any, _Worker] = {}
+        for worker in self.workers:
+            worker.written = None
+        for worker in self.workers[: len(jobs)]:
+            _send(worker, waiting[-1], jobs[waiting.pop()], round)
+            busy[worker.pipe] = worker
+        while busy:
+            for pipe in wait(list(busy)):
+                worker = busy.pop(pipe)
+                position, loss = _received(worker)
                 job = jobs[position]
-                state = worker.slots[index].trained.read(job.kind)
+                state = worker.trained.read(job.kind)
                 if waiting:
-                    _send(worker, index, waiting[-1], jobs[waiting.pop()], round)
+                    _send(worker, waiting[-1], jobs[waiting.pop()], round)
+                    busy[worker.pipe] = worker
                 samples = len(self.work.split[job.client])
                 updates[position] = Update(job=job, parameters=state, samples=samples, loss=loss)
                 if self.done is not None:
@@ -127,43 +125,42 @@ def possible() -> bool:
     return "fork" in multiprocessing.get_all_start_methods() and sys.platform != "darwin"
 
 
-def _send(worker: _Worker, index: int, position: int, job: Job, round: int) -> None:
-    """Give a job to a slot that is free."""
-    slot = worker.slots[index]
-    if slot.written is not job.parameters:
-        slot.start.write(job.kind, job.parameters)
-        slot.written = job.parameters
+def _send(worker: _Worker, position: int, job: Job, round: int) -> None:
+    """Give a job to a process that has none."""
+    if worker.written is not job.parameters:
+        worker.start.write(job.kind, job.parameters)
+        worker.written = job.parameters
     with contextlib.suppress(BrokenPipeError):  # whoever died is found out by the answer that does not come
-        worker.pipe.send((index, position, job.client, job.kind, round))
+        worker.pipe.send((position, job.client, job.kind, round))
 
 
-def _received(worker: _Worker) -> tuple[int, int, float]:
-    """A process's answer: slot, position of the job and its loss. Its exception is raised here."""
+def _received(worker: _Worker) -> tuple[int, float]:
+    """A process's answer, the job's position and its loss; its exception is raised here."""
     try:
         answer = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
         raise RuntimeError(f"process {worker.process.pid}, which trained a client, ended: out of memory?") from None
     if isinstance(answer, BaseException):
         raise answer
-    index, position, loss = answer
-    return index, position, loss
+    position, loss = answer
+    return position, loss
 
 
 def _fork(work: Work, others: list[Connection]) -> _Worker:
     """A process that trains what it is sent. ``others``: the parent's ends of its siblings' pipes."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    slots = [_Slot(work) for _ in range(_SLOTS)]
-    process = context.Process(target=_serve, args=(work, slots, theirs, [*others, ours]), daemon=True)
+    start, trained = (Shared(work.kinds) for _ in range(2))
+    process = context.Process(target=_serve, args=(work, start, trained, theirs, [*others, ours]), daemon=True)
     with warnings.catch_warnings():
         # From 3.12 on Python warns of forks beside threads: the child uses none of them, and torch on one thread only.
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
     theirs.close()
-    return _Worker(process, ours, slots)
+    return _Worker(process, ours, start, trained)
 
 
-def _serve(work: Work, slots: Sequence[_Slot], pipe: Connection, inherited: list[Connection]) -> None:
+def _serve(work: Work, start: Shared, trained: Shared, pipe: Connection, inherited: list[Connection]) -> None:
     """A process's life: train what comes until the parent's end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its processes
     for connection in inherited:
@@ -173,16 +170,15 @@ def _serve(work: Work, slots: Sequence[_Slot], pipe: Connection, inherited: list
     networks, parent = work.scratch(), os.getppid()
     with contextlib.suppress(EOFError, OSError):
         while os.getppid() == parent:
-            index, position, client, kind, round = pipe.recv()
-            slot = slots[index]
-            job = Job(client=client, kind=kind, parameters=slot.start.entries[kind])
+            position, client, kind, round = pipe.recv()
+            job = Job(client=client, kind=kind, parameters=start.entries[kind])
             try:
                 loss = work.learn(job, networks, round)
+                trained.write(kind, networks[kind].state_dict())
             except Exception as error:
                 pipe.send(error)
                 continue
-            slot.trained.write(kind, networks[kind].state_dict())
-            pipe.send((index, position, loss))
+            pipe.send((position, loss))
 
 
 def _keep_freed_memory() -> None:
