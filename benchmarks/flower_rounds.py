@@ -1,6 +1,6 @@
 """FedAvg by Flower's simulation engine, as its documentation has one write it; runs where flwr, ray and torch are.
 
-    python flower_rounds.py JOB.npz ROUNDS
+    python flower_rounds.py JOB.npz ROUNDS CORES
 
 JOB.npz, written by benchmarks/training.py: images, labels, split_K per client, the model's name, batch, rate. Prints
 JSON: seconds of every round (the first starts the actors), and the final parameters' file. No part of fedopt is used.
@@ -89,7 +89,7 @@ class Timed(FedAvg):
         return averaged
 
 
-def main(path: str, rounds: int) -> None:
+def main(path: str, rounds: int, cores: int) -> None:
     """Run the simulation; the server's answer goes to a file beside the job."""
     given = job(path)
     clients = sum(name.startswith("split_") for name in given)
@@ -106,11 +106,12 @@ def main(path: str, rounds: int) -> None:
         kept["seconds"] = strategy.seconds
         np.savez(path + ".out.npz", **{n: v.numpy() for n, v in result.arrays.to_torch_state_dict().items()})
 
-    run_simulation(server_app, client_app, clients, backend_config={"client_resources": {"num_cpus": 1}})
+    resources = {"init_args": {"num_cpus": cores}, "client_resources": {"num_cpus": 1}}  # an actor for each core
+    run_simulation(server_app, client_app, clients, backend_config=resources)
     print(json.dumps({"seconds": kept["seconds"], "parameters": path + ".out.npz"}))
 
 
 if __name__ == "__main__":
     import flower_rounds  # by name, as ray's processes find it: of __main__ they would make a copy for every client
 
-    flower_rounds.main(os.path.abspath(sys.argv[1]), int(sys.argv[2]))
+    flower_rounds.main(os.path.abspath(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))

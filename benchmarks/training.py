@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -46,11 +46,12 @@ FLOWER = "FEDOPT_FLOWER"  # the python that has flwr[simulation] and torch
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Case:
-    """A model, clients of equal size, and a test set, all drawn from a seed."""
+    """A model, clients of equal size, and a test set, all drawn from a seed; and the rounds it takes to learn."""
 
     model: str
     clients: int
     samples: int
+    rounds: int = 8
 
     @property
     def label(self) -> str:
@@ -91,8 +92,8 @@ def plain_round(model: nn.Module, work: Work, start: dict[str, Any], round: int)
     return {name: torch.stack([state[name] for state in states]).mean(0) for name in start}
 
 
-def ours_and_plain(case: Case, rounds: int) -> Iterator[Row]:
-    """Rounds in turn, the first to warm up. Rows of runs that end apart, or have not learned, say so and do not count.
+def ours_and_plain(case: Case) -> Generator[Row, None, float]:
+    """Rounds in turn, the first to warm up; returns our final accuracy.
 
     error : the distance of all the plain loop's final parameters from ours, relative.
     """
@@ -102,20 +103,26 @@ def ours_and_plain(case: Case, rounds: int) -> Iterator[Row]:
     everybody = np.zeros(case.clients, dtype=np.int64)
     mean, seconds = dict(server.parameters), []
     with open_engine("auto", work) as engine:
-        for round in range(rounds):
+        for round in range(case.rounds):
             started = time.perf_counter()
             server = algorithm.apply(server, engine.run(algorithm.jobs(server, everybody), round))
             between = time.perf_counter()
             mean = plain_round(theirs, work, mean, round)
             seconds.append((between - started, time.perf_counter() - between))
     right = [evaluate(model, each, images, labels)[0] for each in (server.parameters, mean)]
-    status = "" if min(right) > LEARNED and abs(right[0] - right[1]) <= APART else "unequal"
+    status = compared(*right)
     threads = (thread_count() if engine.name == "sidebyside" else 1, torch.get_num_threads())
     error = distance(mean, server.parameters)
     for round, spent in enumerate(seconds[1:], 1):
         for at, method in enumerate(("fedopt", "plain loop")):
             settings = f"{engine.name if at == 0 else 'torch.optim.SGD'}, accuracy {right[at]:.3f}"
             yield replace(row(case, method, settings, round, spent[at], error, threads[at]), status=status)
+    return right[0]
+
+
+def compared(one: float, other: float) -> str:
+    """The status of two runs by their final accuracies: those that end apart, or have not learned, do not count."""
+    return "" if min(one, other) > LEARNED and abs(one - other) <= APART else "unequal"
 
 
 def distance(one: Any, other: Any) -> float:
@@ -134,14 +141,17 @@ def row(
     )  # fmt: skip
 
 
-def flower(case: Case, rounds: int) -> Iterator[Row]:
-    """Flower's rounds of the same work, its actors started; a row of status "missing" where it is not installed."""
+def flower(case: Case, ours: float) -> Iterator[Row]:
+    """Flower's rounds of the same work, its actors started; a row without a time where it is not installed.
+
+    ours : our final accuracy. The samples' order is Flower's own, so only the accuracies can be compared.
+    """
     python = os.environ.get(FLOWER, "")
     failed = Row(benchmark=NAME, instance=case.label, clients=case.clients, method="Flower", status=f"no {FLOWER}")
     if not python:
         yield failed
         return
-    model, work, _, _ = case.build()
+    model, work, images, labels = case.build()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.npz"
         start = {f"start:{name}": value.numpy() for name, value in model.state_dict().items()}
@@ -150,7 +160,7 @@ def flower(case: Case, rounds: int) -> Iterator[Row]:
         np.savez(path, model=case.model, batch=LOCAL.batch, rate=LOCAL.rate, **arrays)
         script = Path(__file__).with_name("flower_rounds.py")
         command, environment = (
-            [python, str(script), str(path), str(rounds)],
+            [python, str(script), str(path), str(case.rounds), str(thread_count())],
             os.environ | {"PYTHONPATH": str(script.parent)},
         )
         answer = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder, env=environment)
@@ -158,9 +168,15 @@ def flower(case: Case, rounds: int) -> Iterator[Row]:
             print(answer.stderr[-2000:], file=sys.stderr)
             yield replace(failed, status=f"exit {answer.returncode}")
             return
-        for repeat, seconds in enumerate(json.loads(answer.stdout.splitlines()[-1])["seconds"]):
-            if repeat:  # the first round starts ray's actors
-                yield row(case, "Flower", "ray, a core per client", repeat, seconds, threads=os.cpu_count() or 1)
+        found = json.loads(answer.stdout.splitlines()[-1])
+        with np.load(found["parameters"]) as arrays:
+            final = {name: torch.from_numpy(arrays[name]) for name in arrays.files}
+    right = evaluate(model, final, images, labels)[0]
+    for repeat, seconds in enumerate(found["seconds"]):
+        if repeat:  # the first round starts ray's actors
+            settings = f"ray, a core per client, accuracy {right:.3f}"
+            each = row(case, "Flower", settings, repeat, seconds, threads=thread_count())
+            yield replace(each, status=compared(ours, right))
 
 
 def peak(repeats: int, when: str) -> Iterator[Row]:
@@ -179,19 +195,18 @@ def peak(repeats: int, when: str) -> Iterator[Row]:
 
 def measure(quick: bool, cases: tuple[Case, ...] | None = None) -> Iterator[Row]:
     """Peak, then ours beside the plain loop, then Flower with small clients."""
-    rounds = 5 if quick else 8
-    large = cases or ((Case("paper_cnn", 4, 120), Case("two_nn", 20, 60)) if quick else LARGE)
     yield from peak(3 if quick else 10, "before")
-    for case in large:
-        yield from ours_and_plain(case, rounds)
+    for case in cases or (QUICK if quick else LARGE):
+        yield from ours_and_plain(case)
     for case in () if cases else SMALL[:1] if quick else SMALL:
-        yield from ours_and_plain(case, rounds)
-        yield from flower(case, rounds)
+        accuracy = yield from ours_and_plain(case)
+        yield from flower(case, accuracy)
     yield from peak(3 if quick else 10, "after")
 
 
+QUICK = (Case("paper_cnn", 4, 120), Case("two_nn", 20, 60))
 LARGE = (Case("paper_cnn", 16, 300), Case("two_nn", 20, 600))
-SMALL = (Case("two_nn", 100, 20), Case("paper_cnn", 64, 20))
+SMALL = (Case("two_nn", 100, 20), Case("paper_cnn", 64, 20, rounds=40))
 
 
 def compare(rows: list[Row]) -> list[Ratio]:

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import copy
-import os
-import signal
-import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,64 +11,16 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from rounds import CNN, DENSE, DROPPING, FORKS, MLP, jobs, ran, work  # noqa: E402
 from torch import nn  # noqa: E402
 
 import fedopt  # noqa: E402
-from fedopt.training.algorithm import Job, Kind, LocalSGD, Update  # noqa: E402
+from fedopt.training.algorithm import Job, Kind, LocalSGD  # noqa: E402
 from fedopt.training.algorithms import ALGORITHMS  # noqa: E402
 from fedopt.training.dense import names_of  # noqa: E402
-from fedopt.training.engines import ENGINES, Work, chosen, open_engine  # noqa: E402
-from fedopt.training.engines.sidebyside import SideBySide, possible  # noqa: E402
+from fedopt.training.engines import ENGINES, chosen, open_engine  # noqa: E402
 from fedopt.training.evaluate import evaluate  # noqa: E402
 from fedopt.training.local import Diverged, order, scratch, train  # noqa: E402
-
-SIZES = (7, 12, 5, 20, 12)
-FORKS = pytest.mark.skipif(not possible(), reason="this system does not fork processes safely")
-MLP = nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.ReLU(), nn.Linear(6, 3))
-CNN = nn.Sequential(nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.Linear(64, 3))
-DENSE = nn.Sequential(nn.Flatten(), nn.Linear(16, 6), nn.ReLU(), nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 3))
-DROPPING = nn.Sequential(nn.Flatten(), nn.Dropout(0.5), nn.Linear(16, 3))
-
-
-def work(module: nn.Module, local: LocalSGD | None = None, *, double: bool = False) -> Work:
-    """Five clients of unequal sizes with random pictures of 4 x 4 and three classes."""
-    rng = np.random.default_rng(1)
-    kind = torch.float64 if double else torch.float32
-    images = torch.tensor(rng.normal(size=(sum(SIZES), 1, 4, 4)), dtype=kind)
-    labels = torch.tensor(rng.integers(3, size=sum(SIZES)))
-    split = np.split(rng.permutation(sum(SIZES)), np.cumsum(SIZES)[:-1])
-    kinds = (Kind(footprint=fedopt.SubModel("full", flops=1.0, upload_bits=1.0), module=module),)
-    return Work(kinds=kinds, images=images, labels=labels, split=split, local=local or LocalSGD(batch=4), seed=5)
-
-
-def jobs(given: Work) -> tuple[Job, ...]:
-    """Everybody's job."""
-    state = {name: value.detach().clone() for name, value in given.kinds[0].module.state_dict().items()}
-    return tuple(Job(client=client, kind=0, parameters=state) for client in range(len(given.split)))
-
-
-def bits(updates: Any) -> list[Any]:
-    """All that an engine returns, comparable with ==."""
-    return [
-        (u.job.client, u.samples, u.loss, {k: v.numpy().tobytes() for k, v in u.parameters.items()}) for u in updates
-    ]
-
-
-def ran(name: str, given: Work, round: int = 0, which: Any = slice(None)) -> list[Any]:
-    with open_engine(name, given) as engine:
-        return bits(engine.run(jobs(given)[which], round))
-
-
-@FORKS
-@pytest.mark.parametrize("module", [MLP, CNN, DROPPING], ids=["mlp", "cnn", "dropout"])
-@pytest.mark.parametrize("workers", [1, 2, 3])
-def test_side_by_side_has_the_bits_of_one_after_another(module: nn.Module, workers: int) -> None:
-    given = work(module)
-    expected = [ran("plain", given, round) for round in range(2)]
-    with SideBySide(given, workers=workers) as engine:
-        assert [bits(engine.run(jobs(given), round)) for round in range(2)] == expected
-        assert bits(engine.run(jobs(given), 0)) == expected[0]
-    assert expected[0] != expected[1]
 
 
 @pytest.mark.parametrize("module", [MLP, CNN, DROPPING], ids=["mlp", "cnn", "dropout"])
@@ -231,61 +179,6 @@ def test_progress_hears_of_every_client(engine: str) -> None:
         updates = opened.run(jobs(given), 0)
     assert sorted(update.job.client for update in heard) == list(range(5))
     assert {id(update) for update in heard} == {id(update) for update in updates}
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended; waits for it, as a busy machine may let it wait. Its init may collect it later."""
-    for _ in range(1000):
-        try:
-            if Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "ZX":
-                return True
-        except OSError:
-            return True
-        time.sleep(0.02)
-    return False
-
-
-@FORKS
-def test_an_interrupted_engine_leaves_no_process() -> None:
-    def interrupt(update: Update) -> None:
-        raise KeyboardInterrupt
-
-    engine = SideBySide(work(MLP), interrupt, workers=2)
-    processes = [worker.process.pid for worker in engine.workers]
-    with pytest.raises(KeyboardInterrupt):
-        engine.run(jobs(engine.work), 0)
-    assert all(gone(pid) for pid in processes if pid is not None)
-    with pytest.raises(RuntimeError, match="closed"):
-        engine.run(jobs(engine.work), 0)
-
-
-@FORKS
-def test_a_process_that_was_killed_is_an_error_not_a_wait() -> None:
-    with SideBySide(work(MLP), workers=2) as engine:
-        pid = engine.workers[0].process.pid
-        assert pid is not None
-        os.kill(pid, signal.SIGKILL)
-        with pytest.raises(RuntimeError, match=f"process {pid}"):
-            engine.run(jobs(engine.work), 0)
-        assert engine.workers == []
-
-
-@FORKS
-def test_processes_end_with_a_parent_that_was_killed() -> None:
-    pipe, ours = os.pipe()
-    child = os.fork()
-    if child == 0:  # pragma: no cover
-        try:
-            engine = SideBySide(work(MLP), workers=2)
-            os.write(ours, " ".join(str(worker.process.pid) for worker in engine.workers).encode())
-        finally:
-            os.kill(os.getpid(), signal.SIGKILL)
-    os.close(ours)
-    os.waitpid(child, 0)
-    processes = [int(pid) for pid in os.read(pipe, 100).split()]
-    os.close(pipe)
-    assert len(processes) == 2
-    assert all(gone(pid) for pid in processes)
 
 
 def test_auto_is_an_engine_and_a_missing_gpu_is_said() -> None:

@@ -10,14 +10,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from lessons import lesson, timeless  # noqa: E402
+from rounds import CNN, DENSE, DROPPING, MLP, bits, jobs, ran, work  # noqa: E402
 from torch import nn  # noqa: E402
 
 import fedopt  # noqa: E402
 from fedopt.training.algorithm import LocalSGD  # noqa: E402
 from fedopt.training.engines import ENGINES, chosen, open_engine  # noqa: E402
 from fedopt.training.local import Diverged  # noqa: E402
-from tests.lessons import lesson, timeless  # noqa: E402
-from tests.test_training_engines import CNN, DENSE, DROPPING, MLP, bits, jobs, ran, work  # noqa: E402
 
 GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="torch finds no GPU here")
 POOLED = nn.Sequential(

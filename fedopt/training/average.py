@@ -9,7 +9,8 @@ its own gives the element-wise average of HeteroFL (Diao et al., ICLR 2021) and 
 
 Changes rather than values are summed: where nobody changed an entry it stays the same, whatever the weights. Sums are
 in float64 in the order of the replicas, and each step is one elementwise operation, so that no batching of the clients,
-memory layout or number of threads changes a bit.
+memory layout or number of threads changes a bit. One thread it is: two gain little, and among other busy processes
+each step waits for the later of them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from fedopt.training.algorithm import State
+from fedopt.training.engines.work import repeatable
 
 Slices = tuple[slice, ...]
 Pieces = tuple[tuple[Slices, Slices], ...]  # rectangles of one entry: where they lie in the model, and in the sub-model
@@ -49,6 +51,7 @@ def snapshot(model: nn.Module) -> dict[str, Tensor]:
     return {name: value.detach().clone() for name, value in model.state_dict().items()}
 
 
+@repeatable()
 def average(parameters: State, replicas: Sequence[Sequence[Share]]) -> dict[str, Tensor]:
     """The model after the round; ``parameters`` is the one before it, each replica the shares of its clients.
 

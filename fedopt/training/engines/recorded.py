@@ -51,7 +51,7 @@ class Recorded:
         with untouched(self.work.device):
             tapes = {size: self._tape(job.kind, size) for size in {min(batch, len(own)), len(own) % batch} if size}
             network.load_state_dict(job.parameters)
-            sow(job.client, round, self.work.seed)
+            sow(job.client, round, self.work.seed, self.work.device)
             for indices in order(len(own), local, job.client, round, self.work.seed):
                 for rows in torch.split(own[indices].to(self.work.device), batch):
                     total += tapes[len(rows)].play(rows, rate(local, round))

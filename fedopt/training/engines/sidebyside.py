@@ -2,7 +2,8 @@
 
 A small network's steps are mostly the interpreter's and autograd's own time, which threads of one process would have to
 share; processes do not, and bits stay those of one client after another. A fork has the data, the modules and their
-classes without copying or importing anything. Where processes cannot be forked safely (Windows, macOS) use ``plain``.
+classes without copying or importing anything, and parameters go there and back through memory that it shares. Where
+processes cannot be forked safely (Windows, macOS) use ``plain``.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Any
@@ -23,8 +24,9 @@ from typing import Any
 import torch
 
 from fedopt.checks import InputError
-from fedopt.training.algorithm import Job, Update
-from fedopt.training.engines.work import Done, Work
+from fedopt.training.algorithm import Job, State, Update
+from fedopt.training.engines.shared import Shared
+from fedopt.training.engines.work import Done, Work, repeatable
 from solvers.threads import thread_count
 
 _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of malloc.h
@@ -32,11 +34,17 @@ _MMAP_THRESHOLD, _TRIM_THRESHOLD = -3, -1  # of malloc.h
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """A process, the parent's end of its pipe, and the starting parameters it has been sent in this round."""
+    """A process, the parent's end of its pipe, and the memory they share.
+
+    start : what a client starts from; ``written``, which state lies there, as jobs often have the same one.
+    trained : what it has trained, until the parent has copied it.
+    """
 
     process: BaseProcess
     pipe: Connection
-    known: set[int] = field(default_factory=set)
+    start: Shared
+    trained: Shared
+    written: State | None = None
 
 
 class SideBySide:
@@ -61,7 +69,8 @@ class SideBySide:
         Whatever interrupts it, Ctrl-C too, ends the processes: half a round's answers must not meet the next round.
         """
         try:
-            return self._run(jobs, round)
+            with repeatable():  # beside busy processes a second thread's copying would be waiting
+                return self._run(jobs, round)
         except BaseException:
             self.close()
             raise
@@ -69,23 +78,25 @@ class SideBySide:
     def _run(self, jobs: Sequence[Job], round: int) -> tuple[Update, ...]:
         if not self.workers:
             raise RuntimeError("the engine is closed")
-        for worker in self.workers:
-            worker.known.clear()
         updates: dict[int, Update] = {}
         waiting = sorted(range(len(jobs)), key=lambda at: self._size(jobs[at]))
         busy: dict[Any, _Worker] = {}
+        for worker in self.workers:
+            worker.written = None
         for worker in self.workers[: len(jobs)]:
             _send(worker, waiting[-1], jobs[waiting.pop()], round)
             busy[worker.pipe] = worker
         while busy:
             for pipe in wait(list(busy)):
                 worker = busy.pop(pipe)
-                position, parameters, samples, loss = _received(worker)
-                state = {name: torch.from_numpy(value) for name, value in parameters.items()}
-                updates[position] = Update(job=jobs[position], parameters=state, samples=samples, loss=loss)
+                position, loss = _received(worker)
+                job = jobs[position]
+                state = worker.trained.read(job.kind)
                 if waiting:
                     _send(worker, waiting[-1], jobs[waiting.pop()], round)
                     busy[worker.pipe] = worker
+                samples = len(self.work.split[job.client])
+                updates[position] = Update(job=job, parameters=state, samples=samples, loss=loss)
                 if self.done is not None:
                     self.done(updates[position])
         return tuple(updates[position] for position in range(len(jobs)))
@@ -132,34 +143,35 @@ def _differentiate() -> None:
 
 
 def _send(worker: _Worker, position: int, job: Job, round: int) -> None:
-    """Send a job; parameters that several jobs start from go to a process once a round."""
-    key = id(job.parameters)
-    parameters = None if key in worker.known else {name: value.numpy() for name, value in job.parameters.items()}
-    worker.known.add(key)
+    """Give a job to a process that has none."""
+    if worker.written is not job.parameters:
+        worker.start.write(job.kind, job.parameters)
+        worker.written = job.parameters
     with contextlib.suppress(BrokenPipeError):  # whoever died is found out by the answer that does not come
-        worker.pipe.send((round, position, job.client, job.kind, key, parameters))
+        worker.pipe.send((position, job.client, job.kind, round))
 
 
-def _received(worker: _Worker) -> tuple[int, dict[str, Any], int, float]:
-    """A process's answer; its exception is raised here."""
+def _received(worker: _Worker) -> tuple[int, float]:
+    """A process's answer, the job's position and its loss; its exception is raised here."""
     try:
         answer = worker.pipe.recv()
     except (EOFError, ConnectionResetError):
         raise RuntimeError(f"process {worker.process.pid}, which trained a client, ended: out of memory?") from None
     if isinstance(answer, BaseException):
         raise answer
-    position, parameters, samples, loss = answer
-    return position, parameters, samples, loss
+    position, loss = answer
+    return position, loss
 
 
 def _fork(work: Work, others: list[Connection]) -> _Worker:
     """A process that trains what it is sent. ``others``: the parent's ends of its siblings' pipes."""
     context = multiprocessing.get_context("fork")
     ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(work, theirs, [*others, ours]), daemon=True)
+    start, trained = (Shared(work.kinds) for _ in range(2))
+    process = context.Process(target=_serve, args=(work, start, trained, theirs, [*others, ours]), daemon=True)
     _start(process)
     theirs.close()
-    return _Worker(process, ours)
+    return _Worker(process, ours, start, trained)
 
 
 def _start(process: BaseProcess) -> None:
@@ -169,30 +181,25 @@ def _start(process: BaseProcess) -> None:
         process.start()
 
 
-def _serve(work: Work, pipe: Connection, inherited: list[Connection]) -> None:
+def _serve(work: Work, start: Shared, trained: Shared, pipe: Connection, inherited: list[Connection]) -> None:
     """A process's life: train what comes until the parent's end closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends its processes
     for connection in inherited:
         connection.close()  # else a sibling would keep this pipe open when the parent is gone
     torch.set_num_threads(1)
     keep_freed_memory()
-    networks = work.scratch()
-    states: dict[int, Any] = {}
-    latest, parent = -1, os.getppid()
+    networks, parent = work.scratch(), os.getppid()
     with contextlib.suppress(EOFError, OSError):
         while os.getppid() == parent:
-            round, position, client, kind, key, parameters = pipe.recv()
-            if round != latest:
-                states, latest = {}, round
-            if parameters is not None:
-                states[key] = {name: torch.from_numpy(value) for name, value in parameters.items()}
+            position, client, kind, round = pipe.recv()
+            job = Job(client=client, kind=kind, parameters=start.entries[kind])
             try:
-                update = work.train(Job(client=client, kind=kind, parameters=states[key]), networks, round)
+                loss = work.learn(job, networks, round)
+                trained.write(kind, networks[kind].state_dict())
             except Exception as error:
                 pipe.send(error)
                 continue
-            trained = {name: value.numpy() for name, value in update.parameters.items()}
-            pipe.send((position, trained, update.samples, update.loss))
+            pipe.send((position, loss))
 
 
 def keep_freed_memory() -> None:

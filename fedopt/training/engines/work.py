@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from fedopt.checks import choice
 from fedopt.training.algorithm import Job, Kind, LocalSGD, Update
-from fedopt.training.local import scratch, train
+from fedopt.training.local import learn, scratch, train
 
 Done = Callable[[Update], object]  # told of every client as it finishes, in whatever order
 
@@ -52,6 +52,10 @@ class Work:
     def train(self, job: Job, networks: Sequence[nn.Module], round: int) -> Update:
         """One client, in the network of its kind."""
         return train(job, networks[job.kind], *self.samples(job.client), self.local, round, self.seed)
+
+    def learn(self, job: Job, networks: Sequence[nn.Module], round: int) -> float:
+        """The same for whom the network's own parameters will do; the mean loss."""
+        return learn(job, networks[job.kind], *self.samples(job.client), self.local, round, self.seed)
 
 
 class Engine(Protocol):
