@@ -183,6 +183,7 @@ def solve_partitions(
             if turn == 0 or e_inf < results[p, LEAST_ENERGY]:
                 results[p, LEAST_ENERGY] = e_inf
             stop = _verdict(goal, value, t_min, t_flat, e_inf)
+            state[:] = 0.0
             begin(state, float(goal), value, t_min, t_flat, e_inf)
             if stop == 0 and goal != _PRICE:
                 limit = value if goal == _DEADLINE else min(needed, found)
