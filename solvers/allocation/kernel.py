@@ -95,7 +95,8 @@ def complete(rows: Rows, plan: Plan, duration: float, out: FloatArray) -> Point:
     beside(plan.size, speeds, frozen(rows.work), f_min, f_max, plan.columns[A], t, tau, f, x)
     if plan.kind.shape[0] > 1 or plan.kind[0] != ORDINARY:
         _complete_others(rows, plan, price, f, x)
-    feasible = np.ones(plan.size, dtype=np.bool_)
+    feasible = np.empty(plan.size, dtype=np.bool_)
+    feasible.fill(True)
     if duration < plan.t_min * ROUNDING:
         feasible = feasible_rows(plan, duration)
         for column in (f, x, t, tau, price):
