@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,13 @@ class Room:
         return cls((work, columns, kind, frozen(kind), chosen, winner, *room), chosen, winner)
 
 
-@kernel
+def _numbers(table: FloatArray, *arguments: Any) -> int:
+    """What solve_partitions goes over: the menu, as often as there are partitions from its first to its last."""
+    first, last = arguments[10:12]
+    return int(last - first) * table.size
+
+
+@partial(kernel, numbers=_numbers)
 def solve_partitions(
     table: FloatArray,
     kinds: NDArray[np.uint8],
