@@ -2,8 +2,8 @@
 
 Compiling takes a kernel some seconds, and in plain Python it takes 64 rows some hundredths of one. So as long as a
 kernel has no machine code, in memory or on disk, it runs as it is written, and is compiled when it has gone over more
-numbers than are worth waiting for. Nothing else decides, neither time nor threads. Both ways agree but for rounding:
-compiled code may fuse a product and a sum.
+numbers than are worth waiting for. Nothing else decides, neither time nor threads. Both ways have the same bits, as
+nothing is fused or reordered in compiled code.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""What every test shares: kernels are compiled at once (test_firstcalls.py aside), as compiled code is what they test.
-
-Where first calls in plain Python end, last digits change, and some tests compare bits.
-"""
+"""What every test shares: kernels are compiled at once, as compiled code is what they test."""
 
 from solvers import firstcalls
 
