@@ -167,13 +167,16 @@ def copies(
     ):
         from solvers.copying import copied  # compiled, which few clients do not wait for
 
-        lows, highs = copied(arrays, rows)
+        ends = zip(*(span.tolist() for span in copied(arrays, rows)), strict=True)
+    elif size:
+        np.concatenate(arrays, out=rows.reshape(-1))
+        places = rows.argmin(1).tolist(), rows.argmax(1).tolist()  # a NaN is both; faster than min() for few numbers
+        ends = zip(*([row.item(k) for row, k in zip(rows, at, strict=True)] for at in places), strict=True)
     else:
-        np.concatenate([array[None] for array in arrays], out=rows)
-        lows = np.minimum.reduce(rows, axis=1, initial=np.inf)  # NaN spreads through both
-        highs = np.maximum.reduce(rows, axis=1, initial=-np.inf)
-    found = list(zip(rows, (lows + 0.0).tolist(), (highs + 0.0).tolist(), strict=True))
-    for field, (values, low, high) in zip(fields, found, strict=True):
+        ends = zip(*[[np.inf] * len(arrays), [-np.inf] * len(arrays)], strict=True)
+    found = []
+    for field, values, (low, high) in zip(fields, rows, ends, strict=True):
+        found.append((values, low + 0.0, high + 0.0))
         if not (low >= SMALLEST and high <= LARGEST):  # else it is the ordinary case
             _refuse_illegal(owner, field, values)
             np.add(values, 0.0, out=values)  # -0.0 becomes 0.0

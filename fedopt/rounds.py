@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -104,30 +105,32 @@ def schedule(
 
 def rows_of(clients: Clients, work: Workload) -> Rows:
     """The solver's view of clients and workload; a column that is one number for all stays one number."""
-    work = work.sized(len(clients))
-    c, spans = clients.numbers, {**clients.spans, **work.spans}
+    size = len(clients)
+    work, c, spans, loads = work.sized(size), clients.numbers, clients.spans, work.spans
     cycles, upload, download = compact(work.cycles), compact(work.upload_bits), compact(work.download_bits)  # type: ignore[arg-type]
     idle = _NOBODY
-    if spans["cycles"][0] == 0.0 and spans["upload_bits"][0] == 0.0:
+    if loads["cycles"][0] == 0.0 and loads["upload_bits"][0] == 0.0:
         idle = (cycles == 0.0) & (upload == 0.0) & (download == 0.0)
-    with np.errstate(all="ignore"):
+    if _within_range(spans):
         snr = c["channel_gain"] / (c["noise_density"] * c["bandwidth"])
+    else:
+        with np.errstate(all="ignore"):
+            snr = c["channel_gain"] / (c["noise_density"] * c["bandwidth"])
+        positive = c["channel_gain"] > 0.0
+        _refuse_overflow("channel_gain", "gain / (noise density x bandwidth)", snr, positive & (snr < 1e-300))
     fixed_time, fixed_energy = c["overhead"], _NOTHING
     if spans["download_rate"][0] < math.inf:
         with np.errstate(all="ignore"):
             receiving = download / c["download_rate"]  # [s]
             fixed_time, fixed_energy = fixed_time + receiving, c["receive_power"] * receiving
-    if idle.any():
+    if idle is not _NOBODY and idle.any():
         fixed_time, fixed_energy = np.where(idle, 0.0, fixed_time), np.where(idle, 0.0, fixed_energy)
-    if not _within_range(spans):
-        positive = c["channel_gain"] > 0.0
-        _refuse_overflow("channel_gain", "gain / (noise density x bandwidth)", snr, positive & (snr < 1e-300))
     if spans["download_rate"][0] < math.inf and not greatest_of(fixed_time) < math.inf:
         _refuse_overflow("download_rate", "download time", fixed_time)
-    most = spans["cycles"][1]
+    most = loads["cycles"][1]
     if not most * most * most * spans["capacitance"][1] < math.inf:
-        client = int(np.argmax(np.broadcast_to(cycles, (len(clients),))))
-        found = f"{np.broadcast_to(cycles, (len(clients),))[client]:g} cycles"
+        client = int(np.argmax(np.broadcast_to(cycles, (size,))))
+        found = f"{np.broadcast_to(cycles, (size,))[client]:g} cycles"
         raise InputError("work.cycles", "capacitance x cycles^3 within the range of a double", found, client)
     rows = Rows(
         work=cycles,
@@ -145,7 +148,7 @@ def rows_of(clients: Clients, work: Workload) -> Rows:
         fixed_energy=fixed_energy,
         idle=idle,
     )
-    return rows if len(rows) == len(clients) else rows.widen(len(clients))
+    return rows if len(rows) == size else rows.widen(size)
 
 
 def _within_range(spans: dict[str, tuple[float, float]]) -> bool:
@@ -181,12 +184,19 @@ def goal_of(budget: Budget) -> tuple[Goal, float]:
             return Goal.PRICE, watts
 
 
-def allocation_of(rows: Rows, point: Point) -> Allocation:
-    """People's names for the solver's point: x [nat] becomes rate r = B x / ln 2 and power p = (e^x - 1)/gamma."""
-    from solvers.decisions import radio  # brings numba along
+@cache
+def _compiled() -> tuple[Any, Any, Any]:
+    """What brings numba along, imported once: an import takes a microsecond each time it is met."""
+    from solvers.decisions import radio
     from solvers.plan import frozen
     from solvers.threads import beside
 
+    return radio, frozen, beside
+
+
+def allocation_of(rows: Rows, point: Point) -> Allocation:
+    """People's names for the solver's point: x [nat] becomes rate r = B x / ln 2 and power p = (e^x - 1)/gamma."""
+    radio, frozen, beside = _compiled()
     rate, power = table(2, point.efficiency.shape[0])
     x, bandwidth, snr = frozen(point.efficiency), frozen(rows.bandwidth), frozen(rows.snr)
     if beside(x.shape[0], radio, x, bandwidth, snr, rate, power):
@@ -203,6 +213,9 @@ def allocation_of(rows: Rows, point: Point) -> Allocation:
         price=point.price,
         feasible=point.feasible,
     )
+
+
+_STATUS = {int(Stop.OPTIMAL): Status.OPTIMAL, int(Stop.SLACK): Status.SLACK}
 
 
 def schedule_of(
@@ -224,7 +237,7 @@ def schedule_of(
     b = None if sharing is None else sharing.bandwidth
     f, r = allocation.frequency, allocation.rate
     verdict = verdict_of(clients, work, timing.duration, f, r, budget, access, b)
-    status = {Stop.OPTIMAL: Status.OPTIMAL, Stop.SLACK: Status.SLACK}.get(timing.stop, Status.LIMIT)
+    status = _STATUS.get(int(timing.stop), Status.LIMIT)
     reason = f"{status.sentence} {left_open(budget, timing)}".rstrip()
     if status.solved and not verdict.feasible:
         status, reason = Status.INACCURATE, f"{Status.INACCURATE.sentence} {'; '.join(verdict.violations)}."

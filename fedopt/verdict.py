@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,19 +79,20 @@ def verdict_of(
     size = len(clients)
     b_all = channel(access, clients.bandwidth, bandwidth, size)
     quick = _quick_look(clients, work, duration, frequency, rate, b_all, tolerance)
-    with np.errstate(all="ignore"):
-        if quick is not None:
-            energy, found.worst = quick[0], max(quick[1], 0.0)
-        else:
-            energy = 0.0
-            for start in range(0, size, _BLOCK):
-                rows = slice(start, start + _BLOCK)
+    if quick is not None:
+        energy, found.worst = quick[0], max(quick[1], 0.0)
+    else:
+        energy = 0.0
+        for start in range(0, size, _BLOCK):
+            rows = slice(start, start + _BLOCK)
+            with np.errstate(all="ignore"):
                 energy += _judge_block(found, clients, work, duration, frequency[rows], rate[rows], b_all[rows], rows)
-        if not (0.0 <= duration < math.inf and -math.inf < energy < math.inf):
-            found.add("duration or energy is not finite", np.array([np.inf]))
-        elif budget is not None:
-            found.add_one(*overspent(budget, duration, energy))
-        if access is not None:
+    if not (0.0 <= duration < math.inf and -math.inf < energy < math.inf):
+        found.add("duration or energy is not finite", np.array([np.inf]))
+    elif budget is not None:
+        found.add_one(*overspent(budget, duration, energy))
+    if access is not None:
+        with np.errstate(all="ignore"):
             found.add_one(*coupling(access, clients, work, duration, frequency, rate, b_all))
     return Verdict(energy=energy, duration=duration, violation=found.worst, violations=tuple(found.sentences))
 
@@ -101,10 +104,7 @@ def _quick_look(
 
     None where one does not, or a number is not finite: then _judge_block says what is wrong.
     """
-    from solvers.judging import look  # brings numba along
-    from solvers.plan import frozen
-    from solvers.threads import beside
-
+    look, frozen, beside = _compiled()
     assert work.download_bits is not None
     if not duration > 0.0:
         return None
@@ -117,6 +117,16 @@ def _quick_look(
     )  # fmt: skip
     worst = max(worst, latest / duration - 1.0)
     return (energy, worst) if worst <= tolerance else None
+
+
+@cache
+def _compiled() -> tuple[Any, Any, Any]:
+    """What brings numba along, imported once: an import takes a microsecond each time it is met."""
+    from solvers.judging import look
+    from solvers.plan import frozen
+    from solvers.threads import beside
+
+    return look, frozen, beside
 
 
 class _Findings:

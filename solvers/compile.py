@@ -22,6 +22,8 @@ import numpy as np
 from numba.core.event import Listener, register
 from numba.extending import intrinsic, register_jitable
 
+from solvers.firstcalls import PLAIN, FirstCalls, largest
+
 if TYPE_CHECKING:
     from numba.core.event import Event
 
@@ -30,18 +32,24 @@ R = TypeVar("R")
 
 _INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"  # the same code as plain Python: debugger, coverage
 
-# contract: a*b + c may be fused. Nothing else: full fastmath would delete the tests for NaN.
-_OPTIONS: dict[str, Any] = {"error_model": "numpy", "fastmath": {"contract"}, "nogil": True}
+# No fastmath: full, it would delete the tests for NaN; and where a*b + c may be fused, bits depend on the processor,
+# and are others than those of the same code in plain Python (firstcalls.py). Fusing would save a tenth of the time.
+_OPTIONS: dict[str, Any] = {"error_model": "numpy", "nogil": True}
 _WHOLE: dict[str, Any] = {"no_cfunc_wrapper": True}  # Python calls it, no other language
 _PART: dict[str, Any] = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}  # a quarter of the compile time
 
 
-def kernel(function: Callable[P, R]) -> Callable[P, R]:
-    """Compile a function on its first call and keep the machine code on disk."""
+def kernel(function: Callable[P, R], numbers: Callable[..., int] | None = None) -> Callable[P, R]:
+    """Compile a function when there is much to do and keep the machine code on disk.
+
+    Until then it runs as it is (firstcalls.py). numbers: of its arguments, how many numbers it goes over; by default as
+    many as its largest array has.
+    """
     if _INTERPRETED:
         return np.errstate(all="ignore")(function)  # as compiled code: no warnings of inf and NaN
     compiled = numba.njit(cache=True, **_WHOLE, **_OPTIONS)(function)
     compiled._cache._cache_file._source_stamp = sources_stamp()
+    compiled._compile_for_args = FirstCalls(compiled, numbers or largest)
     return cast(Callable[P, R], compiled)
 
 
@@ -76,6 +84,7 @@ def _wide_in_llvm(_context: Any) -> Any:
 
 
 wide: Callable[[], None] = _wide if _INTERPRETED else cast(Any, intrinsic(_wide_in_llvm))
+PLAIN[id(wide)] = _wide
 
 
 @cache

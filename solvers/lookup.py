@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -30,6 +31,8 @@ class Methods(Generic[T]):
     def module(self, name: str) -> Any:
         """The method's module. Raises as get()."""
         module, extra = self.table[name]
+        if module in sys.modules:
+            return sys.modules[module]
         try:
             return importlib.import_module(module)
         except ModuleNotFoundError as error:

@@ -65,8 +65,8 @@ def make_plan(rows: Rows) -> Plan:
         return np.empty(1)
 
     f_min, f_max, bandwidth = frozen(rows.frequency_min), frozen(rows.frequency_max), frozen(rows.bandwidth)
-    endless = least_work > 0.0 and greatest_of(f_min) == 0.0  # one number where all may take for ever
-    unhurried = least_bits > 0.0 and greatest_of(p_min) == 0.0
+    endless = least_work > 0.0 and _nought(f_min)  # one number where all may take for ever
+    unhurried = least_bits > 0.0 and _nought(p_min)
     k, a = new(kappa, work), new(bits, bandwidth)
     t_low, t_high = new(work, f_max), np.empty(1) if endless else new(work, f_min)
     tau_low, tau_high = new(a, snr, p_max), np.empty(1) if unhurried else new(a, snr, p_min)
@@ -92,6 +92,11 @@ def rows_of(plan: Plan, *kinds: int) -> NDArray[np.int64] | slice:
     return np.flatnonzero(np.isin(np.broadcast_to(plan.kind, (plan.size,)), kinds))
 
 
+def _nought(column: FloatArray) -> bool:
+    """Whether a column is one number for all, and 0."""
+    return bool(column.shape[0] == 1 and column[0] == 0.0)
+
+
 def _kinds(rows: Rows) -> NDArray[np.uint8]:
     """The kind of every row."""
     no_work, no_upload, idle = np.broadcast_arrays(rows.work == 0.0, rows.bits == 0.0, rows.idle)
@@ -102,17 +107,18 @@ def _kinds(rows: Rows) -> NDArray[np.uint8]:
 _ALL_ORDINARY = np.zeros(1, dtype=np.uint8)
 _ALL_ORDINARY.flags.writeable = False
 
+_LAYOUT, _FROZEN = 0x401, 0x001  # numpy's flags: contiguous and writeable; contiguous only
+
 
 def frozen(column: NDArray[T]) -> NDArray[T]:
     """A column as the kernels take it: contiguous, read-only, one entry where it is a broadcast number.
 
     numba compiles anew for every mixture of layouts and flags; this leaves one.
     """
+    if column.flags.num & _LAYOUT == _FROZEN:
+        return column
     if column.shape[0] > 1 and column.strides[0] == 0:
         column = column[:1]
-    flags = column.flags
-    if flags.c_contiguous and not flags.writeable:
-        return column
     column = np.ascontiguousarray(column).view()
     column.setflags(write=False)
     return column

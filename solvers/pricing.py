@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 
 from solvers.compile import inlined, stage, wide
-from solvers.elementary import EXP_MAX, exp, log, marginal_given
+from solvers.elementary import EXP_MAX, exp, marginal_given
 from solvers.rows import ROUNDING, FloatArray
 
-V_MAX = 690.0
+V_MAX = 345.0
+_LEAST_ODDS, _MOST_ODDS = 1e-150, 1e150  # e^-V_MAX, e^V_MAX: beyond, their squares leave the range of a double
 
 _LEAST, _MOST = 1e-280, 1e280
 
@@ -41,13 +42,20 @@ def scale_block(
 
 
 @stage
+def odds_block(v: FloatArray) -> None:
+    """e^v in place of v."""
+    wide()
+    for i in range(v.shape[0]):
+        v[i] = exp(min(max(v[i], -V_MAX), V_MAX))
+
+
+@stage
 def halley_block(
     c: FloatArray,
     l: FloatArray,
     d: FloatArray,
-    v: FloatArray,
-    error: FloatArray,
     odds: FloatArray,
+    error: FloatArray,
     s: FloatArray,
     x: FloatArray,
     g: FloatArray,
@@ -56,15 +64,14 @@ def halley_block(
     """One step of Halley for every row, H(v) = ln(c/s^3 + d+) - ln(F(x) + d-) with x = l/(1-s), d = gamma (P_c - P_s).
 
     With u = 1 - s, p = 3 u (c/s^3)/(c/s^3 + d+) and g = x^2 e^x/(F + d-):
-    H' = -(p + s g), H'' = p (s + 3u - p) - s g (u + s (2 + x - g)). Divisions cost most: three here.
-    error: the step's size, times 1 + x; inf where a product leaves the range of a double (then for the safe path).
-    odds: e^v behind a step of at most 0.01, garbage behind a longer one. s, x, g, p: scratch. Many short loops: a long
-    chain of operations would leave the processor waiting.
+    H' = -(p + s g), H'' = p (s + 3u - p) - s g (u + s (2 + x - g)). H is 2 artanh(z), z the difference of its two sides
+    over their sum, by four terms, which are wrong by less than the step is. Divisions cost most: three here.
+    odds: e^v, in and out. error: the step's size, times 1 + x; inf where a product leaves the range of a double (then
+    for the safe path). s, x, g, p: scratch. Many short loops: a long chain of operations would leave the processor
+    waiting.
     """
     wide()
-    n = v.shape[0]
-    for i in range(n):
-        odds[i] = exp(v[i])
+    n = odds.shape[0]
     for i in range(n):
         w = 1.0 + odds[i]
         per = 1.0 / (odds[i] * w)
@@ -79,22 +86,32 @@ def halley_block(
     for i in range(n):
         near = min(x[i], EXP_MAX)
         left, right = p[i] + max(d[i], 0.0), error[i] + max(-d[i], 0.0)
-        both = 1.0 / (left * right)
-        p[i] = 3.0 * (1.0 - s[i]) * (p[i] * right * both)
-        g[i] = near * near * g[i] * left * both
-        error[i] = left * left * both
-        x[i] = near if _LEAST < left * right < _MOST and x[i] < EXP_MAX else math.inf
+        both, product = left + right, left * right
+        per = 1.0 / (both * product)
+        p[i] = 3.0 * (1.0 - s[i]) * (p[i] * (right * both) * per)
+        g[i] = near * near * g[i] * ((left * both) * per)
+        error[i] = (left - right) * (product * per)
+        x[i] = near if _LEAST < both * product < _MOST and x[i] < EXP_MAX else math.inf
     for i in range(n):
-        h, u, sg = log(error[i]), 1.0 - s[i], s[i] * g[i]
+        z, u, sg = error[i], 1.0 - s[i], s[i] * g[i]
+        h = z * (2.0 + z * z * (2.0 / 3.0 + z * z * (2.0 / 5.0 + z * z * (2.0 / 7.0))))
         h1 = -(p[i] + sg)
         h2 = p[i] * (s[i] + 3.0 * u - p[i]) - sg * (u + s[i] * (2.0 + min(x[i], EXP_MAX) - g[i]))
         below = 2.0 * h1 * h1 - h * h2
         error[i] = (-2.0 * h * h1 if below > 0.0 else -h) / (below if below > 0.0 else h1)
+    far = 0
     for i in range(n):
         step = min(max(error[i], -30.0), 30.0)
-        v[i] = min(max(v[i] + step, -V_MAX), V_MAX)
-        odds[i] += odds[i] * _expm1_near(step)
+        s[i] = step
         error[i] = abs(step) * (1.0 + x[i])
+        far += 0 if abs(step) <= 0.01 else 1
+    if far == 0:
+        for i in range(n):
+            odds[i] += odds[i] * _expm1_near(s[i])
+    else:
+        for i in range(n):
+            new = odds[i] * exp(s[i])
+            odds[i] = new if (new > _LEAST_ODDS) & (new < _MOST_ODDS) else 1.0
 
 
 @inlined

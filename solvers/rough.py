@@ -19,7 +19,7 @@ SingleArray = NDArray[np.float32]
 _f = np.float32  # a literal is a double, and one double makes everything around it double
 _V_MAX = 600.0
 _SMALL, _LARGE = _f(1.0), _f(15.0)  # below, F by its series; above, F = (x - 1) e^x
-_LARGE_LOG = _f(1.0)  # of x from which its square is no good guess of F any more
+_LARGE_LOG = _f(0.6)  # of x from which its square is no good guess of F any more
 _MAGIC64, _MAGIC64_BITS = 6755399441055744.0, 0x4338000000000000
 
 

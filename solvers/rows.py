@@ -23,12 +23,12 @@ ROUNDING = 1.0 - 1e-15  # a duration this close below a least duration meets it:
 
 def least_of(column: FloatArray) -> float:
     """The least number of a column; NaN where one is."""
-    return float(column[0] if column.shape[0] == 1 else np.minimum.reduce(column))
+    return float(column.item(column.argmin()))  # a fraction of the time that min() takes for a few hundred rows
 
 
 def greatest_of(column: FloatArray) -> float:
     """The greatest number of a column; NaN where one is."""
-    return float(column[0] if column.shape[0] == 1 else np.maximum.reduce(column))
+    return float(column.item(column.argmax()))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,7 +55,8 @@ class Rows:
     idle: BoolArray  # nothing to do: no time, no energy, never limits the duration
 
     def __len__(self) -> int:
-        return max([len(getattr(self, name)) for name in self.__slots__])
+        size = self.work.shape[0]
+        return size if size > 1 else max([len(getattr(self, name)) for name in self.__slots__])
 
     @property
     def transfer(self) -> FloatArray:

@@ -31,7 +31,10 @@ def value(x):
     return scaled(x) + 1.0
 """
 RUN = """
+import sys
+from solvers import firstcalls
 from solvers.small import value
+firstcalls.PATIENCE = int(sys.argv[1])
 first = value(2.0)
 print(first, sum(value.stats.cache_hits.values()), sum(value.stats.cache_misses.values()))
 """
@@ -47,12 +50,15 @@ def package(tmp_path: Path) -> Path:
     return copy
 
 
-def run(package: Path) -> tuple[float, int, int]:
-    """The kernel's value at 2 in a fresh process, and how often the machine code came from disk and did not."""
+def run(package: Path, patience: int = 0) -> tuple[float, int, int]:
+    """The kernel's value at 2 in a fresh process, and how often the machine code came from disk and did not.
+
+    patience: numbers that go over in plain Python before anything is compiled.
+    """
     home = package.parent
     environment = {**os.environ, "PYTHONPATH": str(home), "NUMBA_CACHE_DIR": str(home / "cache")}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"  # Python's own bytecode goes by size and time of change
-    command = [sys.executable, "-c", RUN]
+    command = [sys.executable, "-c", RUN, str(patience)]
     done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     value, hits, misses = done.stdout.split()
@@ -61,13 +67,15 @@ def run(package: Path) -> tuple[float, int, int]:
 
 @pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 def test_an_edited_callee_is_never_served_stale(package: Path) -> None:
+    assert run(package, 100) == (21.0, 0, 0)  # in plain Python
     assert run(package) == (21.0, 0, 1)
-    assert run(package) == (21.0, 1, 0)  # unchanged: from disk
+    assert run(package) == run(package, 100) == (21.0, 1, 0)  # unchanged: from disk
     callee = package / "scaling.py"
     before = callee.stat()
     callee.write_text(CALLEE.format(factor=30.0))
     os.utime(callee, ns=(before.st_atime_ns, before.st_mtime_ns))  # neither time of change nor size gives it away
     assert callee.stat().st_size == before.st_size
+    assert run(package, 100) == (61.0, 0, 0)
     assert run(package) == (61.0, 0, 1)
     callee.write_text(CALLEE.format(factor=10.0))
     assert run(package)[0] == 21.0

@@ -6,8 +6,9 @@ c/s^3 + d+ = F(l/(1-s)) + d-, where d+ - d- = gamma (P_c - P_s) and F(x) = 1 + (
     H(v) = ln(c/s^3 + d+) - ln(F + d-),   s = 1/(1 + e^-v),
 
 falls strictly. A start and two Halley steps in single precision (rough.py) leave one step in double. Everything is
-dimensionless, so units cannot matter, and v keeps the digits that T' - t would lose. Then t is clipped to its range.
-Rows the fast path does not fit (nothing to compute or to send, numbers beyond its range) take a slow and safe path.
+dimensionless, so units cannot matter, and the odds e^v keep the digits that T' - t would lose. Then t is clipped to its
+range. Rows the fast path does not fit (nothing to compute or to send, numbers beyond its range) take a slow and safe
+path.
 """
 
 from __future__ import annotations
@@ -46,12 +47,14 @@ from solvers.limits import efficiency_range, inverse_marginal
 from solvers.memory import table
 from solvers.plan import Plan, feasible_rows, frozen, make_plan
 from solvers.pricing import (
+    V_MAX,
     compute_block,
     curve_block,
     free_block,
     halley_block,
     inside_block,
     mask_block,
+    odds_block,
     scale_block,
     settled_block,
     times_block,
@@ -67,7 +70,8 @@ EXACT = 2e-5  # a Halley step below this leaves an error of its cube: the last d
 CLOSE = 1e-2  # enough for the energy, whose error is the square of v's
 
 _STEPS = 12  # Halley steps before a row is handed to the safe path
-_ROUGH_STEPS, _NEAR = 4, 5e-2  # steps in single precision; one this small leaves an error of its cube
+_ROUGH_STEPS = 4  # in single precision
+_NEAR, _NEARER = 2.0, 5e-2  # one this small leaves less than CLOSE; an error of its cube
 
 
 def allocate(rows: Rows, duration: float) -> Point:
@@ -76,11 +80,11 @@ def allocate(rows: Rows, duration: float) -> Point:
     return point(rows, plan, duration, np.zeros(plan.size), warm=False)
 
 
-def point(rows: Rows, plan: Plan, duration: float, v: FloatArray, *, warm: bool) -> Point:
-    """The point of every row of a plan; ``v`` (N,) holds the log-odds of a near duration where ``warm``."""
+def point(rows: Rows, plan: Plan, duration: float, odds: FloatArray, *, warm: bool) -> Point:
+    """The point of every row of a plan; ``odds`` (N,) holds those of a near duration where ``warm``."""
     out = table(6, plan.size)
     sums = np.empty((plan.blocks, 3))
-    price_blocks(plan.kind, plan.columns, plan.priced, duration, v, warm, EXACT, sums, out, 0, plan.blocks)
+    price_blocks(plan.kind, plan.columns, plan.priced, duration, odds, warm, EXACT, sums, out, 0, plan.blocks)
     return complete(rows, plan, duration, out)
 
 
@@ -91,7 +95,8 @@ def complete(rows: Rows, plan: Plan, duration: float, out: FloatArray) -> Point:
     beside(plan.size, speeds, frozen(rows.work), f_min, f_max, plan.columns[A], t, tau, f, x)
     if plan.kind.shape[0] > 1 or plan.kind[0] != ORDINARY:
         _complete_others(rows, plan, price, f, x)
-    feasible = np.ones(plan.size, dtype=np.bool_)
+    feasible = np.empty(plan.size, dtype=np.bool_)
+    feasible.fill(True)
     if duration < plan.t_min * ROUNDING:
         feasible = feasible_rows(plan, duration)
         for column in (f, x, t, tau, price):
@@ -121,7 +126,7 @@ def price_blocks(
     columns: Columns,
     priced: bool,
     T: float,
-    v: FloatArray,
+    odds: FloatArray,
     warm: bool,
     tolerance: float,
     sums: FloatArray,
@@ -131,13 +136,13 @@ def price_blocks(
 ) -> None:
     """Price the rows of blocks first..last-1 at duration T [s].
 
-    kind, columns, priced: of the plan. v (N,): log-odds, read where ``warm`` and always written.
+    kind, columns, priced: of the plan. odds (N,): t/tau, read where ``warm`` and always written.
     sums (blocks, 3), written: energy [J], -dE/dT [W] and d2E/dT2 [W/s] to the right of T, of each block.
     out (4 or more, N), written; or (4, 0): t, tau [s], energy [J], price [W]. Rows that cannot meet T: energy inf,
     times and price garbage.
     """
     wide()
-    width = min(v.shape[0], BLOCK)
+    width = min(odds.shape[0], BLOCK)
     constant = np.empty((COLUMNS, width))  # columns that are one number
     for j in range(COLUMNS):
         if columns[j].shape[0] == 1:
@@ -146,7 +151,7 @@ def price_blocks(
     everyone = kind.shape[0] == 1 and kind[0] == ORDINARY
     for block in range(first, last):
         start = block * BLOCK
-        stop = min(start + BLOCK, v.shape[0])
+        stop = min(start + BLOCK, odds.shape[0])
         n = stop - start
         fixed, k = view(columns[FIXED], constant[FIXED], start, n), view(columns[K], constant[K], start, n)
         a, gamma = view(columns[A], constant[A], start, n), view(columns[GAMMA], constant[GAMMA], start, n)
@@ -163,13 +168,13 @@ def price_blocks(
         anchor = view(columns[ANCHOR], constant[ANCHOR], start, n)
         left, c, l, d = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n]
         error, settled, x, e_x = scratch[4, :n], scratch[5, :n], scratch[6, :n], scratch[7, :n]
-        curve_t, curve_tau, odds = scratch[8, :n], scratch[9, :n], scratch[14, :n]
+        curve_t, curve_tau, f = scratch[8, :n], scratch[9, :n], scratch[14, :n]
         kept = out.shape[1] > 0
         t = out[0, start:stop] if kept else scratch[10, :n]
         tau = out[1, start:stop] if kept else scratch[11, :n]
         energy = out[2, start:stop] if kept else scratch[12, :n]
         price = out[3, start:stop] if kept else scratch[13, :n]
-        w = v[start:stop]
+        w = odds[start:stop]
 
         scale_block(T, fixed, k, a, gamma, left, c, l)
         known = settled_block(T, fixed, t_low, tau_low, t_free, tau_free, left, settled)
@@ -182,20 +187,20 @@ def price_blocks(
                 what = kind[start + i] if kind.shape[0] > 1 else kind[0]
                 settled[i] = settled[i] if what == ORDINARY else (-2.0 if settled[i] >= 0.0 or what == IDLE else -1.0)
         if not warm:
-            _start(c, l, priced, d, anchor, left, settled, w, singles)
+            _start(c, l, priced, d, anchor, left, settled, _NEAR if tolerance >= CLOSE else _NEARER, w, singles)
         odd = n
         for _ in range(_STEPS):
-            halley_block(c, l, d, w, error, odds, x, e_x, curve_t, curve_tau)
+            halley_block(c, l, d, w, error, x, e_x, curve_t, curve_tau)
             odd = unfinished(settled, error, tolerance)
             if odd == 0:
                 break
-        times_block(odds, left, t_low, t_high, tau_low, tau_high, t, tau)
+        times_block(w, left, t_low, t_high, tau_low, tau_high, t, tau)
         if known > 0:
             free_block(t_free, tau_free, settled, t, tau)
         compute_block(k, p_s, e_fixed, t, t_high, energy, price, curve_t)
-        upload_block(a, gamma, p_c, tau, tau_high, x, e_x, odds, l, energy, price, curve_tau)
+        upload_block(a, gamma, p_c, tau, tau_high, x, e_x, f, l, energy, price, curve_tau)
         if priced:
-            inside_block(k, p_s, p_c, t, t_low, t_high, tau, tau_low, tau_high, odds, l, d, price)
+            inside_block(k, p_s, p_c, t, t_low, t_high, tau, tau_low, tau_high, f, l, d, price)
         curve_block(curve_t, curve_tau, t, t_low, t_high, tau, tau_low, tau_high, c)
         others = mask_block(settled, price, c) if known > 0 else 0
         energies = total(energy)
@@ -206,7 +211,7 @@ def price_blocks(
                 if settled[i] == -1.0:
                     energy[i] = math.inf
                 elif settled[i] == -2.0 or lost or not energy[i] < math.inf:
-                    w[i], t[i], tau[i], energy[i], price[i], c[i] = safe_row(
+                    v, t[i], tau[i], energy[i], price[i], c[i] = safe_row(
                         what,
                         left[i],
                         k[i],
@@ -222,6 +227,7 @@ def price_blocks(
                         p_c[i],
                         e_fixed[i],
                     )
+                    w[i] = math.exp(min(max(v, -V_MAX), V_MAX))
             energies = total(energy)
         sums[block, 0] = energies
         sums[block, 1] = total(price)
@@ -237,11 +243,12 @@ def _start(
     anchor: FloatArray,
     left: FloatArray,
     settled: FloatArray,
-    v: FloatArray,
+    near: float,
+    odds: FloatArray,
     singles: SingleArray,
 ) -> None:
-    """v of every row from nothing, in single precision (rough.py)."""
-    n = v.shape[0]
+    """The odds of every row from nothing, in single precision (rough.py), until no step is longer than ``near``."""
+    n = odds.shape[0]
     log_c, log_l, log_d, up = singles[0, :n], singles[1, :n], singles[2, :n], singles[3, :n]
     rough, error = singles[4, :n], singles[5, :n]
     s, x, h, g, p = singles[6, :n], singles[7, :n], singles[8, :n], singles[9, :n], singles[10, :n]
@@ -260,8 +267,9 @@ def _start(
     for _ in range(_ROUGH_STEPS):
         rough_block(log_c, log_l, priced, log_d, up, rough, error, s, x, h, g, p)
         for i in range(n):
-            v[i] = error[i]
-        if unfinished(settled, v, _NEAR) == 0:
+            odds[i] = error[i]
+        if unfinished(settled, odds, near) == 0:
             break
     for i in range(n):
-        v[i] = rough[i]
+        odds[i] = rough[i]
+    odds_block(odds)

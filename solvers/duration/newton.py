@@ -22,10 +22,12 @@ from solvers.duration.steps import (
     A_G,
     A_PRICE,
     A_T,
+    E_NOW,
     GOAL,
     LAST,
     LOWER,
     PASSES,
+    PRICE_NOW,
     STATE,
     STOP,
     T_FLAT,
@@ -43,8 +45,9 @@ from solvers.plan import Plan, frozen, make_plan
 from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing
 from solvers.threads import CHUNK, each_chunk
 
-_LARGE = 1 << 15  # from this many rows on a sample makes the first guess
-_SAMPLE = 4096
+_LARGE = 1 << 12  # from this many rows on a sample makes the first guess
+_SAMPLE_LEAST, _SAMPLE_MOST, _SHARE = 512, 4096, 16  # its rows: one in so many, within these bounds
+_ROUGHLY = 0.02  # relative: the step from which on a sample knows no better
 _AT_BOUND = 1e-12  # relative: a value this near its bound is at it
 
 
@@ -62,13 +65,13 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     if decided is not None:
         state[STOP], state[LOWER], state[UPPER] = float(decided), state[T_NOW], state[T_NOW]
     if allocate is not level3.allocate:
-        return honest(_with_method(rows, state, allocate), rows, goal, value, allocate)
+        return honest(_with_method(rows, state, goal, allocate), rows, goal, value, allocate)
     if plan.size >= _LARGE and decided is None:
         _guess_from_sample(plan, state)
     room = table(7, plan.size)
     out = room[:6]
     state = _with_kernel(plan, state, out, room[6])
-    return honest(_timing(state, complete(rows, plan, state[T_NOW], out)), rows, goal, value, allocate)
+    return honest(_timing(state, goal, complete(rows, plan, state[T_NOW], out)), rows, goal, value, allocate)
 
 
 def _closed_form(plan: Plan, goal: Goal, value: float) -> Stop | None:
@@ -95,15 +98,15 @@ def _state(plan: Plan, goal: Goal, value: float) -> list[float]:
     return state
 
 
-def _with_kernel(plan: Plan, state: list[float], out: FloatArray, v: FloatArray) -> list[float]:
-    """Search; out (4 or more, N), v (N,): as in price_blocks.
+def _with_kernel(plan: Plan, state: list[float], out: FloatArray, odds: FloatArray) -> list[float]:
+    """Search; out (4 or more, N), odds (N,): as in price_blocks.
 
     A large fleet's passes are spread over threads, the sums per block: no bit depends on the threads.
     """
     sums = np.empty((plan.blocks, 3))
     if plan.blocks <= CHUNK:
         numbers = np.array(state)
-        search(plan.kind, plan.columns, plan.priced, numbers, v, sums, out)
+        search(plan.kind, plan.columns, plan.priced, numbers, odds, sums, out)
         ended: list[float] = numbers.tolist()
         return ended
     nothing = np.empty((4, 0))
@@ -112,12 +115,14 @@ def _with_kernel(plan: Plan, state: list[float], out: FloatArray, v: FloatArray)
         stopped, last = state[STOP] != 0.0, state[LAST] != 0.0
         target, tolerance = (out, EXACT) if stopped or last else (nothing, CLOSE)
         T = state[T_NOW]
-        price = partial(price_blocks, plan.kind, plan.columns, plan.priced, T, v, warm, tolerance, sums, target)
+        price = partial(price_blocks, plan.kind, plan.columns, plan.priced, T, odds, warm, tolerance, sums, target)
         each_chunk(price, plan.blocks)
+        found = total_of(sums)
+        state[E_NOW], state[PRICE_NOW], _ = found
         if stopped:
             return state
         warm = True
-        advance(state, *total_of(sums))
+        advance(state, *found)
         if last and state[STOP] != 0.0 and state[T_NOW] == T:
             return state
 
@@ -127,7 +132,7 @@ def _guess_from_sample(plan: Plan, state: list[float]) -> None:
 
     The share of what a budget leaves above E_inf is by kappa W^3, which is what more time saves on.
     """
-    stride = plan.size // _SAMPLE
+    stride = plan.size // min(max(plan.size // _SHARE, _SAMPLE_LEAST), _SAMPLE_MOST)
     columns = tuple(c if c.shape[0] == 1 else frozen(c[::stride]) for c in plan.columns)
     kind = plan.kind if plan.kind.shape[0] == 1 else frozen(plan.kind[::stride])
     sample = sample_plan(kind, columns, plan.priced, len(range(0, plan.size, stride)))
@@ -138,8 +143,7 @@ def _guess_from_sample(plan: Plan, state: list[float]) -> None:
     value = sample.e_inf + (value - plan.e_inf) * share if goal is Goal.ENERGY else value * share
     if not 0.0 < value < math.inf or _closed_form(sample, goal, value) is not None:
         return
-    room = np.empty((5, sample.size))
-    inner = _with_kernel(sample, _state(sample, goal, value), room[:4], room[4])
+    inner = _with_kernel(sample, _state(sample, goal, value), np.empty((4, 0)), np.empty(sample.size))
     if math.isfinite(inner[T_NOW]):
         state[T_NOW] = min(max(inner[T_NOW], state[T_MIN]), max(state[T_FLAT], state[T_MIN]))
 
@@ -150,16 +154,17 @@ def sample_plan(kind: NDArray[np.uint8], columns: Columns, priced: bool, size: i
     return Plan(size=size, kind=kind, columns=columns, priced=priced, t_min=t_min, t_flat=t_flat, e_inf=e_inf)
 
 
-def _with_method(rows: Rows, state: list[float], allocate: Allocate) -> Timing:
+def _with_method(rows: Rows, state: list[float], goal: Goal, allocate: Allocate) -> Timing:
     """Search with any method of level 3."""
     while True:
         T = state[T_NOW]
         point = allocate(rows, T)
+        state[E_NOW], state[PRICE_NOW] = float(point.energy.sum()), float(point.price.sum())
         if state[STOP] != 0.0:
-            return _timing(state, point)
-        advance(state, float(point.energy.sum()), float(point.price.sum()), _curvature(rows, point))
+            return _timing(state, goal, point)
+        advance(state, state[E_NOW], state[PRICE_NOW], _curvature(rows, point))
         if state[STOP] != 0.0 and state[T_NOW] == T:
-            return _timing(state, point)
+            return _timing(state, goal, point)
 
 
 def _curvature(rows: Rows, point: Point) -> float:
@@ -183,12 +188,12 @@ def _inside(value: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
     return result
 
 
-def _timing(state: list[float], point: Point) -> Timing:
-    T, goal = float(state[T_NOW]), Goal(int(state[GOAL]))
-    lower, upper = min(float(state[LOWER]), T), max(float(state[UPPER]), T)
+def _timing(state: list[float], goal: Goal, point: Point) -> Timing:
+    T = state[T_NOW]
+    lower, upper = min(state[LOWER], T), max(state[UPPER], T)
     if goal in (Goal.ENERGY, Goal.POWER):
-        energy, watts = float(point.energy.sum()), state[VALUE] if goal is Goal.POWER else 0.0
-        here = Seen(T, energy - allowance(goal, state[VALUE], T), float(point.price.sum()) + watts)
+        energy, watts = state[E_NOW], state[VALUE] if goal is Goal.POWER else 0.0
+        here = Seen(T, energy - allowance(goal, state[VALUE], T), state[PRICE_NOW] + watts)
         early = Seen(state[A_T], state[A_G], state[A_PRICE] + watts) if state[A_T] > 0.0 else None
         latest = math.inf if goal is Goal.POWER else state[T_FLAT]
         lower, upper = bracket(energy, min(state[T_MIN], T), latest, early, here)
@@ -214,11 +219,14 @@ def search(
     columns: Columns,
     priced: bool,
     state: FloatArray,
-    v: FloatArray,
+    odds: FloatArray,
     sums: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Run a search to its end. v (N,), sums (blocks, 3), out (4, N) or (4, 0): as in price_blocks; all written."""
+    """Run a search to its end, or roughly where nothing is kept: out (4, N) or (4, 0).
+
+    odds (N,), sums (blocks, 3), out: as in price_blocks; all written.
+    """
     first, blocks = int(np.int64(0)), sums.shape[0]  # a literal would compile price_blocks once more
     warm = bool(np.bool_(False))
     nothing = np.empty((4, 0))
@@ -226,13 +234,16 @@ def search(
         last = state[STOP] != 0.0 or state[LAST] != 0.0
         T = state[T_NOW]
         if last:
-            price_blocks(kind, columns, priced, T, v, warm, EXACT, sums, out, first, blocks)
+            price_blocks(kind, columns, priced, T, odds, warm, EXACT, sums, out, first, blocks)
         else:
-            price_blocks(kind, columns, priced, T, v, warm, CLOSE, sums, nothing, first, blocks)
+            price_blocks(kind, columns, priced, T, odds, warm, CLOSE, sums, nothing, first, blocks)
         warm = bool(np.bool_(True))
+        e, lam, curve = total_of(sums)
+        state[E_NOW], state[PRICE_NOW] = e, lam
         if state[STOP] != 0.0:
             return
-        e, lam, curve = total_of(sums)
         advance(state, e, lam, curve)
         if state[STOP] != 0.0 and last and state[T_NOW] == T:
+            return
+        if out.shape[1] == 0 and abs(state[T_NOW] - T) <= _ROUGHLY * T:
             return

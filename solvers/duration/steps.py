@@ -20,7 +20,8 @@ DEEP = 15  # 1 after a step that went far too far
 # far off the last pass was by Newton (relative to T), and the best one in ln price; passes in a row of little use
 # (for a budget: those above it by no more than rounding may be).
 A_PRICE, B_PRICE, A_CURVE, B_CURVE, WIDTH, OFF, MISS, STUCK = 16, 17, 18, 19, 20, 21, 22, 23
-STATE = 24
+E_NOW, PRICE_NOW = 24, 25  # what the last pass found [J], [W]
+STATE = 26
 
 State = FloatArray | list[float]  # an array where compiled code runs it
 
@@ -242,9 +243,7 @@ def _model(T: float, at: float, e: float, price: float, curve: float) -> float:
 
 @shared
 def begin(state: State, goal: float, value: float, t_min: float, t_flat: float, e_inf: float) -> None:
-    """A fresh state; T_NOW is a first guess, or the answer where the limits alone know it (STOP is then set)."""
-    for i in range(STATE):
-        state[i] = 0.0
+    """A fresh state from zeros; T_NOW is a first guess, or the answer where the limits alone know it (STOP is set)."""
     state[GOAL], state[VALUE], state[T_MIN], state[T_FLAT], state[E_INF] = goal, value, t_min, t_flat, e_inf
     state[LOWER], state[UPPER], state[A_T], state[B_T] = t_min, math.inf, -math.inf, math.inf
     state[T_NOW] = min(2.0 * t_min, t_flat)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -103,7 +104,13 @@ class Room:
         return cls((work, columns, kind, frozen(kind), chosen, winner, *room), chosen, winner)
 
 
-@kernel
+def _numbers(table: FloatArray, *arguments: Any) -> int:
+    """What solve_partitions goes over: the menu, as often as there are partitions from its first to its last."""
+    first, last = arguments[10:12]
+    return int(last - first) * table.size
+
+
+@partial(kernel, numbers=_numbers)
 def solve_partitions(
     table: FloatArray,
     kinds: NDArray[np.uint8],
@@ -183,6 +190,7 @@ def solve_partitions(
             if turn == 0 or e_inf < results[p, LEAST_ENERGY]:
                 results[p, LEAST_ENERGY] = e_inf
             stop = _verdict(goal, value, t_min, t_flat, e_inf)
+            state[:] = 0.0
             begin(state, float(goal), value, t_min, t_flat, e_inf)
             if stop == 0 and goal != _PRICE:
                 limit = value if goal == _DEADLINE else min(needed, found)

@@ -1,0 +1,58 @@
+"""A kernel's first calls, in plain Python: few clients have their answer long before a kernel is compiled.
+
+Compiling takes a kernel some seconds, and in plain Python it takes 64 rows some hundredths of one. So as long as a
+kernel has no machine code, in memory or on disk, it runs as it is written, and is compiled when it has gone over more
+numbers than are worth waiting for. Nothing else decides, neither time nor threads. Both ways have the same bits, as
+nothing is fused or reordered in compiled code.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from types import FunctionType
+from typing import Any
+
+import numba
+import numpy as np
+from numba.core.dispatcher import Dispatcher
+
+PATIENCE = 1 << 14  # numbers that a kernel goes over before it is compiled: about a second of plain Python
+
+PLAIN: dict[int, Any] = {}  # what stands in plain Python for something that is no dispatcher, by its id
+
+
+class FirstCalls:
+    """Stands where numba asks a kernel for the function to call with arguments that it has no machine code for."""
+
+    def __init__(self, compiled: Any, numbers: Any) -> None:
+        self.compiled, self.numbers, self.compile = compiled, numbers, compiled._compile_for_args
+        self.gone_over = 0
+
+    def __call__(self, *arguments: Any) -> Any:
+        """The kernel compiled, or as plain Python."""
+        numbers = self.numbers(*arguments)
+        if self.gone_over + numbers > PATIENCE or self._on_disk(arguments):
+            return self.compile(*arguments)
+        self.gone_over += numbers
+        return np.errstate(all="ignore")(plain(self.compiled))  # as compiled code: no warnings of inf and NaN
+
+    def _on_disk(self, arguments: tuple[Any, ...]) -> bool:
+        """Whether the disk has machine code for the types of these arguments."""
+        known = self.compiled._cache
+        key = known._index_key(tuple(map(numba.typeof, arguments)), self.compiled.targetctx.codegen())
+        return key in known._cache_file._load_index()
+
+
+def largest(*arguments: Any) -> int:
+    """Of how many numbers the largest array is, at least 1."""
+    parts = (part for each in arguments for part in (each if isinstance(each, tuple) else (each,)))
+    return max((part.size for part in parts if isinstance(part, np.ndarray)), default=1)
+
+
+@cache
+def plain(compiled: Any) -> Any:
+    """A compiled function, with all the compiled ones that it calls, as the plain Python it is written in."""
+    function = compiled.py_func
+    used = {name: function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__}
+    around = {name: plain(it) if isinstance(it, Dispatcher) else PLAIN.get(id(it), it) for name, it in used.items()}
+    return FunctionType(function.__code__, around, function.__name__, function.__defaults__, function.__closure__)

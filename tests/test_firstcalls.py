@@ -1,0 +1,98 @@
+"""A kernel's first calls run in plain Python, with the bits of compiled code, and nothing is compiled."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets import FAMILIES, make
+
+import fedopt
+from solvers import firstcalls
+from solvers.blocks import total
+from solvers.compile import kernel, wide
+from solvers.rows import FloatArray
+
+ROOT = Path(__file__).parents[1]
+
+pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+
+
+@kernel
+def _summed(values: FloatArray) -> float:
+    wide()
+    return total(values) / values[0]
+
+
+def test_a_kernel_is_compiled_when_it_has_gone_over_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firstcalls, "PATIENCE", 250)
+    monkeypatch.setattr(firstcalls.FirstCalls, "_on_disk", lambda *_: False)
+    values = np.arange(100.0)
+    compiled = []
+    for _ in range(4):
+        assert _summed(values) == np.inf  # as compiled code divides: no warning, no exception
+        compiled.append(bool(_summed.signatures))  # type: ignore[attr-defined]
+    assert compiled == [False, False, True, True]
+
+
+def answers(families: Sequence[str], seeds: Iterable[int]) -> list[str]:
+    """Schedules of every budget and access scheme, and searches by every matching: status, and all numbers' bits."""
+    lines = []
+    for family, seed in itertools.product(families, seeds):
+        fleet = make(family, seed, 12)
+        for budget, access in itertools.product(BUDGETS, SCHEMES):
+            lines.append(_line(fedopt.schedule(fleet.clients, fleet.work, budget, access=access)))
+            problem = fedopt.Problem(fleet.clients.take(range(5)), TYPES, budget=budget, access=access)
+            names = MATCHINGS if access is None else (None,)
+            lines += [_line(fedopt.solve(problem, matching=matching)) for matching in names]
+    return lines
+
+
+def _line(answer: Any) -> str:
+    given = answer.allocation
+    arrays = () if given is None else (given.frequency, given.rate)
+    numbers = [answer.duration, answer.energy, *(value for array in arrays for value in array.tolist())]
+    return " ".join([answer.status.name, *map(float.hex, map(float, numbers))])
+
+
+BUDGETS = (fedopt.PowerBudget(20.0), fedopt.EnergyBudget(50.0), fedopt.Deadline(100.0), fedopt.TimePrice(1.0))
+SCHEMES = (None, fedopt.SharedBandwidth(1e6), fedopt.TimeDivision(1e6))
+MATCHINGS = ("exact", "sorted", "marginal", "assignment")
+TYPES = (
+    fedopt.SubModel("full", flops=3e7, upload_bits=5e5),
+    fedopt.SubModel("half", flops=2e7, upload_bits=2e5, cover=2),
+)
+
+PLAIN = """
+import sys
+from test_firstcalls import answers
+from solvers import firstcalls
+from solvers.duration.newton import search
+firstcalls.PATIENCE = 1 << 60
+print("\\n".join(answers(sys.argv[1].split(), range(int(sys.argv[2])))))
+print(len(search.signatures))
+"""
+
+
+@pytest.mark.parametrize(
+    ("families", "seeds"),
+    [
+        pytest.param(("typical", "mixed", "extreme"), 1, id="a sample"),
+        pytest.param(FAMILIES, 10, marks=pytest.mark.nightly("R12", 8 * 10 * 12 * 2), id="all"),
+    ],
+)
+def test_plain_python_has_the_bits_of_compiled_code(families: Sequence[str], seeds: int, tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+    command = [sys.executable, "-c", PLAIN, " ".join(families), str(seeds)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=3600, check=True)
+    *found, compiled = done.stdout.splitlines()
+    assert compiled == "0"
+    assert not any(tmp_path.rglob("*.nbc"))  # machine code on disk
+    assert found == answers(families, range(seeds))
