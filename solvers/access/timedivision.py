@@ -45,6 +45,8 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     if not math.isfinite(settled.energy):
         return Outcome.decided(infeasible(Stop.LIMIT, fleet.passes))
     lower = duration
+    if fleet.slots.endless and stop is Stop.SLACK:  # no power reaches T_min: the loudest of doubles comes near
+        lower, duration = known.t_min, max(duration, settled.end)
     if goal in (Goal.ENERGY, Goal.POWER) and stop is Stop.OPTIMAL:
         lower = min(max(_lower(goal, value, price, settled, duration), known.t_min), duration)
     total = settled.energy + (value * duration if goal is Goal.PRICE else 0.0)
