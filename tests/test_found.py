@@ -151,3 +151,17 @@ def test_where_neither_power_nor_energy_has_a_limit_it_is_said_what_is_open(budg
     assert slotted.bracket[0] == 2.0 < slotted.duration < 2.01
     assert slotted.verdict is not None
     assert slotted.verdict.feasible
+
+
+def test_a_price_of_billions_of_watts_hides_some_digits_of_the_dual() -> None:
+    """One computes for nearly all of T_min and has ms to send in: its price x T is 4e10 times the energy."""
+    clients = fedopt.Clients(
+        frequency_min=6.57e7, frequency_max=[6.57e7, 2e9], samples=573, channel_gain=[2e-10, 3e-10], bandwidth=1e6
+    )
+    type_ = SubModel("half", flops=1.36e7, upload_bits=2.6e5)
+    problem = Problem(clients, (type_,), budget=PowerBudget(100.0), access=SharedBandwidth(6e6))
+    solution = fedopt.solve(problem)
+    assert solution.status is fedopt.Status.SLACK
+    assert solution.sharing is not None
+    assert solution.sharing.time_price * solution.duration > 1e10 * solution.energy
+    assert verify(problem, solution).ok
