@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,4 +111,5 @@ def coupling(
     computing = np.where(work.cycles > 0.0, work.cycles / frequency, 0.0)
     ready = np.where(work.idle, 0.0, clients.overhead + work.download_bits / clients.download_rate + computing)
     needed = float(ready.max()) + float(np.where(sends, work.upload_bits / rate, 0.0).sum())
-    return "the slots end after the round", needed / duration - 1.0 if needed > 0.0 else 0.0
+    late = needed / duration - 1.0 if duration > 0.0 else math.inf if needed > 0.0 else 0.0
+    return "the slots end after the round", late

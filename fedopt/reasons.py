@@ -24,7 +24,11 @@ def is_open(duration: float, bracket: tuple[float, float]) -> bool:
 def left_open(budget: Budget, timing: Timing) -> str:
     """A sentence on the bracket of the best duration where it is wide, as it is next to the least possible energy."""
     low, high = timing.lower, timing.upper
-    if not isinstance(budget, EnergyBudget) or not is_open(timing.duration, (low, high)):
+    if not isinstance(budget, EnergyBudget | PowerBudget) or not is_open(timing.duration, (low, high)):
+        return ""
+    if high < math.inf and math.inf in (getattr(budget, "joules", 0.0), getattr(budget, "watts", 0.0)):
+        return f"Without a limit more power only helps: the best duration is in {low:.6g} to {high:.6g} s."
+    if isinstance(budget, PowerBudget):
         return ""
     share = f"{(high - low) / timing.duration:.2g} of the duration" if high < math.inf else "how long it is"
     return (

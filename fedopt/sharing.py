@@ -11,7 +11,7 @@ from fedopt.access import Access, Sharing, TimeDivision
 from fedopt.checks import InputError
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget
-from fedopt.reasons import why_infeasible
+from fedopt.reasons import why_infeasible, why_too_loud
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.solution import Schedule, Status
 from fedopt.submodels import Workload
@@ -73,9 +73,11 @@ class Scheme:
     def why_infeasible(self, rows: Rows, budget: Budget, stop: Stop) -> tuple[str, tuple[int, ...], float]:
         """The sentence, the clients it is about (worst first) and by how much the budget misses."""
         alone = limits(rows)
-        if stop is Stop.UNREACHABLE or isinstance(budget, PowerBudget):
+        if stop is Stop.UNREACHABLE:
             return why_infeasible(self.clients, alone, budget, stop)
         known = self.limits(rows)
+        if isinstance(budget, PowerBudget):
+            return (*why_infeasible(self.clients, alone, budget, stop)[:2], known.e_inf)
         deadline = isinstance(budget, Deadline)
         needs, unit = (alone.least_time, "s") if deadline else (alone.least_energy, "J")
         who = np.argsort(-needs, kind="stable")
@@ -84,6 +86,8 @@ class Scheme:
         whose = f"alone on the whole channel, client {named}" + (" and others less" if len(who) > 3 else "")
         if isinstance(budget, Deadline):
             missing = known.t_min - budget.seconds
+            if missing <= 0.0:
+                return why_too_loud(self.clients, alone.least_time, budget.seconds)
             text = f"the deadline of {budget.seconds:.6g} s is {missing:.6g} s too short for all to share the channel"
         else:
             assert isinstance(budget, EnergyBudget)

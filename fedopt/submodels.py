@@ -14,6 +14,7 @@ from fedopt.checks import (
     Field,
     FloatArray,
     InputError,
+    brief,
     column,
     compact,
     copies,
@@ -159,9 +160,10 @@ class Partition(tuple[int, ...]):
     replicas: float
 
     def __new__(cls, counts: Sequence[int], submodels: Sequence[SubModel]) -> Partition:
-        kind("Partition", counts, (Sequence, np.ndarray), f"{len(submodels)} counts, one per sub-model type")
-        if len(counts) != len(submodels):
-            raise InputError("Partition", f"{len(submodels)} counts, one per sub-model type", f"{len(counts)}")
+        expected = f"{len(submodels)} counts, one per sub-model type"
+        kind("Partition", counts, (Sequence, np.ndarray), expected)
+        if np.ndim(counts) == 0 or len(counts) != len(submodels):
+            raise InputError("Partition", expected, brief(counts) if np.ndim(counts) == 0 else f"{len(counts)}")
         checked = [whole(f"Partition[{submodels[k].name!r}]", count, most=MAX_COUNT) for k, count in enumerate(counts)]
         self = super().__new__(cls, checked)
         self.replicas = replicas(np.array([checked]), submodels)[0]

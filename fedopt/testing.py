@@ -6,11 +6,13 @@
     def test_mine(problem): ...
 
 ``hostile=True`` draws what is legal and unkind: twenty decades of every unit, ranges of one number, nothing to send or
-to compute, no channel at all, clients that are the same to the bit, idle places. Otherwise numbers are those of phones.
+to compute, no channel at all, power without limit, clients that are the same to the bit, idle places, every utility.
+Otherwise numbers are those of phones.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,7 @@ import numpy as np
 from fedopt.access import SharedBandwidth, TimeDivision
 from fedopt.checks import harmless
 from fedopt.clients import Clients
-from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem, TimePrice
+from fedopt.problem import UTILITIES, Budget, Deadline, EnergyBudget, PowerBudget, Problem, TimePrice
 from fedopt.scenario import Scenario
 from fedopt.submodels import SubModel, Workload
 from solvers.lookup import MissingExtra
@@ -76,11 +78,14 @@ def problems(*, max_size: int = 6, hostile: bool = False, shared: bool = False) 
     uplink = _around(1e6, hostile)
     access: Any = st.one_of(st.none(), uplink.map(SharedBandwidth), uplink.map(TimeDivision)) if shared else st.none()
     return st.builds(
-        lambda fleet, types, budget, scheme: Problem(fleet, types, budget=budget, access=scheme),
+        lambda fleet, types, budget, scheme, utility: Problem(
+            fleet, types, budget=budget, access=scheme, utility=utility
+        ),
         clients(max_size=max_size, hostile=hostile, named=True),
         submodels(hostile=hostile),
         budgets(hostile=hostile),
         access,
+        st.sampled_from([None, *UTILITIES]) if hostile else st.none(),
     )
 
 
@@ -96,12 +101,12 @@ def scenarios(*, max_size: int = 6, hostile: bool = False) -> st.SearchStrategy[
     )
 
 
-def _around(typical: float, hostile: bool, *, zero: bool = False) -> Numbers:
-    """Numbers within a factor of four, or within twenty decades, with some that many share and some that are 0."""
+def _around(typical: float, hostile: bool, *, zero: bool = False, infinite: bool = False) -> Numbers:
+    """Numbers within a factor of four, or within twenty decades, with some that many share, and some 0 or inf."""
     if not hostile:
         return st.floats(0.25 * typical, 4.0 * typical)
     wide = st.floats(-_DECADES / 2, _DECADES / 2).map(lambda power: typical * 10.0**power)
-    ties = st.sampled_from([typical, 2.0 * typical, *([0.0] if zero else [])])
+    ties = st.sampled_from([typical, 2.0 * typical, *([0.0] if zero else []), *([math.inf] if infinite else [])])
     return st.one_of(ties, wide, st.floats(0.25 * typical, 4.0 * typical))
 
 
@@ -121,9 +126,11 @@ def _fleet(size: int, hostile: bool, named: bool) -> st.SearchStrategy[Clients]:
         "samples": _column(_around(500.0, hostile), size),
         "channel_gain": _column(_around(1e-11, hostile, zero=True), size),
         "bandwidth": _column(_around(2.5e5, hostile), size),
-        "power_max": _column(_around(0.2, hostile), size),
+        "power_max": _column(_around(0.2, hostile, infinite=True), size),
         "power_min": _column(share if hostile else st.just(0.0), size),
         "circuit_power": _column(some, size),
+        "download_rate": _column(_around(1e7, hostile, infinite=True), size),
+        "receive_power": _column(some, size),
         "overhead": _column(some, size),
     }
     labels: Any = st.lists(names, min_size=size, max_size=size) if named else st.none()
@@ -132,7 +139,9 @@ def _fleet(size: int, hostile: bool, named: bool) -> st.SearchStrategy[Clients]:
 
 def _clients(columns: dict[str, list[float]], name: list[str] | None) -> Clients:
     for low, high in (("frequency_min", "frequency_max"), ("power_min", "power_max")):
-        columns[low] = [share * top for share, top in zip(columns[low], columns[high], strict=True)]
+        columns[low] = [
+            share * (top if top < math.inf else 0.2) for share, top in zip(columns[low], columns[high], strict=True)
+        ]
     given: dict[str, Any] = {**columns, "name": name}
     return Clients(**given)
 

@@ -288,13 +288,14 @@ class Fleet:
             energy, price = self.at(duration)
             allowed = joules + watts * duration
             low, high = (duration, high) if energy > allowed else (low, duration)
+            guess = ZERO
             if energy > floor and price > 0:
                 slope = price / (energy - floor) + watts / allowed
                 guess = duration * mp.exp(mp.log((energy - floor) / (allowed - floor)) / (slope * duration))
-                if abs(guess - duration) <= DONE * duration or high - low <= DONE * high:
+                if abs(guess - duration) <= DONE * duration:
                     return guess
-            else:
-                guess = ZERO
+            if high - low <= DONE * high:
+                return high
             duration = guess if low < guess < high else mp.sqrt(low * high)
         raise AssertionError("the oracle found no duration")
 

@@ -6,9 +6,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+from oracle import Fleet
 
 import fedopt
-from fedopt import Deadline, EnergyBudget, Problem, SharedBandwidth, SubModel, TimeDivision, TimePrice, verify
+from fedopt import (
+    Deadline,
+    EnergyBudget,
+    PowerBudget,
+    Problem,
+    SharedBandwidth,
+    SubModel,
+    TimeDivision,
+    TimePrice,
+    verify,
+)
 
 ONE = {"frequency_min": 1e8, "frequency_max": [1e9], "samples": 100, "channel_gain": 1e-11, "bandwidth": 1e6}
 FULL = SubModel("full", flops=3e7, upload_bits=4e5)
@@ -97,3 +108,60 @@ def test_a_warm_start_serves_every_method(access: Any) -> None:
         kept = fedopt.solve(problem, warm=cold, keep=keep)
         assert kept.partition == cold.partition
         assert kept.duration == pytest.approx(cold.duration, rel=1e-9)
+
+
+def test_a_price_that_is_all_but_nothing_is_not_the_price_of_time() -> None:
+    """Where client 1 reaches its least power its price falls to 2e-15 W: 0.05 s behind the best, in a flat second."""
+    gain = [float.fromhex(text) for text in ("0x1.b640872d1fd76p-43", "0x1.008c2447f75eap-44", "0x1.465a015ef4ce0p-43")]
+    least = [float.fromhex(text) for text in ("0x1.5aec0fd8016cap-5", "0x1.18ecb1b416228p-5", "0x1.42705d813bcb2p-5")]
+    clients = fedopt.Clients(
+        **{**ONE, "frequency_max": 1e9, "channel_gain": gain}, circuit_power=0.1, power_min=least, power_max=np.inf,
+        download_rate=1e6, overhead=0.5,
+    )  # fmt: skip
+    work, price = fedopt.Workload(cycles=0.0, upload_bits=4e5), TimePrice(0.09877908002032565)
+    best = Fleet(clients, work.sized(3)).schedule(price)
+    for timing in ("newton", "bisection"):
+        found = fedopt.schedule(clients, work, price, timing=timing)
+        assert found.duration == pytest.approx(float(best.duration), rel=1e-9)
+        assert fedopt.verify_schedule(clients, work, price, found).ok
+
+
+def test_clients_of_one_number_each_share_the_band_by_their_number() -> None:
+    """Four clients alike, of whom only samples that do not matter, or names, say how many they are."""
+    one = {**ONE, "frequency_max": 1e9, "frequency_min": 1e9}
+    work = fedopt.Workload(cycles=2e9, upload_bits=4e5)
+    spread = fedopt.Clients(**{**one, "channel_gain": np.full(4, 1e-11)})
+    exact = fedopt.schedule(spread, work, PowerBudget(10.0), access=SharedBandwidth(1e6))
+    for more in ({"samples": [100, 200, 300, 400]}, {"name": list("abcd")}):
+        clients = fedopt.Clients(**{**one, **more})
+        found = fedopt.schedule(clients, work, PowerBudget(10.0), access=SharedBandwidth(1e6))
+        assert found.status is exact.status is fedopt.Status.SLACK
+        assert found.duration == pytest.approx(exact.duration, rel=1e-12)
+
+
+@pytest.mark.parametrize("budget", [EnergyBudget(np.inf), PowerBudget(np.inf)], ids=str)
+def test_where_neither_power_nor_energy_has_a_limit_it_is_said_what_is_open(budget: Any) -> None:
+    clients = fedopt.Clients(**{**ONE, "frequency_max": [1e9, 2e9]}, power_max=np.inf)
+    work = fedopt.Workload(cycles=2e9, upload_bits=4e5)
+    found = fedopt.schedule(clients, work, budget)
+    assert found.bracket[0] == 2.0 < found.duration  # W / f_max
+    assert "more power only helps: the best duration is in 2 to" in found.reason
+    slotted = fedopt.schedule(clients, work, budget, access=TimeDivision(1e6))
+    assert slotted.status is fedopt.Status.LIMIT
+    assert slotted.bracket[0] == 2.0 < slotted.duration < 2.01
+    assert slotted.verdict is not None
+    assert slotted.verdict.feasible
+
+
+def test_a_price_of_billions_of_watts_hides_some_digits_of_the_dual() -> None:
+    """One computes for nearly all of T_min and has ms to send in: its price x T is 4e10 times the energy."""
+    clients = fedopt.Clients(
+        frequency_min=6.57e7, frequency_max=[6.57e7, 2e9], samples=573, channel_gain=[2e-10, 3e-10], bandwidth=1e6
+    )
+    type_ = SubModel("half", flops=1.36e7, upload_bits=2.6e5)
+    problem = Problem(clients, (type_,), budget=PowerBudget(100.0), access=SharedBandwidth(6e6))
+    solution = fedopt.solve(problem)
+    assert solution.status is fedopt.Status.SLACK
+    assert solution.sharing is not None
+    assert solution.sharing.time_price * solution.duration > 1e10 * solution.energy
+    assert verify(problem, solution).ok

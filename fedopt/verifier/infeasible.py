@@ -7,9 +7,9 @@ import math
 import numpy as np
 
 from fedopt.access import Access, SharedBandwidth
-from fedopt.checks import FloatArray
+from fedopt.checks import SMALLEST, FloatArray
 from fedopt.clients import Clients
-from fedopt.problem import Budget, Deadline, EnergyBudget, Problem
+from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem
 from fedopt.solution import Schedule, Solution
 from fedopt.submodels import Workload
 from fedopt.verifier import uplink
@@ -51,7 +51,7 @@ def schedule_infeasible(
         given, unit = getattr(budget, "joules", 0.0), "J"
         if not isinstance(budget, EnergyBudget) and budget.watts > 0.0:
             needs = -math.inf  # a power or a price can always be met
-    proved = needs > given * (1.0 - _ROUNDING)
+    proved = needs > given * (1.0 - _ROUNDING) or (given == 0.0 <= needs and bool(tasks.spends.any()))
     if access is None and isinstance(budget, Deadline):
         proved = proved or bool(too_late(tasks, given).any())
     return _verdict(needs, given, unit, answer, proved)
@@ -62,8 +62,8 @@ def _verdict(needs: float, given: float, unit: str, answer: Schedule, proved: bo
     outcome = Outcome.PASSED if proved else Outcome.FAILED
     checks = [Check(name="infeasible", about=C, outcome=outcome, found=said)]
     missing = max(needs - given, 0.0)
-    off = abs(answer.shortfall - missing) > _AMOUNT * needs if math.isfinite(needs) else answer.shortfall != missing
-    wrong = Outcome.FAILED if off else Outcome.PASSED
+    near = math.isfinite(needs) and abs(answer.shortfall - missing) <= max(_AMOUNT * needs, SMALLEST)
+    wrong = Outcome.PASSED if near or answer.shortfall == missing else Outcome.FAILED
     found = f"{answer.shortfall:.9g} {unit} against {missing:.9g}"
     return [*checks, Check(name="by how much", about=C, outcome=wrong, found=found)]
 
@@ -97,7 +97,9 @@ def _amount(menu: Menu, scope: str, answer: Solution) -> list[Check]:
         return [Check(name=name, about=C, outcome=Outcome.NOTHING)]
     if not isinstance(menu.problem.budget, Deadline | EnergyBudget):
         return [Check(name=name, about=C, outcome=Outcome.NOTHING)]
-    below, above = (_may_meet(menu, scope, 1.0 + sign * _AMOUNT, max(missing, 0.0), loud=False) for sign in (-1.0, 1.0))
+    missing = max(missing, 0.0)
+    below = _may_meet(menu, scope, 1.0 - _AMOUNT, missing, loud=False)
+    above = _may_meet(menu, scope, 1.0 + _AMOUNT, missing + SMALLEST, loud=False)  # a budget of 0 has no last digit
     enough = missing == 0.0 and isinstance(menu.problem.budget, Deadline)  # of time; it is power that is missing
     right = above is not None and (below is None or enough)
     why = "" if right else ("less would do" if below is not None else "more is needed")
@@ -122,10 +124,8 @@ def _may_meet(menu: Menu, scope: str, factor: float, more: float, *, loud: bool 
         costs, allowed = least_energies(tasks), (budget.joules + more) * factor
     else:
         costs, allowed = np.where(np.isinf(least_times(tasks)), 1.0, 0.0), 0.5
-        if budget.watts == 0.0:
-            costs = np.where(least_energies(tasks) > 0.0, 1.0, 0.0)
-    if allowed == 0.0:
-        costs, allowed = np.where(costs > 0.0, 1.0, 0.0), 0.5
+    if allowed == 0.0 or budget == PowerBudget(0.0):
+        costs, allowed = np.where(tasks.spends, 1.0, 0.0), 0.5
     bounds = menu.over(scope, lambda T: costs, allowed)
     found = rule_out(bounds, menu.counts, np.zeros(size), np.full(size, allowed), LOOKS)
     return None if found is None else found[0]

@@ -127,7 +127,9 @@ class AllMatchings:
 
     def __call__(self, T: float, one: IntArray, counts: IntArray) -> FloatArray:
         if self._T != T:
-            self._T, self._table = T, np.minimum(self._costs(T), 4.0 * self._most)
+            costs = self._costs(T)
+            nothing = np.where(costs > 0.0, 1.0, 0.0)  # may be spent: counted, which no rounding blurs
+            self._T, self._table = T, np.minimum(costs, 4.0 * self._most) if self._most > 0.0 else nothing
         table = self._table
         _, prices = cheapest(table, greedy(table, one), table.size)
         result: FloatArray = math.fsum((table - prices[:, None]).min(axis=0)) + counts @ prices

@@ -52,6 +52,11 @@ class Tasks:
         """Who has something to send."""
         return self.a > 0.0
 
+    @property
+    def spends(self) -> NDArray[np.bool_]:
+        """Who takes energy in any round that ends, though the least of ever longer ones may be 0."""
+        return self.computes | self.sends | (self.fixed_energy > 0.0)
+
     def at(self, index: object) -> Tasks:
         """Some of the tasks."""
         return Tasks(**{name: getattr(self, name)[index] for name in self.__slots__})

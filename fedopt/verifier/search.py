@@ -129,6 +129,8 @@ def _bound(name: str, menu: Menu, s: Solution, r: Round) -> Check:
     if s.scope not in (ALL, SORTED) or not isinstance(utility, ReplicaRate | ShortestRound | LeastEnergy):
         why = f"no way to prove a bound of {s.scope or 'nothing'} of this utility"
         return Check(name=name, about=C, outcome=Outcome.FAILED, found=f"{s.bound:.12g}", why=why)
+    if s.bound == math.inf or (s.bound >= 0.0 and isinstance(utility, ShortestRound | LeastEnergy)):
+        return Check(name=name, about=C, outcome=Outcome.PASSED, found=f"{s.bound:.12g}, which no utility is above")
     better = s.bound + limit * abs(s.bound)  # a utility that would refute the bound
     counts, gains = menu.counts, menu.gains
     if isinstance(budget, TimePrice) and not isinstance(utility, LeastEnergy):
@@ -171,7 +173,9 @@ def _bracket(name: str, menu: Menu, s: Solution, r: Round) -> Check:
     most = r.allowed(low)
     costs, allowed = (menu.energies, most * (1.0 - ENERGY)) if math.isfinite(most) else (menu.late, 0.5)
     counts = np.array([s.partition])
-    found = rule_out(AllMatchings(costs, allowed), counts, np.array([low]), np.array([allowed]), LOOKS)
+    found = None  # nothing is shorter than 0 s
+    if low > 0.0:
+        found = rule_out(AllMatchings(costs, allowed), counts, np.array([low]), np.array([allowed]), LOOKS)
     said = f"from {r.bracket[0]:.15g} s"
     if found is None:
         return Check(name=name, about=C, outcome=Outcome.PASSED, found=said, allowed="proved again", residual=0.0)

@@ -34,7 +34,7 @@ class LeastShares:
         plan, room = self.uplinks.plan, self.uplinks.room
         T, more = plan.t_min, 1e-16
         for _ in range(_TURNS):
-            total, slope, _ = least_shares(plan.kind, plan.columns, self.uplinks.snr_max, T)
+            total, slope, _ = least_shares(plan.size, plan.columns, self.uplinks.snr_max, T)
             if total <= room:
                 break
             new = T + math.log(total / room) * total / -slope if total < math.inf else T
@@ -50,7 +50,7 @@ class LeastShares:
         """
         u = self.uplinks
         plan = u.plan
-        total, _, noise = least_shares(plan.kind, plan.columns, u.snr_max, T)
+        total, _, noise = least_shares(plan.size, plan.columns, u.snr_max, T)
         if u.room - total > noise:
             return None
         energy, price, mu = at_full_speed(plan.kind, plan.columns, u.snr_max, T, u.room - total, out)
@@ -60,15 +60,10 @@ class LeastShares:
 
 
 @kernel
-def least_shares(
-    kind: NDArray[np.uint8], columns: Columns, snr_max: FloatArray, T: float
-) -> tuple[float, float, float]:
-    """The sum of beta_n^min, its slope in T [1/s], and what rounding of T does to it."""
+def least_shares(size: int, columns: Columns, snr_max: FloatArray, T: float) -> tuple[float, float, float]:
+    """The sum of beta_n^min of ``size`` rows, its slope in T [1/s], and what rounding of T does to it."""
     total, slope, noise = 0.0, 0.0, 0.0
-    size = kind.shape[0]
-    for j in range(len(columns)):
-        size = max(size, columns[j].shape[0])
-    for i in range(max(size, snr_max.shape[0])):
+    for i in range(size):
         beta, by_time, _ = _least(columns, snr_max, T, i)
         total += beta
         slope += by_time

@@ -179,7 +179,8 @@ def joint(
             return None
         guess = min(max(guess, 0.4 * T), 2.5 * T)
         move = math.log(guess / T)
-        if last and abs(move) <= _DONE and abs(step) <= _DONE and not e > limit * (1.0 + 1e-15):
+        priced = goal is not Goal.PRICE or abs(price - value) <= _LAST * value  # all but 0 it says little of T
+        if last and abs(move) <= _DONE and abs(step) <= _DONE and priced and not e > limit * (1.0 + 1e-15):
             return look, min(lower, T)
         size = max(abs(move), abs(step))
         last = size < _LAST

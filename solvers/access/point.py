@@ -16,7 +16,7 @@ def point_of(rows: Rows, plan: Plan, out: FloatArray, energy: FloatArray) -> Poi
     t, tau, x, price = out[T_OUT], out[TAU_OUT], out[X_OUT], out[PRICE_OUT]
     with np.errstate(all="ignore"):
         f = np.clip(rows.work / t, rows.frequency_min, rows.frequency_max)
-    others = np.flatnonzero(plan.kind != ORDINARY)
+    others = np.flatnonzero(np.broadcast_to(plan.kind != ORDINARY, (plan.size,)))
     if others.size:
         r = rows.take(others).full()
         free_f, free_x = at_price(r, price[others])

@@ -82,7 +82,7 @@ def settle(
         dual = bound + (0.0 if total > 0.0 else price * first) - price * duration
     bound_up = price > 0.0 and (total > 0.0 or compute_end > first * (1.0 + KINK))
     coupled = abs(total - price) / max(total + steady, price) if bound_up else 0.0
-    early = (duration - end) / duration
+    early = (duration - end) / duration if duration > 0.0 else 0.0
     residual = max(worst, coupled, early if price > 0.0 else 0.0, -early)
     point = point_of(rows, plan, out, energy)
     return Settled(point=point, end=end, energy=float(energy.sum()), dual=dual, residual=residual)

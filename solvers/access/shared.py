@@ -54,14 +54,14 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[flo
     near: duration [s] and price [J/channel] of a similar answer, to begin with.
     """
     plan = make_plan(rows)
+    if not rows.bits.any():
+        return _nobody_sends(rows, goal, value)
     quick = Limits(
-        least_time=np.array([plan.t_min]), free_time=np.array([math.inf]), least_energy=np.array([plan.e_inf])
+        least_time=np.array([plan.t_min]), free_time=np.array([plan.t_flat]), least_energy=np.array([plan.e_inf])
     )
     decided = closed_form(rows, quick, goal, value)  # with the whole channel each it would be no easier
     if decided is not None:
         return Outcome.decided(decided)
-    if not rows.bits.any():
-        return _nobody_sends(rows, goal, value)
     fleet = Fleet(rows, plan)
     if goal is Goal.DEADLINE or value < math.inf:
         found = None if near is None else joint(fleet.uplinks, goal, value, *near, fleet.out)
@@ -77,7 +77,8 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[flo
         return Outcome.decided(decided)
     careful = _search(fleet, known, goal, value)
     if careful is None:
-        return Outcome.decided(infeasible(Stop.LIMIT, fleet.uplinks.passes))
+        late = goal is Goal.DEADLINE and value <= known.t_min and bool(np.isinf(rows.power_max).any())
+        return Outcome.decided(infeasible(Stop.TOO_SHORT if late else Stop.LIMIT, fleet.uplinks.passes))
     stop, share = careful
     return fleet.outcome(hertz, stop, share, known.t_min, goal, value)
 
@@ -243,11 +244,16 @@ def _first(uplinks: Uplinks, goal: Goal, value: float) -> tuple[float, float]:
     """Twice the time it takes one after another on the whole channel, and the price there; a price of 0 for none."""
     c, plan = uplinks.plan.columns, uplinks.plan
     sending = float(np.broadcast_to(c[TAU_LOW], (plan.size,)).sum()) / uplinks.room
-    T = value if goal is Goal.DEADLINE else 2.0 * (float((c[FIXED] + c[T_LOW]).max()) + sending)
+    T = value if goal is Goal.DEADLINE else 2.0 * (float((c[FIXED] + c[T_LOW]).max()) + sending) or _easy(uplinks)
     if not plan.t_min * ROUNDING <= T < math.inf:
         return T, 0.0
     look = balance(uplinks, T, _rough_price(uplinks, T))
     return (T, 0.0) if look is None else (T, look.mu)
+
+
+def _easy(uplinks: Uplinks) -> float:
+    """What all uploads take one after another at an SNR of e - 1 [s]: the scale where the least duration is 0."""
+    return float(np.broadcast_to(uplinks.plan.columns[A], (uplinks.plan.size,)).sum()) / uplinks.room
 
 
 def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop, Share] | None:
@@ -271,7 +277,7 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
         return result(Stop.OPTIMAL if goal is Goal.PRICE else Stop.SLACK, t_min)
     if goal is Goal.POWER and value * known.t_flat < known.e_inf:
         return result(Stop.OPTIMAL, known.e_inf / value)
-    low, high = t_min, min(2.0 * t_min, known.t_flat)
+    low, high = t_min, min(2.0 * t_min or _easy(fleet.uplinks), known.t_flat)
     while excess(high) > 0.0 and high < known.t_flat:
         low, high = high, min(2.0 * high, known.t_flat)
         if not math.isfinite(high):

@@ -36,6 +36,11 @@ class Slots:
         self.least, self.free = float(pick(c[TAU_LOW]).sum()), float(pick(c[TAU_FREE]).sum())
         self._nats, self._warm = np.empty(a.size), False
 
+    @property
+    def endless(self) -> bool:
+        """Whether some upload may take any power: its shortest slot is none at all."""
+        return bool((self.columns[4] == math.inf).any())
+
     def sums(self, price: float) -> tuple[float, float]:
         """Sum of the slots [s] and of their energies [J] at a price of time [W]."""
         found = slot_sums(*self.columns, price, self._warm, self._nats)

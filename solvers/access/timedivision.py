@@ -32,6 +32,8 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     fleet = Fleet(make_plan(rows))
     known = fleet.limits()
     decided = closed_form(rows, known, goal, value)
+    if decided is None and goal is Goal.DEADLINE and value <= known.t_min and fleet.slots.endless:
+        decided = infeasible(Stop.TOO_SHORT)  # T_min itself leaves no time to send in
     if decided is not None:
         return Outcome.decided(decided)
     found = _search(fleet, known, goal, value)
@@ -43,6 +45,8 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     if not math.isfinite(settled.energy):
         return Outcome.decided(infeasible(Stop.LIMIT, fleet.passes))
     lower = duration
+    if fleet.slots.endless and stop is Stop.SLACK:  # no power reaches T_min: the loudest of doubles comes near
+        lower, duration = known.t_min, max(duration, settled.end)
     if goal in (Goal.ENERGY, Goal.POWER) and stop is Stop.OPTIMAL:
         lower = min(max(_lower(goal, value, price, settled, duration), known.t_min), duration)
     total = settled.energy + (value * duration if goal is Goal.PRICE else 0.0)
@@ -102,7 +106,7 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
         """Falls with the price: ln of the duration over the deadline, or of the budget over the energy."""
         duration, energy = fleet.look(math.exp(log_price))
         over, under = (duration, value) if goal is Goal.DEADLINE else (allowance(goal, value, duration), energy)
-        if not 0.0 < over / under < math.inf:
+        if not (0.0 < over < math.inf and 0.0 < under < math.inf):
             return math.inf if over > under else -math.inf
         off = math.log(over / under)
         return off if abs(off) > _ROUNDING else 0.0

@@ -163,7 +163,8 @@ def _advance_price(state: State, e: float, price: float, curve: float) -> None:
     elif state[A_T] <= T:
         state[A_T], state[A_G], state[A_PRICE], state[A_CURVE], state[LOWER] = T, e, price, curve, T
     low, high = max(state[A_T], state[T_MIN]), state[B_T]
-    off = abs(_root(T, price, curve, value) - T) / T
+    line = abs(price - value) / curve if curve > 0.0 else 0.0  # a price all but 0 says nothing by its logarithm
+    off = max(abs(_root(T, price, curve, value) - T), line) / T
     certain = state[OFF] < 1e-7 and off < 1e-13  # Newton squares: what is left is rounding
     nothing = off < 1e-6 and off * abs(price - value) * T < 1e-17 * (abs(e) + value * T) and off > 0.25 * state[OFF]
     if off <= _ULPS or certain or nothing:

@@ -206,13 +206,15 @@ def solve_partitions(
                 passes += max(int(state[PASSES]), 1)
                 T, e = state[T_NOW], _total(sums)
                 reached = T if goal < _DEADLINE else (e if goal == _DEADLINE else e + value * T)
-                if reached < score * (1.0 - 1e-12) or score == math.inf:
+                if goal == _DEADLINE and e == math.inf:  # no power that is a number is enough
+                    stop = _TOO_SHORT
+                elif reached < score * (1.0 - 1e-12) or score == math.inf:
                     found, score = T, reached
                     results[p, DURATION], results[p, ENERGY], results[p, STOPPED] = T, e, state[STOP]
                     chosen[:] = taken
                 else:
                     stop = _LOSES
-            elif stop != _LOSES and found == math.inf:
+            if stop != 0 and stop != _LOSES and found == math.inf:
                 results[p, STOPPED] = stop
             if stop != 0 and turn > 0:  # the marginal order brings nothing more
                 break
@@ -297,7 +299,8 @@ def _verdict(goal: int, value: float, t_min: float, t_flat: float, e_inf: float)
         return _TOO_SHORT if value < t_min * ROUNDING else 0
     if goal == _ENERGY and (value < e_inf or (value == e_inf and t_flat == math.inf)):
         return _TOO_LITTLE
-    return _TOO_LITTLE if goal == _POWER and value == 0.0 else 0
+    free = e_inf == 0.0 and t_flat <= t_min  # nobody computes or sends
+    return _TOO_LITTLE if goal == _POWER and value == 0.0 and not free else 0
 
 
 @stage

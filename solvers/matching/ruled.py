@@ -121,7 +121,7 @@ class _Run:
 
     def _stretched(self, last: float) -> Stretches:
         deadline = self.task.goal is Goal.DEADLINE
-        known = self.results[np.isfinite(self.results[:, DURATION])]
+        known = self.results[np.isfinite(self.results[:, DURATION]) & (self.results[:, DURATION] > 0.0)]
         watts = float(np.median(known[:, ENERGY] / known[:, DURATION])) if len(known) else 0.0
         coupling = self._scheme.coupling(watts if 0.0 < watts < math.inf else 1.0)
         floor, rest = (0.0, math.inf) if deadline else (1.0, last)
@@ -249,7 +249,8 @@ class _Run:
                 return -float(self.lower.min())
             if task.gains is None:
                 return None
-            return float(task.gains[self.lower < math.inf].max(initial=0.0)) / task.value
+            with np.errstate(all="ignore"):  # at a deadline of 0 s
+                return float(task.gains[self.lower < math.inf].max(initial=0.0) / task.value)
         if task.gains is None:
             return None
         with np.errstate(divide="ignore"):
