@@ -152,7 +152,7 @@ class Clients:
             sizes["name"] = len(_listed(self.name))
         if not sizes:
             return 1  # all scalars: a fleet of one
-        longest = max(sizes, key=lambda name: sizes[name])
+        longest = max(sizes, key=sizes.__getitem__)
         for name, size in sizes.items():
             if size != sizes[longest]:
                 expected = f"one number or {sizes[longest]} numbers (as many as {longest})"

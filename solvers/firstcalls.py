@@ -30,7 +30,7 @@ class FirstCalls:
 
     def __call__(self, *arguments: Any) -> Any:
         """The kernel compiled, or as plain Python."""
-        numbers = self.numbers(*arguments)
+        numbers = max(self.numbers(*arguments), 1)
         if self.gone_over + numbers > PATIENCE or self._on_disk(arguments):
             return self.compile(*arguments)
         self.gone_over += numbers
@@ -44,9 +44,9 @@ class FirstCalls:
 
 
 def largest(*arguments: Any) -> int:
-    """Of how many numbers the largest array is, at least 1."""
+    """Of how many numbers the largest array is."""
     parts = (part for each in arguments for part in (each if isinstance(each, tuple) else (each,)))
-    return max((part.size for part in parts if isinstance(part, np.ndarray)), default=1)
+    return max((part.size for part in parts if isinstance(part, np.ndarray)), default=0)
 
 
 @cache
