@@ -202,6 +202,20 @@ def answered_by(rows: Iterable[Row], *methods: str) -> list[Row]:
     return [row for row in rows if row.instance in both]
 
 
+def typical(rows: Iterable[Row], above: str, below: str) -> tuple[float, float]:
+    """Medians of two methods (first words of their names) on the instance whose ratio of the two is the median one.
+
+    The two run within seconds there; between instances a shared machine may change its speed. NaN where none has both.
+    """
+    both = answered_by(rows, above, below)
+    pairs = []
+    for instance in dict.fromkeys(row.instance for row in both):
+        here = [row for row in both if row.instance == instance]
+        top, bottom = (median(row for row in here if row.method.startswith(method)) for method in (above, below))
+        pairs.append((top, bottom))
+    return sorted(pairs, key=lambda pair: quotient(*pair))[(len(pairs) - 1) // 2] if pairs else (NAN, NAN)
+
+
 def quotient(top: float, bottom: float) -> float:
     """top / bottom, NaN where either is missing."""
     return top / bottom if top == top and bottom > 0.0 else NAN

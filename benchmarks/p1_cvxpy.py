@@ -23,12 +23,12 @@ from benchmarks.common import (
     Ratio,
     Row,
     TimeLimit,
-    answered_by,
     median,
     quotient,
     run,
     threads,
     time_limit,
+    typical,
 )
 from benchmarks.instances import FACTORS, Fleet, cell, energy_budget, measured
 from benchmarks.pictures import figure, goals, growth
@@ -120,9 +120,7 @@ def compare(rows: list[Row]) -> list[Ratio]:
     """cvxpy's time over ours per size, and how far our worst duration is from right."""
     ratios = []
     for size in sorted({row.clients for row in rows}):
-        here = answered_by((row for row in rows if row.clients == size), "newton", "cvxpy")
-        ours = median(row for row in here if row.method.startswith("newton"))
-        theirs = median(row for row in here if row.method.startswith("cvxpy"))
+        theirs, ours = typical((row for row in rows if row.clients == size), "cvxpy", "newton")
         must, aim = GOALS.get(size, (NAN, NAN))
         what = f"cvxpy + Clarabel over ours, N = {size:,}"
         ratios.append(

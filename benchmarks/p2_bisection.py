@@ -17,7 +17,7 @@ import numba
 import numpy as np
 
 import fedopt
-from benchmarks.common import NAN, Benchmark, Ratio, Row, answered_by, median, quotient, run, threads, timed
+from benchmarks.common import NAN, Benchmark, Ratio, Row, median, quotient, run, threads, timed, typical
 from benchmarks.instances import FACTORS, Fleet, cell, energy_budget, measured
 from benchmarks.pictures import figure, goals, growth
 
@@ -138,9 +138,7 @@ def compare(rows: list[Row]) -> list[Ratio]:
     """Bisection's time over ours per size; the goal is for N = 1e5."""
     ratios = []
     for size in sorted({row.clients for row in rows}):
-        here = answered_by((row for row in rows if row.clients == size), "newton", "bisection")
-        ours = median(row for row in here if row.method.startswith("newton"))
-        theirs = median(row for row in here if row.method.startswith("bisection"))
+        theirs, ours = typical((row for row in rows if row.clients == size), "bisection", "newton")
         limits = (MUST, AIM) if size == GOAL_SIZE else (NAN, NAN)
         what = f"bisection in bisection over ours, N = {size:,}"
         ratios.append(

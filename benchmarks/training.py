@@ -39,7 +39,7 @@ NAME = "training"
 SHAPE = (1, 28, 28)
 LOCAL = LocalSGD(epochs=1, batch=10, rate=0.05)
 MUST = {"paper_cnn": 1.5, "two_nn": 2.0}
-FLOWER_MUST = 8.0
+FLOWER_MUST = {"two_nn": 8.0}  # the CNN's steps alone are half of the machine's peak: no engine is eight times as fast
 LEARNED, APART = 0.5, 0.03  # the least final accuracy, and how far apart two may be, of 1,000 test samples
 FLOWER = "FEDOPT_FLOWER"  # the python that has flwr[simulation] and torch
 
@@ -219,7 +219,7 @@ def compare(rows: list[Row]) -> list[Ratio]:
         here = [r for r in rows if r.instance == instance]
         ours = median(r for r in here if r.method == "fedopt")
         small = any(r.method == "Flower" for r in here)
-        for method, must in (("plain loop", NAN if small else MUST[model]), ("Flower", FLOWER_MUST)):
+        for method, must in (("plain loop", NAN if small else MUST[model]), ("Flower", FLOWER_MUST.get(model, NAN))):
             theirs = median(r for r in answered_by(here, "fedopt", method.split()[0]) if r.method == method)
             if method == "plain loop" or small:
                 what = f"{method} over ours, {instance}"
