@@ -1,7 +1,7 @@
 """P13: the first answer of a fresh process, N = 64, over ``import numba``; compiler cache empty and filled.
 
 Whole processes are timed, the interpreter's start included in both. They import a copy of the packages, so that no edit
-made meanwhile empties their cache. With an empty cache so few clients are answered in plain Python; beside that, the
+made meanwhile empties their cache. So few clients are answered in plain Python; beside that, the
 time of a process that compiles at once, which is what fills the cache.
 """
 

@@ -1,9 +1,9 @@
 """A kernel's first calls, in plain Python: few clients have their answer long before a kernel is compiled.
 
-Compiling takes a kernel some seconds, and in plain Python it takes 64 rows some hundredths of one. So as long as a
-kernel has no machine code, in memory or on disk, it runs as it is written, and is compiled when it has gone over more
-numbers than are worth waiting for. Nothing else decides, neither time nor threads. Both ways have the same bits, as
-nothing is fused or reordered in compiled code.
+Compiling a kernel takes some seconds, loading it from disk some tenths of one, and 64 rows in plain Python some
+hundredths. So a kernel runs as it is written until it has gone over more numbers than are worth waiting for: few where
+the disk has its machine code, more where it has not. Both ways have the same bits, as nothing is fused or reordered in
+compiled code.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import numba
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-PATIENCE = 1 << 14  # numbers that a kernel goes over before it is compiled: about a second of plain Python
+READY = 1 << 9  # numbers that a kernel goes over before it is loaded from disk
+PATIENCE = 1 << 14  # and before it is compiled: about a second of plain Python
 
 PLAIN: dict[int, Any] = {}  # what stands in plain Python for something that is no dispatcher, by its id
 
@@ -30,10 +31,10 @@ class FirstCalls:
 
     def __call__(self, *arguments: Any) -> Any:
         """The kernel compiled, or as plain Python."""
-        numbers = max(self.numbers(*arguments), 1)
-        if self.gone_over + numbers > PATIENCE or self._on_disk(arguments):
+        total = self.gone_over + max(self.numbers(*arguments), 1)
+        if total > PATIENCE or (total > READY and self._on_disk(arguments)):
             return self.compile(*arguments)
-        self.gone_over += numbers
+        self.gone_over = total
         return np.errstate(all="ignore")(plain(self.compiled))  # as compiled code: no warnings of inf and NaN
 
     def _on_disk(self, arguments: tuple[Any, ...]) -> bool:

@@ -34,7 +34,7 @@ RUN = """
 import sys
 from solvers import firstcalls
 from solvers.small import value
-firstcalls.PATIENCE = int(sys.argv[1])
+firstcalls.PATIENCE, firstcalls.READY = map(int, sys.argv[1:])
 first = value(2.0)
 print(first, sum(value.stats.cache_hits.values()), sum(value.stats.cache_misses.values()))
 """
@@ -50,15 +50,15 @@ def package(tmp_path: Path) -> Path:
     return copy
 
 
-def run(package: Path, patience: int = 0) -> tuple[float, int, int]:
+def run(package: Path, patience: int = 0, ready: int = 0) -> tuple[float, int, int]:
     """The kernel's value at 2 in a fresh process, and how often the machine code came from disk and did not.
 
-    patience: numbers that go over in plain Python before anything is compiled.
+    patience, ready: numbers that go over in plain Python before anything is compiled, or loaded.
     """
     home = package.parent
     environment = {**os.environ, "PYTHONPATH": str(home), "NUMBA_CACHE_DIR": str(home / "cache")}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"  # Python's own bytecode goes by size and time of change
-    command = [sys.executable, "-c", RUN, str(patience)]
+    command = [sys.executable, "-c", RUN, str(patience), str(ready)]
     done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     value, hits, misses = done.stdout.split()
@@ -70,6 +70,7 @@ def test_an_edited_callee_is_never_served_stale(package: Path) -> None:
     assert run(package, 100) == (21.0, 0, 0)  # in plain Python
     assert run(package) == (21.0, 0, 1)
     assert run(package) == run(package, 100) == (21.0, 1, 0)  # unchanged: from disk
+    assert run(package, 100, 100) == (21.0, 0, 0)  # too little to do for that
     callee = package / "scaling.py"
     before = callee.stat()
     callee.write_text(CALLEE.format(factor=30.0))
