@@ -16,7 +16,7 @@ import numba
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-READY = 1 << 9  # numbers that a kernel goes over before it is loaded from disk
+READY = 1 << 7  # numbers that a kernel goes over before it is loaded from disk: a few hundredths of a second
 PATIENCE = 1 << 14  # and before it is compiled: about a second of plain Python
 
 PLAIN: dict[int, Any] = {}  # what stands in plain Python for something that is no dispatcher, by its id
