@@ -28,6 +28,8 @@ import json, re, sys, time
 import fedopt
 from benchmarks.instances import TYPES, cell
 from benchmarks.p5_growth import quarters
+from solvers import firstcalls
+firstcalls.PATIENCE = 0  # compiled by the call that warms up
 method, size, joules = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
 def calls(size):
     (clients, work), budget = cell(size).build(), fedopt.EnergyBudget(joules * size)

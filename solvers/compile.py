@@ -12,7 +12,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
@@ -22,7 +22,7 @@ import numpy as np
 from numba.core.event import Listener, register
 from numba.extending import intrinsic, register_jitable
 
-from solvers.firstcalls import PLAIN, FirstCalls, largest
+from solvers.firstcalls import PLAIN, FirstCalls, call, largest
 
 if TYPE_CHECKING:
     from numba.core.event import Event
@@ -46,7 +46,7 @@ def kernel(function: Callable[P, R], numbers: Callable[..., int] | None = None) 
     many as its largest array has.
     """
     if _INTERPRETED:
-        return np.errstate(all="ignore")(function)  # as compiled code: no warnings of inf and NaN
+        return cast(Callable[P, R], partial(call, function))
     compiled = numba.njit(cache=True, **_WHOLE, **_OPTIONS)(function)
     compiled._cache._cache_file._source_stamp = sources_stamp()
     compiled._compile_for_args = FirstCalls(compiled, numbers or largest)

@@ -8,6 +8,7 @@ compiled code.
 
 from __future__ import annotations
 
+import builtins
 from functools import cache
 from types import FunctionType
 from typing import Any
@@ -35,13 +36,37 @@ class FirstCalls:
         if total > PATIENCE or (total > READY and self._on_disk(arguments)):
             return self.compile(*arguments)
         self.gone_over = total
-        return np.errstate(all="ignore")(plain(self.compiled))  # as compiled code: no warnings of inf and NaN
+        return self._plainly
+
+    def _plainly(self, *arguments: Any) -> Any:
+        """Where plain Python refuses what compiled code answers by inf or NaN, such as ln 0, compile after all."""
+        written = [each for each in arguments if isinstance(each, np.ndarray) and each.flags.writeable]
+        before = [each.copy() for each in written]
+        try:
+            return call(plain(self.compiled), *arguments)
+        except (ArithmeticError, ValueError, TypeError):
+            for each, values in zip(written, before, strict=True):
+                each[...] = values
+            self.gone_over = PATIENCE
+            return self.compiled(*arguments)
 
     def _on_disk(self, arguments: tuple[Any, ...]) -> bool:
         """Whether the disk has machine code for the types of these arguments."""
         known = self.compiled._cache
         key = known._index_key(tuple(map(numba.typeof, arguments)), self.compiled.targetctx.codegen())
         return key in known._cache_file._load_index()
+
+
+def call(function: Any, *arguments: Any) -> Any:
+    """As compiled code answers: no warnings of inf and NaN, and Python's own numbers instead of numpy's."""
+    with np.errstate(all="ignore"):
+        return _own(function(*arguments))
+
+
+def _own(value: Any) -> Any:
+    if isinstance(value, tuple):
+        return tuple(map(_own, value))
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def largest(*arguments: Any) -> int:
@@ -56,4 +81,5 @@ def plain(compiled: Any) -> Any:
     function = compiled.py_func
     used = {name: function.__globals__[name] for name in function.__code__.co_names if name in function.__globals__}
     around = {name: plain(it) if isinstance(it, Dispatcher) else PLAIN.get(id(it), it) for name, it in used.items()}
+    around["__builtins__"] = builtins  # numpy's C code imports what it needs by the caller's
     return FunctionType(function.__code__, around, function.__name__, function.__defaults__, function.__closure__)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import subprocess
 import sys
@@ -31,6 +32,22 @@ def _summed(values: FloatArray) -> float:
     return total(values) / values[0]
 
 
+@kernel
+def _logs(values: FloatArray) -> float:
+    for i in range(values.shape[0]):
+        values[i] = math.log(values[i])
+    return values[0]
+
+
+def test_what_plain_python_refuses_is_compiled_after_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firstcalls, "PATIENCE", 250)
+    monkeypatch.setattr(firstcalls.FirstCalls, "_on_disk", lambda *_: False)
+    for values, compiled in ((np.ones(3), False), (np.array([1.0, 0.0, math.e]), True)):
+        assert _logs(values) == 0.0
+        assert bool(_logs.signatures) is compiled  # type: ignore[attr-defined]
+    np.testing.assert_array_equal(values, [0.0, -math.inf, 1.0])  # each number once
+
+
 def test_a_kernel_is_compiled_when_it_has_gone_over_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(firstcalls, "PATIENCE", 250)
     monkeypatch.setattr(firstcalls.FirstCalls, "_on_disk", lambda *_: False)
@@ -40,6 +57,26 @@ def test_a_kernel_is_compiled_when_it_has_gone_over_enough(monkeypatch: pytest.M
         assert _summed(values) == np.inf  # as compiled code divides: no warning, no exception
         compiled.append(bool(_summed.signatures))  # type: ignore[attr-defined]
     assert compiled == [False, False, True, True]
+
+
+FIRST = """
+import fedopt
+clients = fedopt.Clients(
+    frequency_min=0.0, frequency_max=[1e9, 2e9], samples=[900, 400], channel_gain=1e-10, bandwidth=1e6
+)
+work = fedopt.Workload(cycles=[3e10, 2e10], upload_bits=5e5)
+answer = fedopt.schedule(clients, work, fedopt.PowerBudget(0.5))
+assert answer.status.solved, answer.reason
+numbers = [answer.duration, answer.energy, answer.bracket[0], answer.verdict.violation]
+assert {type(number) for number in numbers} == {float}, numbers
+"""
+
+
+def test_the_first_call_of_a_fresh_process_answers_in_pythons_numbers(tmp_path: Path) -> None:
+    """Nothing has been used before that the call needs, of numpy either."""
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", FIRST], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
 
 
 def answers(families: Sequence[str], seeds: Iterable[int]) -> list[str]:
