@@ -126,7 +126,8 @@ def compare(rows: list[Row]) -> list[Ratio]:
 
 def draw(rows: list[Row], ratios: list[Ratio]) -> Any:
     """A bar per program and cache."""
-    made, panels = figure(2, "P13: a fresh process's first answer (64 clients), over `import numba`", (1, 1))
+    made, panels = figure(2, "P13: a fresh process's first answer (64 clients), over `import numba`", (7, 4))
+    made.set_size_inches(18.0, 4.8)
     for axes, settings in zip(panels, GOALS, strict=True):
         own = [each for each in ratios if each.what.endswith(f"{settings} cache")]
         if own:
