@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from typing import Any, Generic, TypeVar, cast
 
 T = TypeVar("T")
@@ -31,9 +30,7 @@ class Methods(Generic[T]):
     def module(self, name: str) -> Any:
         """The method's module. Raises as get()."""
         module, extra = self.table[name]
-        if module in sys.modules:
-            return sys.modules[module]
-        try:
+        try:  # not by way of sys.modules, which has a module that another thread is still importing
             return importlib.import_module(module)
         except ModuleNotFoundError as error:
             if not extra or (error.name or "").partition(".")[0] in ("solvers", "fedopt"):

@@ -2,25 +2,27 @@
 
 Kernels release the interpreter's lock. The chunks are small, so an interrupt is served between two of them; a sweep
 that is not in chunks runs beside the main thread, which serves interrupts meanwhile.
+
+A helper lives as long as one call: starting one takes some hundredths of a millisecond, and there is nothing that a
+fork or an interrupt could leave half done. The locks of concurrent.futures and threading are written in Python, where
+an interrupt between two lines turns into "cannot release un-acquired lock" or leaves a pool locked for good; those of
+``_thread`` are not.
 """
 
 from __future__ import annotations
 
+import _thread
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 CHUNK = 128  # blocks: some 30,000 rows, half a millisecond
 _LONG = 500_000  # rows: a sweep over more may take longer than an interrupt should wait
+_GLANCE = 0.05  # seconds: an interrupt that comes just before a wait begins does not wake it
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-_pool: ThreadPoolExecutor | None = None
-_pool_key: tuple[int, int] = (0, 0)
-_lock = threading.Lock()
 
 
 def thread_count() -> int:
@@ -35,20 +37,19 @@ def each_chunk(work: Callable[[int, int], None], blocks: int) -> None:
         work(0, blocks)
         return
     chunks = [(first, min(first + CHUNK, blocks)) for first in range(0, blocks, CHUNK)]
-    threads = min(thread_count(), len(chunks))
-    if threads <= 1:
-        for first, last in chunks:
+    left = iter(chunks)
+
+    def take() -> None:
+        for first, last in left:  # a list's iterator gives a chunk to one thread only
             work(first, last)
-        return
-    pool = _pool_of(threads)
-    futures = [pool.submit(work, first, last) for first, last in chunks]
+
     try:
-        for future in futures:
-            future.result()
-    except BaseException:
-        for future in futures:
-            future.cancel()
-        raise
+        helpers = [Helper(take) for _ in range(min(thread_count(), len(chunks)) - 1)]
+        take()
+        for helper in helpers:
+            helper.result()
+    finally:
+        chunks.clear()  # after an error or an interrupt nobody goes on
 
 
 def beside(size: int, work: Callable[P, R], *arguments: P.args, **more: P.kwargs) -> R:
@@ -56,26 +57,37 @@ def beside(size: int, work: Callable[P, R], *arguments: P.args, **more: P.kwargs
 
     An interrupt ends the wait, not the work: its arrays must be nobody else's.
     """
-    if size < _LONG or threading.current_thread() is not threading.main_thread():  # interrupts are the main thread's
+    interrupts = threading.main_thread().ident == _thread.get_ident()  # are the main thread's
+    if size < _LONG or not interrupts:
         return work(*arguments, **more)
-    return _pool_of(thread_count()).submit(work, *arguments, **more).result()
+    return cast(R, Helper(work, *arguments, **more).result())
 
 
-def _pool_of(threads: int) -> ThreadPoolExecutor:
-    """A pool of this size in this process: a forked child makes its own."""
-    global _pool, _pool_key
-    key = (os.getpid(), threads)
-    with _lock:
-        if _pool is None or _pool_key != key:
-            _pool, _pool_key = ThreadPoolExecutor(threads, thread_name_prefix="fedopt"), key
-        return _pool
+class Helper:
+    """A call in a thread of its own."""
 
+    def __init__(self, work: Callable[..., Any], *arguments: Any, **more: Any) -> None:
+        self._value: Any = None
+        self._error: BaseException | None = None
+        self._ended = _thread.allocate_lock()
+        self._ended.acquire()
+        try:
+            _thread.start_new_thread(self._run, (work, arguments, more))
+        except RuntimeError:  # the system gives no more threads
+            self._run(work, arguments, more)
 
-def _after_fork() -> None:
-    """A thread that the child has not may have held the lock."""
-    global _lock
-    _lock = threading.Lock()
+    def _run(self, work: Callable[..., Any], arguments: tuple[Any, ...], more: dict[str, Any]) -> None:
+        try:
+            self._value = work(*arguments, **more)
+        except BaseException as error:  # raised where the result is asked for
+            self._error = error
+        finally:
+            self._ended.release()
 
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    def result(self) -> Any:
+        """What the call returned or raised, once it has."""
+        while not self._ended.acquire(timeout=_GLANCE):
+            pass
+        if self._error is not None:
+            raise self._error
+        return self._value
