@@ -24,6 +24,7 @@ from solvers.access.shares import (
     EXACT,
     OUT,
     PRICE,
+    ROUGH,
     SHARE,
     SUMS,
     share_blocks,
@@ -108,10 +109,11 @@ class Uplinks:
         )
 
 
-def balance(uplinks: Uplinks, T: float, mu: float) -> Look | None:
+def balance(uplinks: Uplinks, T: float, mu: float, enough: float = 0.0) -> Look | None:
     """The price that shares the channel out at a duration: the root of ln S, which falls with ln mu; None if none does.
 
-    Newton between bounds, halving what is between them where it leaves them.
+    Newton between bounds, halving what is between them where it leaves them. enough: a step in ln mu of which no more
+    is wanted than a first guess; 0 for the price itself.
     """
     low, high = -math.inf, math.inf
     z, tolerance, last = math.log(mu), CLOSE, math.inf
@@ -123,6 +125,8 @@ def balance(uplinks: Uplinks, T: float, mu: float) -> Look | None:
         else:
             high = min(high, z)
         step = look.step if math.isfinite(over) else math.nan
+        if abs(step) <= enough:
+            return look
         if tolerance == EXACT and (abs(step) <= 1e-15 * max(1.0, abs(z)) or abs(step) <= _DONE < last <= 1e-6):
             return look
         if math.isfinite(high - low) and high - low <= 4e-16 * max(abs(low), abs(high)):
@@ -147,7 +151,7 @@ def joint(
     """
     plan, lower = uplinks.plan, uplinks.plan.t_min
     tilt = value if goal is Goal.POWER else 0.0
-    tolerance, last = CLOSE, False
+    tolerance, last = ROUGH, False
     for _ in range(_TURNS):
         look = uplinks.look(T, mu, tolerance, out if last else None)
         if not (0.0 < look.share < math.inf and look.energy < math.inf and look.by_price < 0.0):

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.access.shares import BETA_OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
-from solvers.access.uplink import row_energy
 from solvers.blocks import E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_HIGH, T_LOW, A, Columns, K, at
 from solvers.compile import inlined, kernel
-from solvers.elementary import EXP_MAX, expm1_given, marginal_given
+from solvers.elementary import EXP_MAX, exp, expm1_given, marginal_given
 from solvers.rows import FloatArray
 
 _AT_BOUND = 1e-10  # relative: a speed or power this near its bound is at it
@@ -46,10 +43,12 @@ def prove_rows(
         t, tau, price = out[T_OUT, i], out[TAU_OUT, i], out[PRICE_OUT, i]
         over = (at(columns[FIXED], i) + (t + tau) - T) / T
         worst = max(worst, abs(over) if price > 0.0 else over)
-        x = 0.0
+        compute, upload = 0.0, 0.0
         if k > 0.0:
-            marginal = 2.0 * k / (t * t * t) - p_s
-            off = relative(marginal, price, p_s)
+            per = 1.0 / t
+            square = k * per * per
+            compute = square + p_s * t
+            off = relative(2.0 * square * per - p_s, price, p_s)
             at_most = t <= at(columns[T_LOW], i) * (1.0 + _AT_BOUND)
             worst = max(worst, one_sided(off, t >= at(columns[T_HIGH], i) * (1.0 - _AT_BOUND), at_most))
         if a > 0.0:
@@ -57,15 +56,16 @@ def prove_rows(
             x = a / (tau * beta)
             out[BETA_OUT, i], out[X_OUT, i] = beta, x
             near = min(x, EXP_MAX)
-            e = math.exp(near)
+            e = exp(near)
             f, snr = marginal_given(near, e), expm1_given(near, e) * beta
-            marginal = f * beta / gamma - p_c
-            off = relative(marginal, price, p_c)
+            p = snr / gamma
+            upload = tau * p + (p_c * tau if p_c > 0.0 else 0.0)
+            off = relative(f * beta / gamma - p_c, price, p_c)
             at_least = snr <= at(snr_min, i) * (1.0 + _AT_BOUND)
             worst = max(worst, one_sided(off, at_least, snr >= at(snr_max, i) * (1.0 - _AT_BOUND)))
-            own = (price + p_c + snr / gamma) * tau * f / (e * beta * near)
-            worst = max(worst, abs(own / mu - 1.0))
-        energy[i] = row_energy(k, a, gamma, p_s, p_c, at(columns[E_FIXED], i), t, tau, x)
+            own = (price + p_c + p) * tau * f / (e * beta * near) / mu
+            worst = max(worst, abs(own - 1.0))
+        energy[i] = at(columns[E_FIXED], i) + (compute + upload)
     return worst
 
 

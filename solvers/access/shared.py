@@ -247,7 +247,7 @@ def _first(uplinks: Uplinks, goal: Goal, value: float) -> tuple[float, float]:
     T = value if goal is Goal.DEADLINE else 2.0 * (float((c[FIXED] + c[T_LOW]).max()) + sending) or _easy(uplinks)
     if not plan.t_min * ROUNDING <= T < math.inf:
         return T, 0.0
-    look = balance(uplinks, T, _rough_price(uplinks, T))
+    look = balance(uplinks, T, _rough_price(uplinks, T), enough=0.1)
     return (T, 0.0) if look is None else (T, look.mu)
 
 

@@ -50,6 +50,7 @@ T_OUT, TAU_OUT, X_OUT, BETA_OUT, PRICE_OUT = range(OUT)
 
 EXACT = 2e-8  # a Newton step below this leaves an error of its square: the last digit
 CLOSE = 1e-4
+ROUGH = 1e-2
 
 _STEPS = 25
 _AT = 1.0 + 1e-13  # a power this far beyond its bound is beyond it

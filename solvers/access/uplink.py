@@ -234,12 +234,12 @@ def _root(
         slope = 3.0 * u * work / (work + more) + (s * fall * q / (q + less) if q < math.inf else 0.0)
         new = v + h / slope
         at_end = (not new > low and not above) or (not new < high and not below)
+        if abs(new - v) <= _NEAR * max(1.0, abs(v)) and not at_end:
+            break
         if not new > low:
             new = 0.5 * (low + high) if above else low
         if not new < high:
             new = 0.5 * (low + high) if below else high
-        if abs(new - v) <= _NEAR * max(1.0, abs(v)) and not at_end:
-            break
         v = new
     s = 1.0 / (1.0 + math.exp(-v))
     u = 1.0 / (1.0 + math.exp(v))
