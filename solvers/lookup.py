@@ -17,6 +17,7 @@ class Methods(Generic[T]):
 
     def __init__(self, level: str, table: dict[str, tuple[str, str]], function: str) -> None:
         self.level, self.table, self.function = level, table, function
+        self._found: dict[str, T] = {}
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -25,7 +26,10 @@ class Methods(Generic[T]):
 
     def get(self, name: str) -> T:
         """The method's function. Raises MissingExtra where its package is not installed, KeyError for no such name."""
-        return cast(T, getattr(self.module(name), self.function))
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = cast(T, getattr(self.module(name), self.function))
+        return found
 
     def module(self, name: str) -> Any:
         """The method's module. Raises as get()."""

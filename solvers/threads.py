@@ -57,8 +57,7 @@ def beside(size: int, work: Callable[P, R], *arguments: P.args, **more: P.kwargs
 
     An interrupt ends the wait, not the work: its arrays must be nobody else's.
     """
-    interrupts = threading.main_thread().ident == _thread.get_ident()  # are the main thread's
-    if size < _LONG or not interrupts:
+    if size < _LONG or threading.main_thread().ident != _thread.get_ident():  # interrupts are the main thread's
         return work(*arguments, **more)
     return cast(R, Helper(work, *arguments, **more).result())
 

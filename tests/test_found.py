@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -165,3 +166,14 @@ def test_a_price_of_billions_of_watts_hides_some_digits_of_the_dual() -> None:
     assert solution.sharing is not None
     assert solution.sharing.time_price * solution.duration > 1e10 * solution.energy
     assert verify(problem, solution).ok
+
+
+@pytest.mark.parametrize("budget", [EnergyBudget(math.inf), PowerBudget(math.inf)], ids=str)
+def test_uploads_alone_without_any_limit_keep_an_answer_in_hand(budget: fedopt.Budget) -> None:
+    """No round is the shortest; the answer in hand was one of no time and an energy that is no number."""
+    clients = fedopt.Clients(**ONE, power_max=math.inf)
+    found = fedopt.schedule(clients, clients.workload([SENT], 0), budget)
+    assert found.status is fedopt.Status.LIMIT
+    assert 0.0 == found.bracket[0] < found.duration == found.bracket[1]
+    assert math.isfinite(found.energy)
+    assert "more power only helps" in found.reason

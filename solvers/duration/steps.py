@@ -253,7 +253,7 @@ def begin(state: State, goal: float, value: float, t_min: float, t_flat: float, 
         if t_flat < math.inf:
             state[B_T] = state[UPPER] = t_flat * (1.0 + 4e-16)  # an ulp later, so that all rows are slack there
             state[B_G] = e_inf
-    if value == math.inf:
+    if value == math.inf and (t_min > 0.0 or t_flat == 0.0):
         state[T_NOW] = t_min
     elif goal == _DEADLINE:
         state[T_NOW], state[STOP] = value, _OPTIMAL
