@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -185,21 +185,23 @@ def goal_of(budget: Budget) -> tuple[Goal, float]:
 
 
 @cache
-def _compiled() -> tuple[Any, Any, Any]:
+def _compiled() -> tuple[Any, Any, Any, int]:
     """What brings numba along, imported once: an import takes a microsecond each time it is met."""
+    from solvers.blocks import BLOCK
     from solvers.decisions import radio
     from solvers.plan import frozen
-    from solvers.threads import beside
+    from solvers.threads import each_chunk
 
-    return radio, frozen, beside
+    return radio, frozen, each_chunk, BLOCK
 
 
 def allocation_of(rows: Rows, point: Point) -> Allocation:
     """People's names for the solver's point: x [nat] becomes rate r = B x / ln 2 and power p = (e^x - 1)/gamma."""
-    radio, frozen, beside = _compiled()
+    radio, frozen, each_chunk, block = _compiled()
     rate, power = table(2, point.efficiency.shape[0])
     x, bandwidth, snr = frozen(point.efficiency), frozen(rows.bandwidth), frozen(rows.snr)
-    if beside(x.shape[0], radio, x, bandwidth, snr, rate, power):
+    odd = each_chunk(partial(radio, x, bandwidth, snr, rate, power), -(-x.shape[0] // block))
+    if any(odd):
         with np.errstate(all="ignore"):
             power = np.expm1(point.efficiency) / rows.snr
             power = np.where((rows.snr <= 0.0) & (point.efficiency == 0.0), 0.0, power)

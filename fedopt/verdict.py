@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -104,29 +104,30 @@ def _quick_look(
 
     None where one does not, or a number is not finite: then _judge_block says what is wrong.
     """
-    look, frozen, beside = _compiled()
+    look, frozen, each_chunk, block = _compiled()
     assert work.download_bits is not None
     if not duration > 0.0:
         return None
     n = c.numbers
-    energy, latest, worst = beside(
-        len(c), look, len(c), frozen(work.cycles), frozen(work.upload_bits), frozen(work.download_bits), frozen(b),
+    looking = partial(
+        look, len(c), frozen(work.cycles), frozen(work.upload_bits), frozen(work.download_bits), frozen(b),
         frozen(f), frozen(r), n["download_rate"], n["overhead"], n["frequency_min"], n["frequency_max"], n["power_min"],
         n["power_max"], n["channel_gain"], n["noise_density"], n["capacitance"], n["static_power"], n["circuit_power"],
         n["receive_power"],
     )  # fmt: skip
-    worst = max(worst, latest / duration - 1.0)
-    return (energy, worst) if worst <= tolerance else None
+    energy, latest, worst = zip(*each_chunk(looking, -(-len(c) // block)), strict=True)
+    violation = max(*worst, max(latest) / duration - 1.0)
+    return (sum(energy), violation) if violation <= tolerance else None
 
 
 @cache
-def _compiled() -> tuple[Any, Any, Any]:
+def _compiled() -> tuple[Any, Any, Any, int]:
     """What brings numba along, imported once: an import takes a microsecond each time it is met."""
-    from solvers.judging import look
+    from solvers.judging import ROWS, look
     from solvers.plan import frozen
-    from solvers.threads import beside
+    from solvers.threads import each_chunk
 
-    return look, frozen, beside
+    return look, frozen, each_chunk, ROWS
 
 
 class _Findings:

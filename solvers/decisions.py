@@ -20,8 +20,11 @@ def speeds(
     tau: FloatArray,
     f: FloatArray,
     x: FloatArray,
+    first: int,
+    last: int,
 ) -> None:
-    """f [Hz], within its bounds (a quotient may be an ulp outside), and x [nat] of rows that compute and send.
+    """f [Hz], within its bounds (a quotient may be an ulp outside), and x [nat] of blocks first..last-1; of rows that
+    compute and send.
 
     work, f_min, f_max, a: (N,) or (1,); t, tau [s]: (N,). f, x: (N,), written; NaN and inf as IEEE has them.
     """
@@ -30,7 +33,8 @@ def speeds(
     constant = np.empty((4, width))
     for j, column in enumerate((work, f_min, f_max, a)):
         constant[j, :] = column[0]
-    for start in range(0, t.shape[0], BLOCK):
+    for block in range(first, last):
+        start = block * BLOCK
         n = min(BLOCK, t.shape[0] - start)
         _divide(view(work, constant[0], start, n), t[start : start + n], f[start : start + n])
         _clip(view(f_min, constant[1], start, n), view(f_max, constant[2], start, n), f[start : start + n])
@@ -52,17 +56,20 @@ def _clip(low: FloatArray, high: FloatArray, value: FloatArray) -> None:
 
 
 @kernel
-def radio(x: FloatArray, bandwidth: FloatArray, snr: FloatArray, rate: FloatArray, power: FloatArray) -> int:
+def radio(
+    x: FloatArray, bandwidth: FloatArray, snr: FloatArray, rate: FloatArray, power: FloatArray, first: int, last: int
+) -> int:
     """Rate [bit/s] and power [W] for efficiencies x [nat]; bandwidth [Hz], gamma [1/W]: (N,) or (1,); others (N,).
 
-    Returns how many rows have an x outside 0 to 700 or no gamma: their power is garbage.
+    Of blocks first..last-1. Returns how many rows have an x outside 0 to 700 or no gamma: their power is garbage.
     """
     wide()
     width = min(x.shape[0], BLOCK)
     constant, e = np.empty((2, width)), np.empty(width)
     constant[0, :], constant[1, :] = bandwidth[0], snr[0]
     odd = 0
-    for start in range(0, x.shape[0], BLOCK):
+    for block in range(first, last):
+        start = block * BLOCK
         n = min(BLOCK, x.shape[0] - start)
         B, gamma = view(bandwidth, constant[0], start, n), view(snr, constant[1], start, n)
         odd += _radio_block(x[start : start + n], B, gamma, e[:n], rate[start : start + n], power[start : start + n])

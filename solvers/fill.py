@@ -58,8 +58,11 @@ def fill(
     t_free: FloatArray,
     tau_free: FloatArray,
     anchor: FloatArray,
+    first: int,
+    last: int,
 ) -> None:
-    """The columns of a plan from those of its rows; k to anchor are written, t_free, tau_free, anchor where asked for.
+    """The columns of a plan from those of its rows, blocks first..last-1; k to anchor are written, t_free, tau_free and
+    anchor where asked for. A column that is one number is of block 0, and read by all others.
 
     t in [W/f_max, W/f_min], inf for f_min = 0; tau in [a/ln(1 + gamma p_max), a/ln(1 + gamma p_min)], 0 without upload,
     inf for a rate of 0. Free: W/f(0), f(0) = clip((P_s / 2 kappa)^(1/3)); a/x(0), x(0) = clip(F^-1(gamma P_c)). Anchor:
@@ -73,7 +76,8 @@ def fill(
     for j in range(len(given)):
         if given[j].shape[0] == 1:
             constant[j, :] = given[j][0]
-    for start in range(0, size, BLOCK):
+    for block in range(first, last):
+        start = block * BLOCK
         n = min(BLOCK, size - start)
         W, f_n, f_x = (
             view(work, constant[0], start, n),
@@ -97,17 +101,17 @@ def fill(
         if tau_high.shape[0] > start:
             _uploaded(s, gamma, view(p_min, constant[7], start, n), snr_p, tau_high[start : start + n])
     if static:
-        for i in range(t_free.shape[0]):
+        for i in range(first * BLOCK, min(last * BLOCK, t_free.shape[0])):
             p = at(p_s, i)
             t = at(work, i) / np.cbrt(p / (2.0 * at(kappa, i))) if p > 0.0 else math.inf
             t_free[i] = min(max(t, at(t_low, i)), at(t_high, i))
     if circuit:
-        for i in range(tau_free.shape[0]):
+        for i in range(first * BLOCK, min(last * BLOCK, tau_free.shape[0])):
             m = at(snr, i) * at(p_c, i)
             tau = at(a, i) / inverse_marginal(m) if m > 0.0 else math.inf
             tau_free[i] = min(max(tau, at(tau_low, i)), at(tau_high, i))
     if priced:
-        for i in range(anchor.shape[0]):
+        for i in range(first * BLOCK, min(last * BLOCK, anchor.shape[0])):
             d = at(p_c, i) - at(p_s, i)
             anchor[i] = math.inf
             if d > 0.0:
@@ -157,14 +161,18 @@ def _uploaded(a: FloatArray, snr: FloatArray, p: FloatArray, z: FloatArray, tau:
 
 
 @kernel
-def limits_of(kind: NDArray[np.uint8], columns: Columns, size: int) -> tuple[float, float, float]:
-    """T_min, T_flat [s] and E_inf [J] of all rows; the energy is summed a block at a time, in order."""
+def limits_of(
+    kind: NDArray[np.uint8], columns: Columns, size: int, first: int, last: int
+) -> tuple[float, float, float]:
+    """T_min, T_flat [s] and E_inf [J] of blocks first..last-1, of ``size`` rows in all; the energy is summed a block at
+    a time, in order.
+    """
     if kind.shape[0] == 1 and kind[0] == ORDINARY and _unhurried(columns):
-        return _limits_unhurried(columns, size)
+        return _limits_unhurried(columns, size, first, last)
     t_min, t_flat, e_inf = 0.0, 0.0, 0.0
-    for first in range(0, size, BLOCK):
+    for block in range(first, last):
         e = 0.0
-        for i in range(first, min(first + BLOCK, size)):
+        for i in range(block * BLOCK, min((block + 1) * BLOCK, size)):
             what = kind[i] if kind.shape[0] > 1 else kind[0]
             if what == IDLE:
                 continue
@@ -194,7 +202,7 @@ def _unhurried(columns: Columns) -> bool:
 
 
 @stage
-def _limits_unhurried(columns: Columns, size: int) -> tuple[float, float, float]:
+def _limits_unhurried(columns: Columns, size: int, first: int, last: int) -> tuple[float, float, float]:
     """limits_of() for rows that all compute, and send for ever: T_flat is inf, and Shannon's limit a/gamma is due."""
     wide()
     width = min(size, BLOCK)
@@ -203,7 +211,8 @@ def _limits_unhurried(columns: Columns, size: int) -> tuple[float, float, float]
         if columns[j].shape[0] == 1:
             constant[j, :] = columns[j][0]
     energy, latest, e_inf = np.empty(width), np.zeros(width), 0.0
-    for start in range(0, size, BLOCK):
+    for block in range(first, last):
+        start = block * BLOCK
         n = min(BLOCK, size - start)
         fixed, k = view(columns[FIXED], constant[FIXED], start, n), view(columns[K], constant[K], start, n)
         t_low, tau = (

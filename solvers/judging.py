@@ -14,7 +14,7 @@ from solvers.compile import kernel, stage, wide
 from solvers.elementary import EXP_MAX, exp, expm1_given
 from solvers.rows import LN2, FloatArray
 
-_BLOCK = 512  # rows looked at together: their scratch fits the first-level cache
+ROWS = 512  # of a block: looked at together, their scratch fits the first-level cache
 
 
 @kernel
@@ -38,8 +38,11 @@ def look(
     p_s: FloatArray,
     p_c: FloatArray,
     receive: FloatArray,
+    first: int,
+    last: int,
 ) -> tuple[float, float, float]:
-    """Energy [J] of all rows, the last one's end [s], the greatest relative violation of a bound of f or p.
+    """Of the rows of blocks first..last-1 the energy [J], the last one's end [s], the greatest relative violation of a
+    bound of f or p.
 
     size: N. Columns as the fields of the model, (N,) or (1,); f [Hz], r [bit/s]: the decision. The last is inf where a
     row does not both compute and send, or a number is NaN.
@@ -49,16 +52,17 @@ def look(
         work, bits, download_bits, bandwidth, f, r, downlink, overhead, f_min, f_max, p_min, p_max, gain, noise, kappa,
         p_s, p_c, receive,
     )  # fmt: skip
-    block = min(size, _BLOCK)
-    constant = np.empty((len(columns), block))  # columns that are one number
+    width = min(size, ROWS)
+    constant = np.empty((len(columns), width))  # columns that are one number
     for j in range(len(columns)):
         if columns[j].shape[0] == 1:
             constant[j, :] = columns[j][0]
-    scratch, extremes = np.empty((4, block)), np.zeros((2, block))
+    scratch, extremes = np.empty((4, width)), np.zeros((2, width))
     receives = downlink.shape[0] > 1 or downlink[0] < math.inf
     energy, odd = 0.0, 0
-    for start in range(0, size, _BLOCK):
-        n = min(_BLOCK, size - start)
+    for block in range(first, last):
+        start = block * ROWS
+        n = min(ROWS, size - start)
         W, s = view(work, constant[0], start, n), view(bits, constant[1], start, n)
         B = view(bandwidth, constant[3], start, n)
         f_n, r_n = view(f, constant[4], start, n), view(r, constant[5], start, n)

@@ -6,6 +6,7 @@ A column has shape (N,), or (1,) where one number stands for all rows; kernels r
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import numpy as np
@@ -15,7 +16,7 @@ from solvers.blocks import BLOCK, FIXED, IDLE, NO_UPLOAD, NO_WORK, T_LOW, TAU_LO
 from solvers.fill import fill, limits_of
 from solvers.memory import table
 from solvers.rows import ROUNDING, BoolArray, FloatArray, Rows, greatest_of, least_of
-from solvers.threads import beside
+from solvers.threads import CHUNK, each_chunk
 
 T = TypeVar("T", bound=np.generic)
 
@@ -73,15 +74,29 @@ def make_plan(rows: Rows) -> Plan:
     t_free = new(work, kappa, p_s, t_low, t_high) if static else t_high
     tau_free = new(snr, p_c, tau_low, tau_high) if circuit else tau_high
     anchor = new(a, snr, k, p_s, p_c) if priced else np.zeros(1)
-    beside(
-        size, fill, work, kappa, f_min, f_max, bits, bandwidth, snr, p_min, p_max, p_s, p_c, static, circuit, priced,
+    filling = partial(
+        fill, work, kappa, f_min, f_max, bits, bandwidth, snr, p_min, p_max, p_s, p_c, static, circuit, priced,
         k, a, t_low, t_high, tau_low, tau_high, t_free, tau_free, anchor,
     )  # fmt: skip
+    blocks = -(-size // BLOCK)
+    if blocks <= CHUNK:
+        filling(0, blocks)
+    else:
+        filling(0, 1)  # the columns that are one number, too: all other blocks read them
+        each_chunk(lambda first, last: filling(first + 1, last + 1), blocks - 1)
     for filled in (k, a, t_low, t_high, tau_low, tau_high, t_free, tau_free, anchor):
         filled.setflags(write=False)
     times = (t_low, t_high, tau_low, tau_high, t_free, tau_free)
     columns = (frozen(rows.fixed_time), k, a, snr, *times, p_s, p_c, frozen(rows.fixed_energy), anchor)
-    t_min, t_flat, e_inf = beside(size, limits_of, kind, columns, size)
+    return plan_of(kind, columns, priced, size)
+
+
+def plan_of(kind: NDArray[np.uint8], columns: Columns, priced: bool, size: int) -> Plan:
+    """A plan of given columns, with its limits."""
+    found = each_chunk(partial(limits_of, kind, columns, size), -(-size // BLOCK))
+    t_min, t_flat, e_inf = found[0]
+    for least, latest, energy in found[1:]:
+        t_min, t_flat, e_inf = max(t_min, least), max(t_flat, latest), e_inf + energy
     return Plan(size=size, kind=kind, columns=columns, priced=priced, t_min=t_min, t_flat=t_flat, e_inf=e_inf)
 
 

@@ -31,17 +31,17 @@ def thread_count() -> int:
     return int(wanted) if wanted.isdigit() and int(wanted) > 0 else len(os.sched_getaffinity(0))
 
 
-def each_chunk(work: Callable[[int, int], None], blocks: int) -> None:
-    """Call work(first, last) for consecutive chunks of blocks that cover all of them."""
+def each_chunk(work: Callable[[int, int], R], blocks: int) -> list[R]:
+    """work(first, last) for consecutive chunks of blocks that cover all of them: what each returned, in order."""
     if blocks <= CHUNK:
-        work(0, blocks)
-        return
+        return [work(0, blocks)]
     chunks = [(first, min(first + CHUNK, blocks)) for first in range(0, blocks, CHUNK)]
+    found: dict[int, R] = {}
     left = iter(chunks)
 
     def take() -> None:
         for first, last in left:  # a list's iterator gives a chunk to one thread only
-            work(first, last)
+            found[first] = work(first, last)
 
     try:
         helpers = [Helper(take) for _ in range(min(thread_count(), len(chunks)) - 1)]
@@ -50,6 +50,7 @@ def each_chunk(work: Callable[[int, int], None], blocks: int) -> None:
             helper.result()
     finally:
         chunks.clear()  # after an error or an interrupt nobody goes on
+    return [found[first] for first in sorted(found)]
 
 
 def beside(size: int, work: Callable[P, R], *arguments: P.args, **more: P.kwargs) -> R:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.access.shares import BETA_OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
-from solvers.blocks import E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_HIGH, T_LOW, A, Columns, K, at
+from solvers.blocks import BLOCK, E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_HIGH, T_LOW, A, Columns, K, at
 from solvers.compile import inlined, kernel
 from solvers.elementary import EXP_MAX, exp, expm1_given, marginal_given
 from solvers.rows import FloatArray
@@ -25,8 +25,11 @@ def prove_rows(
     scale: float,
     out: FloatArray,
     energy: FloatArray,
+    first: int,
+    last: int,
 ) -> float:
-    """The greatest relative violation of the KKT conditions of all rows; bandwidths are first multiplied by ``scale``.
+    """The greatest relative violation of the KKT conditions of the rows of blocks first..last-1; bandwidths are first
+    multiplied by ``scale``.
 
     2 kappa f^3 - P_s = lambda, F(x) beta/gamma - P_c = lambda (one-sided at a bound); every row's price of bandwidth,
     (lambda + P_c + p) tau F e^-x/(beta x), is mu; rows end in time, those with lambda > 0 at the end.
@@ -34,7 +37,7 @@ def prove_rows(
     energy (N,), written [J].
     """
     worst = 0.0
-    for i in range(energy.shape[0]):
+    for i in range(first * BLOCK, min(last * BLOCK, energy.shape[0])):
         energy[i] = 0.0
         if (kind[i] if kind.shape[0] > 1 else kind[0]) == IDLE:
             continue

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
@@ -23,10 +24,10 @@ from solvers.access.shares import BETA_OUT, EXACT, OUT, TAU_OUT
 from solvers.allocation.kernel import allocate
 from solvers.blocks import FIXED, GAMMA, T_FREE, T_LOW, TAU_FREE, TAU_LOW, A, K
 from solvers.duration import newton
-from solvers.duration.newton import sample_plan
 from solvers.duration.verdicts import allowance, closed_form, infeasible
-from solvers.plan import Plan, frozen, make_plan
+from solvers.plan import Plan, frozen, make_plan, plan_of
 from solvers.rows import ROUNDING, FloatArray, Goal, Limits, Rows, Stop, Timing
+from solvers.threads import each_chunk
 
 _LARGE = 4096  # from this many rows on a sample makes the first guess
 _SAMPLE = 1024
@@ -158,10 +159,11 @@ class Fleet:
     def outcome(self, hertz: float, stop: Stop, share: Share, lower: float, goal: Goal, value: float) -> Outcome:
         """The answer with its proof; no duration below ``lower`` [s] is known to do."""
         look, plan, energy = share.look, self.plan, np.empty(self.plan.size)
-        worst = prove_rows(
-            plan.kind, plan.columns, self.uplinks.snr_min, self.uplinks.snr_max, look.T, look.mu, 1.0 / look.share,
-            share.out, energy,
+        proving = partial(
+            prove_rows, plan.kind, plan.columns, self.uplinks.snr_min, self.uplinks.snr_max, look.T, look.mu,
+            1.0 / look.share, share.out, energy,
         )  # fmt: skip
+        worst = max(each_chunk(proving, plan.blocks))
         point = point_of(self.rows, plan, share.out, energy)
         E = float(energy.sum())
         total, lost = E, E - look.dual
@@ -221,7 +223,7 @@ def _guess(fleet: Fleet, goal: Goal, value: float) -> tuple[float, float]:
         few = slice(None, None, stride)
         columns = tuple(c if c.shape[0] == 1 else frozen(c[few]) for c in plan.columns)
         kind = plan.kind if plan.kind.shape[0] == 1 else frozen(plan.kind[few])
-        small = sample_plan(kind, columns, plan.priced, len(range(0, plan.size, stride)))
+        small = plan_of(kind, columns, plan.priced, len(range(0, plan.size, stride)))
 
         def share(column: int) -> float:
             whole = plan.columns[column]

@@ -14,6 +14,7 @@ path.
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +65,7 @@ from solvers.pricing import (
 from solvers.rough import SingleArray, anchor_block, logs_block, rough_block, start_block
 from solvers.rows import ROUNDING, FloatArray, Point, Rows
 from solvers.saferow import safe_row
-from solvers.threads import beside
+from solvers.threads import each_chunk
 
 EXACT = 2e-5  # a Halley step below this leaves an error of its cube: the last digit
 CLOSE = 1e-2  # enough for the energy, whose error is the square of v's
@@ -92,7 +93,7 @@ def complete(rows: Rows, plan: Plan, duration: float, out: FloatArray) -> Point:
     """Frequencies and efficiencies for the times, energies and prices in ``out`` (6, N), its last two rows written."""
     t, tau, energy, price, f, x = out
     f_min, f_max = frozen(rows.frequency_min), frozen(rows.frequency_max)
-    beside(plan.size, speeds, frozen(rows.work), f_min, f_max, plan.columns[A], t, tau, f, x)
+    each_chunk(partial(speeds, frozen(rows.work), f_min, f_max, plan.columns[A], t, tau, f, x), plan.blocks)
     if plan.kind.shape[0] > 1 or plan.kind[0] != ORDINARY:
         _complete_others(rows, plan, price, f, x)
     feasible = np.empty(plan.size, dtype=np.bool_)

@@ -39,9 +39,8 @@ from solvers.duration.steps import (
     begin,
 )
 from solvers.duration.verdicts import Seen, allowance, bracket, honest
-from solvers.fill import limits_of
 from solvers.memory import table
-from solvers.plan import Plan, frozen, make_plan
+from solvers.plan import Plan, frozen, make_plan, plan_of
 from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing
 from solvers.threads import CHUNK, each_chunk
 
@@ -135,7 +134,7 @@ def _guess_from_sample(plan: Plan, state: list[float]) -> None:
     stride = plan.size // min(max(plan.size // _SHARE, _SAMPLE_LEAST), _SAMPLE_MOST)
     columns = tuple(c if c.shape[0] == 1 else frozen(c[::stride]) for c in plan.columns)
     kind = plan.kind if plan.kind.shape[0] == 1 else frozen(plan.kind[::stride])
-    sample = sample_plan(kind, columns, plan.priced, len(range(0, plan.size, stride)))
+    sample = plan_of(kind, columns, plan.priced, len(range(0, plan.size, stride)))
     goal, value = Goal(int(state[GOAL])), state[VALUE]
     share = sample.size / plan.size
     if columns[K].shape[0] > 1:
@@ -146,12 +145,6 @@ def _guess_from_sample(plan: Plan, state: list[float]) -> None:
     inner = _with_kernel(sample, _state(sample, goal, value), np.empty((4, 0)), np.empty(sample.size))
     if math.isfinite(inner[T_NOW]):
         state[T_NOW] = min(max(inner[T_NOW], state[T_MIN]), max(state[T_FLAT], state[T_MIN]))
-
-
-def sample_plan(kind: NDArray[np.uint8], columns: Columns, priced: bool, size: int) -> Plan:
-    """A plan of given columns with its own limits."""
-    t_min, t_flat, e_inf = limits_of(kind, columns, size)
-    return Plan(size=size, kind=kind, columns=columns, priced=priced, t_min=t_min, t_flat=t_flat, e_inf=e_inf)
 
 
 def _with_method(rows: Rows, state: list[float], goal: Goal, allocate: Allocate) -> Timing:

@@ -184,7 +184,7 @@ def solve_partitions(
                 )
                 passes += 2
             _gather(table, kinds, taken, work, kind)
-            t_min, t_flat, e_inf = limits_of(kind_read, columns, n)
+            t_min, t_flat, e_inf = limits_of(kind_read, columns, n, zero, blocks)
             if turn == 0 or t_min < results[p, LEAST_TIME]:
                 results[p, LEAST_TIME] = t_min
             if turn == 0 or e_inf < results[p, LEAST_ENERGY]:
