@@ -70,7 +70,7 @@ def _verdict(needs: float, given: float, unit: str, answer: Schedule, proved: bo
 
 def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
     """For every partition and matching that was tried: Hall's crowd or prices that show too little is given."""
-    menu = menu_of(problem, alone=True)
+    menu = menu_of(problem)
     name = "infeasible"
     if isinstance(menu, str):
         return [Check(name=name, about=C, outcome=Outcome.UNPROVED, why=menu)]
