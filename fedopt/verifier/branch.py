@@ -88,6 +88,7 @@ class Below:
             if lower[0] > enough:
                 np.minimum(least, lower, out=least)
             elif not at_b > enough or b - a <= _NARROW * b:
+                self._examine(b, log_price, counts, enough)
                 least[0] = min(at_b, enough)
                 return least
             else:
@@ -126,6 +127,13 @@ class Below:
             z = self._next(z, low, high, weak.excess, self.coupling.room(b), halve=step % 3 == 2)
         return best
 
+    def _examine(self, y: float, log_price: float, counts: IntArray, enough: float) -> None:
+        """Whether the matching last found needs no more than was asked: its own best price tells."""
+        if self.shown is None and self._matching is not None:
+            alone = Below(_Only(self.coupling, self._matching), self.looks)
+            alone._raise(y, y, log_price, np.full(1, -math.inf), counts[:1], enough)
+            self.shown, self.looks = alone.shown, alone.looks
+
     def _next(self, z: float, low: float, high: float, excess: float, room: float, *, halve: bool) -> float:
         """The ln price to try after one that leaves an excess, well between two bounds."""
         off = excess / room if room > 0.0 else math.copysign(1.0, excess)
@@ -163,6 +171,24 @@ class Below:
         value = math.fsum(lines.costs[self._matching, clients]) - paid + self.coupling.rate * y
         if value + _HIDDEN * paid <= enough:
             self.shown = y, value
+
+
+class _Only:
+    """A coupling under which everybody has one type alone."""
+
+    def __init__(self, coupling: Coupling, assignment: IntArray) -> None:
+        self.rate, self.price = coupling.rate, coupling.price
+        self._room, self._lines, self._assignment = coupling.room, coupling.lines, assignment
+
+    def lines(self, y: float, price: float) -> Lines:
+        """Its costs, and inf elsewhere."""
+        found = self._lines(y, price)
+        own = np.arange(len(found.costs))[:, None] == self._assignment
+        return Lines(np.where(own, found.costs, np.inf), found.falls, found.taken)
+
+    def room(self, y: float) -> float:
+        """As it was."""
+        return self._room(y)
 
 
 def _middle(low: float, high: float) -> float:

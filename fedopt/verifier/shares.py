@@ -91,7 +91,7 @@ def prices(k: Tasks, T: float, mu: float) -> FloatArray:
     The time falls with the price: false position in logarithms, the end that stays counted half (Illinois), with every
     third step a halving.
     """
-    centre = np.log(mu / T)
+    centre = np.log(mu) - np.log(max(T, 1e-300))
     low, high = np.full(k.W.shape, centre - _WIDE), np.full(k.W.shape, centre + _WIDE)
 
     def excess(log_price: FloatArray) -> FloatArray:
