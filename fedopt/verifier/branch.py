@@ -77,8 +77,11 @@ class Below:
         return self.shown is not None
 
     def bounds(self, first: float, last: float, counts: IntArray, enough: float) -> FloatArray:
-        """Bounds of partitions (P, K) for any y from ``first`` to ``last``, until the first one's is above ``enough``,
-        or cannot be. Raises TooManyError."""
+        """Bounds of partitions (P, K) for any y from ``first`` to ``last``, the first one's above ``enough``.
+
+        Where that cannot be: what prices prove of the first at some y, which is not more; nothing of the others. Raises
+        TooManyError.
+        """
         least, self._matching = np.full(len(counts), math.inf), None
         log_price = math.log(self.coupling.price) if self._priced else 0.0
         stack = [(first, last, log_price, np.full(len(counts), -math.inf))]
@@ -89,8 +92,7 @@ class Below:
                 np.minimum(least, lower, out=least)
             elif not at_b > enough or b - a <= _NARROW * b:
                 self._examine(b, log_price, counts, enough)
-                least[0] = min(at_b, enough)
-                return least
+                return np.where(np.arange(len(counts)) > 0, -math.inf, min(at_b, enough))
             else:
                 middle = _middle(a, b)
                 stack += [(middle, b, log_price, lower.copy()), (a, middle, log_price, lower)]
