@@ -6,14 +6,24 @@ is left of a price of bandwidth or time the bound takes the room off.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 
 import numpy as np
 
 from fedopt.checks import FloatArray
 from fedopt.verifier.branch import Lines
-from fedopt.verifier.model import ABOVE, SAME, Tasks, best, dual, least_times, speeds, times
+from fedopt.verifier.model import (
+    ABOVE,
+    SAME,
+    Tasks,
+    best,
+    computing_of,
+    dual,
+    least_times,
+    sending_of,
+    speeds,
+    times,
+)
 from fedopt.verifier.shares import prices, shares
 
 _ROUNDING = 1e-14  # of the sizes of what is added up
@@ -108,17 +118,6 @@ class Shortest:
     def room(self, y: float) -> float:
         """Nothing is bought."""
         return 0.0
-
-
-def computing_of(k: Tasks) -> Tasks:
-    """The tasks without their uploads."""
-    return dataclasses.replace(k, a=np.zeros(k.W.shape))
-
-
-def sending_of(k: Tasks) -> Tasks:
-    """The uploads alone."""
-    nothing = np.zeros(k.W.shape)
-    return dataclasses.replace(k, W=nothing, fixed_time=nothing, fixed_energy=nothing)
 
 
 def least_ends(k: Tasks) -> FloatArray:

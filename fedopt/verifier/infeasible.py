@@ -47,7 +47,7 @@ def schedule_infeasible(
     else:
         needs = math.fsum(least_energies(tasks))
         if isinstance(access, SharedBandwidth):
-            needs = max(needs, uplink.least_energy(clients, work, tasks, access))
+            needs = max(needs, uplink.least_energy(clients, work, access))
         given, unit = getattr(budget, "joules", 0.0), "J"
         if not isinstance(budget, EnergyBudget) and budget.watts > 0.0:
             needs = -math.inf  # a power or a price can always be met
