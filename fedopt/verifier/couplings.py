@@ -92,7 +92,7 @@ class Slots:
         each = self.rate if math.isnan(self.price) else price
         sent = dual(self._sending, zero + each)
         _, slots = times(self._sending, *speeds(self._sending, zero + each))
-        costs = computing + below(sent, 0.0 * sent) + self._reach
+        costs = computing + below(np.where(np.isinf(sent), 0.0, sent), zero) + self._reach
         taken = zero if math.isnan(self.price) else slots
         return Lines(np.where(self._ready > y * SAME, np.inf, costs), falls, taken)
 
