@@ -143,7 +143,13 @@ def _channel(r: Round) -> list[Check]:
         used = math.fsum(r.sharing.bandwidth)
         without = k.sends & ~(r.sharing.bandwidth > 0.0)
         over = math.inf if without.any() else _relative(used, r.access.hertz)
-        return [judged("bandwidths add up", About.DECISION, over, limit, found=f"{used:.12g} Hz")]
+        paid, price = math.fsum(r.allocation.price), r.sharing.time_price
+        off = 0.0 if price == paid else abs(_relative(price, paid))
+        found = f"{price:.12g} W against {paid:.12g} W"
+        return [
+            judged("bandwidths add up", About.DECISION, over, limit, found=f"{used:.12g} Hz"),
+            judged("prices of time add up", About.NUMBERS, off, limit, found=found),
+        ]
     ready, slots = float(np.where(k.busy, k.fixed_time + r.t, 0.0).max()), math.fsum(r.tau)
     over = _relative(ready + slots, r.T) if ready + slots > 0.0 else 0.0
     off = abs(_relative(r.sharing.compute_end, ready)) if ready > 0.0 else abs(r.sharing.compute_end)

@@ -47,7 +47,7 @@ def schedule_infeasible(
     else:
         needs = math.fsum(least_energies(tasks))
         if isinstance(access, SharedBandwidth):
-            needs = max(needs, uplink.least_energy(clients, work, tasks, access))
+            needs = max(needs, uplink.least_energy(clients, work, access))
         given, unit = getattr(budget, "joules", 0.0), "J"
         if not isinstance(budget, EnergyBudget) and budget.watts > 0.0:
             needs = -math.inf  # a power or a price can always be met
@@ -70,7 +70,7 @@ def _verdict(needs: float, given: float, unit: str, answer: Schedule, proved: bo
 
 def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
     """For every partition and matching that was tried: Hall's crowd or prices that show too little is given."""
-    menu = menu_of(problem, alone=True)
+    menu = menu_of(problem)
     name = "infeasible"
     if isinstance(menu, str):
         return [Check(name=name, about=C, outcome=Outcome.UNPROVED, why=menu)]

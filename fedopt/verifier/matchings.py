@@ -121,6 +121,8 @@ class AllMatchings:
     needs more than is allowed is ruled out by any of it, and infinite costs become numbers.
     """
 
+    refutes = True  # what is not ruled out can be done
+
     def __init__(self, costs: Callable[[float], FloatArray], most: float) -> None:
         self._costs, self._most = costs, most
         self._T, self._table = math.nan, np.empty((0, 0))
@@ -141,6 +143,8 @@ class SortedMatchings:
 
     order: clients from good to bad; sizes: types from large to small.
     """
+
+    refutes = True
 
     def __init__(self, costs: Callable[[float], FloatArray], order: IntArray, sizes: IntArray) -> None:
         self._costs, self._order, self._sizes = costs, order, sizes

@@ -7,7 +7,7 @@ above, where convexity makes it safe. Columns may have any one shape, such as (N
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,6 +100,17 @@ def tasks_for(clients: Clients, work: Workload, hertz: FloatArray) -> Tasks:
     """The tasks of a workload."""
     assert work.download_bits is not None
     return tasks_of(clients, work.cycles, work.upload_bits, work.download_bits, hertz)
+
+
+def computing_of(k: Tasks) -> Tasks:
+    """The tasks without their uploads."""
+    return replace(k, a=np.zeros(k.W.shape))
+
+
+def sending_of(k: Tasks) -> Tasks:
+    """The uploads alone."""
+    nothing = np.zeros(k.W.shape)
+    return replace(k, W=nothing, fixed_time=nothing, fixed_energy=nothing)
 
 
 def marginal(x: FloatArray) -> FloatArray:

@@ -18,6 +18,7 @@ class Outcome(Enum):
     PASSED = "passed"
     FAILED = "FAILED"
     UNPROVED = "not re-proved"  # claimed, but too large to be proved again here, or not claimed and not so
+    CLAIMED = "claimed, not proved"  # prices, which are all there is to prove it by, lead no further
     NOTHING = "nothing claimed"
 
 
@@ -72,7 +73,7 @@ class Report:
         """What it comes to."""
         abouts = {check.about for check in self.failed}
         if not abouts:
-            left = sum(check.outcome is Outcome.UNPROVED for check in self.checks)
+            left = sum(check.outcome in (Outcome.UNPROVED, Outcome.CLAIMED) for check in self.checks)
             return "Verified." if not left else f"Verified, but for {left} not proved again."
         if About.DECISION in abouts:
             return "Not verified: the round cannot be done like this."

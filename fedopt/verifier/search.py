@@ -4,25 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
+from fedopt.access import SharedBandwidth
 from fedopt.checks import FloatArray, InputError
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.solution import Solution, Status
 from fedopt.submodels import IntArray
-from fedopt.verifier.branch import least_cost
+from fedopt.verifier.branch import Below
 from fedopt.verifier.decision import Round
 from fedopt.verifier.matchings import AllMatchings, SortedMatchings, TooManyError, dual_value, rule_out
 from fedopt.verifier.model import SAME, Tasks, best, least_times, tasks_of, too_late, work_of
 from fedopt.verifier.optimality import ENERGY, LOOSE
 from fedopt.verifier.report import About, Check, Outcome, judged
+from fedopt.verifier.shared import SharedMatchings, least_cost
+from fedopt.verifier.shares import narrowest
 
 LOOKS = 2000  # durations at which costs are worked out anew
-SIZE = 20_000  # types x clients beyond which that would take too long
+SIZE, SHARED = 20_000, 2_000  # types x clients beyond which that would take too long; of a shared uplink
 ALL, SORTED = "all matchings", "sorted matchings"
 C = About.CLAIMS
+
+MatchingBounds = AllMatchings | SortedMatchings | SharedMatchings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +65,20 @@ class Menu:
         order = np.argsort(-self.problem.clients.channel_gain, kind="stable")
         return SortedMatchings(costs, order, np.array(sizes[::-1]))
 
+    def within(self, scope: str, r: Round, most: Callable[[float], float], largest: float) -> MatchingBounds:
+        """The bounds of what is needed within a duration, up to most(T) [J], ``largest`` of all."""
+        if self.problem.access is not None:
+            return SharedMatchings(self.tasks, r, most, LOOKS)
+        return self.over(scope, self.energies, largest)
+
+    def in_time(self, scope: str, r: Round, durations: FloatArray) -> tuple[MatchingBounds, FloatArray]:
+        """The bounds of who is in time, whatever the energy; and what (P,) they may come to if all are."""
+        if self.problem.access is None:
+            return self.over(scope, self.late, 1.0), np.full(len(durations), 0.5)
+        if isinstance(self.problem.access, SharedBandwidth):
+            return AllMatchings(lambda T: narrowest(self.tasks, T), 1.0), np.ones(len(durations))
+        return SharedMatchings(self.tasks, r, lambda T: math.inf, LOOKS), durations
+
     @property
     def gains(self) -> FloatArray:
         """R^beta of every partition; 1 where the utility is the duration alone."""
@@ -69,14 +89,12 @@ class Menu:
         return result
 
 
-def menu_of(problem: Problem, *, alone: bool = False) -> Menu | str:
+def menu_of(problem: Problem) -> Menu | str:
     """What is searched; or why that is too much to look through again.
 
-    alone: under an access scheme everybody has the whole channel, which sharing it can only make worse.
+    Under an access scheme everybody has the whole channel.
     """
-    if problem.access is not None and not alone:
-        return "clients share the uplink: no bound over matchings is worked out here"
-    if len(problem.clients) * len(problem.submodels) > SIZE:
+    if len(problem.clients) * len(problem.submodels) > (SIZE if problem.access is None else SHARED):
         return f"{len(problem.clients)} clients under {len(problem.submodels)} types are too many to look through again"
     try:
         counts = problem.candidates()
@@ -100,10 +118,12 @@ def search_checks(problem: Problem, solution: Solution, r: Round) -> list[Check]
         short = solution.utility - solution.bound
         said = f"{solution.bound:.12g}, utility {solution.utility:.12g}"
         checks.append(judged("bound is no less than the utility", C, short if short > 0.0 else 0.0, 0.0, found=said))
-    menu = menu_of(problem)
+    menu, priced = menu_of(problem), isinstance(problem.budget, TimePrice)
     for name, claimed in claims:
         if claimed and isinstance(menu, str):
             checks.append(Check(name=name, about=C, outcome=Outcome.UNPROVED, why=menu))
+        elif claimed and problem.access is not None and (name == "place prices" or (priced and name == claims[0][0])):
+            checks.append(Check(name=name, about=C, outcome=Outcome.CLAIMED, why="clients share the uplink"))
         elif claimed:
             assert isinstance(menu, Menu)
             prove = {claims[0][0]: _bound, claims[1][0]: _bracket, claims[2][0]: _places, claims[3][0]: _cost}[name]
@@ -133,54 +153,58 @@ def _bound(name: str, menu: Menu, s: Solution, r: Round) -> Check:
         return Check(name=name, about=C, outcome=Outcome.PASSED, found=f"{s.bound:.12g}, which no utility is above")
     better = s.bound + limit * abs(s.bound)  # a utility that would refute the bound
     counts, gains = menu.counts, menu.gains
-    if isinstance(budget, TimePrice) and not isinstance(utility, LeastEnergy):
-        durations, allowed = gains / better, np.full(len(counts), budget.watts * (1.0 - LOOSE))
-        if isinstance(utility, ShortestRound):
-            durations = np.full(len(counts), -better)
-        bounds = menu.over(s.scope, menu.prices, budget.watts)
-    elif isinstance(utility, LeastEnergy) and not isinstance(budget, Deadline):
+    bounds: MatchingBounds | None = None
+    with np.errstate(all="ignore"):
+        durations = np.full(len(counts), -better) if isinstance(utility, ShortestRound) else gains / better
+    if isinstance(utility, LeastEnergy) and not isinstance(budget, Deadline):
         why = "every partition's energy is that of its own shortest round"
         return Check(name=name, about=C, outcome=Outcome.UNPROVED, found=f"{s.bound:.12g}", why=why)
+    if isinstance(budget, TimePrice):
+        allowed = np.full(len(counts), budget.watts * (1.0 - LOOSE))
+        bounds = menu.over(s.scope, menu.prices, budget.watts)
     elif isinstance(utility, LeastEnergy):
-        durations = np.full(len(counts), r.T)
-        allowed = np.full(len(counts), -better)
-        bounds = menu.over(s.scope, menu.energies, -better)
+        durations, allowed = np.full(len(counts), r.T), np.full(len(counts), -better)
+        bounds = menu.within(s.scope, r, lambda T: -better, -better)
+    elif isinstance(budget, Deadline):
+        counts = counts[durations > budget.seconds]  # those worth more in the same time
+        durations = np.full(len(counts), budget.seconds)
     else:
-        with np.errstate(all="ignore"):
-            durations = np.full(len(counts), -better) if isinstance(utility, ShortestRound) else gains / better
-        if isinstance(budget, Deadline):
-            ahead = durations > budget.seconds  # those worth more in the same time
-            counts, durations = counts[ahead], np.full(int(ahead.sum()), budget.seconds)
-            allowed, bounds = np.full(len(counts), 0.5), menu.over(s.scope, menu.late, 1.0)
-        else:
-            allowed = np.array([r.allowed(T) for T in durations]) * (1.0 - ENERGY)
-            bounds = menu.over(s.scope, menu.energies, float(allowed.max()))
-            if not math.isfinite(float(allowed.max())):  # the budget is no limit
-                allowed, bounds = np.full(len(counts), 0.5), menu.over(s.scope, menu.late, 1.0)
+        allowed = np.array([r.allowed(T) for T in durations]) * (1.0 - ENERGY)
+        if math.isfinite(float(allowed.max())):
+            bounds = menu.within(s.scope, r, lambda T: r.allowed(T) * (1.0 - ENERGY), float(allowed.max()))
+    if bounds is None:  # time is the only limit
+        bounds, allowed = menu.in_time(s.scope, r, durations)
     found = rule_out(bounds, counts, durations, allowed, LOOKS)
     if found is None:
         said = f"{s.bound:.12g} over {len(menu.counts)} partitions"
         return Check(name=name, about=C, outcome=Outcome.PASSED, found=said, allowed="proved again", residual=0.0)
     p = found[0]
     why = f"partition {tuple(counts[p].tolist())} may do with {found[1]:.12g} at {durations[p]:.12g} s"
-    allowed_text = f"more than {allowed[p]:.12g}"
-    return Check(name=name, about=C, outcome=Outcome.FAILED, found=f"{s.bound:.12g}", allowed=allowed_text, why=why)
+    return _not_so(name, bounds, f"{s.bound:.12g}", why, f"more than {allowed[p]:.12g}")
+
+
+def _not_so(name: str, bounds: MatchingBounds | Below, found: str, why: str, allowed: str = "") -> Check:
+    """What prices do not prove is wrong where they leave nothing open, or a matching that refutes it was seen."""
+    outcome = Outcome.FAILED if bounds.refutes else Outcome.CLAIMED
+    return Check(name=name, about=C, outcome=outcome, found=found, allowed=allowed, why=why)
 
 
 def _bracket(name: str, menu: Menu, s: Solution, r: Round) -> Check:
     """At the lower end, and so at every shorter duration, no matching of the partition is within the budget."""
     low = r.bracket[0] * (1.0 - r.tolerance)
-    most = r.allowed(low)
-    costs, allowed = (menu.energies, most * (1.0 - ENERGY)) if math.isfinite(most) else (menu.late, 0.5)
-    counts = np.array([s.partition])
+    most, T = r.allowed(low) * (1.0 - ENERGY), np.array([low])
+    if math.isfinite(most):
+        bounds, allowed = menu.within(ALL, r, lambda T: most, most), np.array([most])
+    else:
+        bounds, allowed = menu.in_time(ALL, r, T)
     found = None  # nothing is shorter than 0 s
     if low > 0.0:
-        found = rule_out(AllMatchings(costs, allowed), counts, np.array([low]), np.array([allowed]), LOOKS)
+        found = rule_out(bounds, np.array([s.partition]), T, allowed, LOOKS)
     said = f"from {r.bracket[0]:.15g} s"
     if found is None:
         return Check(name=name, about=C, outcome=Outcome.PASSED, found=said, allowed="proved again", residual=0.0)
-    why = f"a matching may do with {found[1]:.12g} of {allowed:.12g} at {low:.12g} s"
-    return Check(name=name, about=C, outcome=Outcome.FAILED, found=said, why=why)
+    why = f"a matching may do with {found[1]:.12g} of {allowed[0]:.12g} at {low:.12g} s"
+    return _not_so(name, bounds, said, why)
 
 
 def _places(name: str, menu: Menu, s: Solution, r: Round) -> Check:
@@ -204,10 +228,13 @@ def _cost(name: str, menu: Menu, s: Solution, r: Round) -> Check:
     off = abs(cost - r.cost) / max(r.cost, 1e-300)
     if off > r.tolerance or low > cost:
         return Check(name=name, about=C, outcome=Outcome.FAILED, found=said, why=f"the answer costs {r.cost:.12g} J")
-    counts = np.array(s.partition)
-    assert s.assignment is not None
-    cheaper = least_cost(menu.tasks, counts, s.assignment, menu.problem.budget.watts, low * (1.0 - r.tolerance), LOOKS)
+    watts, least = menu.problem.budget.watts, low * (1.0 - r.tolerance)
+    cheaper = least_cost(menu.tasks, r, np.array(s.partition), watts, least, LOOKS) if least > 0.0 else None
     if cheaper is None:
         return Check(name=name, about=C, outcome=Outcome.PASSED, found=said, allowed="proved again", residual=0.0)
-    why = f"a matching at {cheaper[0]:.12g} s costs {cheaper[1]:.12g} J"
-    return Check(name=name, about=C, outcome=Outcome.FAILED, found=said, why=why)
+    why = (
+        "prices lead no further"
+        if cheaper.shown is None
+        else "a matching at {:.12g} s costs {:.12g} J".format(*cheaper.shown)
+    )
+    return _not_so(name, cheaper, said, why)
