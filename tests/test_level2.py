@@ -20,6 +20,7 @@ from oracle import INF, Fleet
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Status, TimePrice
 from solvers.duration import METHODS
+from solvers.duration.steps import halley_guess
 
 EPS = 2.0**-52
 
@@ -344,3 +345,9 @@ def _price(instance: Instance, duration: float) -> float:
     """What one more second would save all clients [W], right of a duration."""
     found = fedopt.allocate(instance.clients, instance.work, duration=duration, allocation="reference")
     return float(found.price.sum())
+
+
+def test_a_budget_without_limit_has_no_step_of_its_own() -> None:
+    """ln((E - floor) / (inf - floor)) is no number: compiled code goes on with it, Python's own refuses it."""
+    assert math.isnan(halley_guess(1.0, 2.0, 1.0, 1.0, 0.5, math.inf, 0.0))
+    assert halley_guess(1.0, 2.0, 1.0, 1.0, 0.5, 2.0, 0.0) == 1.0  # E is the limit: there is nowhere to go
