@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from fedopt import (
     TimePrice,
     verify,
 )
+from fedopt.devices.traces import read_sample_counts
 
 ONE = {"frequency_min": 1e8, "frequency_max": [1e9], "samples": 100, "channel_gain": 1e-11, "bandwidth": 1e6}
 FULL = SubModel("full", flops=3e7, upload_bits=4e5)
@@ -165,3 +167,12 @@ def test_a_price_of_billions_of_watts_hides_some_digits_of_the_dual() -> None:
     assert solution.sharing is not None
     assert solution.sharing.time_price * solution.duration > 1e10 * solution.energy
     assert verify(problem, solution).ok
+
+
+@pytest.mark.parametrize(("text", "line"), [('"client,samples\n1,2\n', 1), ('client,samples\n1,2\n"3,4\n', 3)])
+def test_a_quote_without_end_is_refused_in_the_header_too(text: str, line: int, tmp_path: Path) -> None:
+    (tmp_path / "counts.csv").write_text(text)
+    with pytest.raises(fedopt.InputError, match="comma-separated values") as caught:
+        read_sample_counts(tmp_path / "counts.csv")
+    assert caught.value.field.startswith(str(tmp_path / "counts.csv"))
+    assert caught.value.field.endswith((f"line {line}", f"line {line + 1}"))
