@@ -25,9 +25,10 @@ def least_cost(
     start, end = 0.0, low / watts  # a longer round costs more for its time alone
     stack = [(start, end)]
     N = np.arange(tasks.W.shape[1])
-    for _ in range(looks):
-        if not stack:
-            return None
+    while stack:
+        if looks == 0:
+            raise TooManyError
+        looks -= 1
         left, right = stack.pop()
         found = best(tasks, right)
         with np.errstate(all="ignore"):
@@ -46,8 +47,6 @@ def least_cost(
             return right, real
         middle = _middle(left, right)
         stack += [(middle, right), (left, middle)]  # from the left, so that a right end in a cheaper stretch shows it
-    if stack:
-        raise TooManyError
     return None
 
 
