@@ -159,6 +159,16 @@ def test_the_judges_quick_look_takes_a_number_for_all_and_a_column_of_it(
         assert quick.violation == pytest.approx(excess, abs=1e-15)
 
 
+@pytest.mark.parametrize("rates", [[1e6, np.inf], [np.inf, 1e6], [np.inf, np.inf, 1e6]])
+def test_the_judges_quick_look_sees_whoever_receives(rates: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above: 0.81 J each without the download, 0.6 J for the one that waits 2 s for it."""
+    clients = fedopt.Clients(**{**ALIKE, "download_rate": rates}, samples=np.ones(len(rates)))
+    quick, slow, settled = verdicts(monkeypatch, clients, fedopt.Workload(**TASK), 4.25, 1e9, 1e6)
+    assert settled
+    assert quick.energy == pytest.approx(len(rates) * 0.81 + 0.6, rel=1e-14)
+    assert slow.energy == pytest.approx(quick.energy, rel=1e-14)
+
+
 @pytest.mark.parametrize("which", ["frequency", "rate", "duration"])
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 0.0, -1e9, 1e-300, 1e300, "a little more", "a little less"])
 def test_the_judges_quick_look_settles_nothing_that_is_wrong(
