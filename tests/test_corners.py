@@ -38,6 +38,7 @@ from fedopt.devices import freqbench, phones64, traces
 from fedopt.reasons import left_open
 from fedopt.scenario import from_document
 from solvers.matching import fixed
+from solvers.matching.task import Proof, Searched
 from solvers.rows import Stop, Timing
 
 ONE = {"frequency_min": 1e8, "frequency_max": 1e9, "samples": 100.0, "channel_gain": 1e-11, "bandwidth": 1e6}
@@ -518,3 +519,19 @@ def test_a_front_of_a_large_menu_answers_as_one_of_a_small_one(matching: str, mo
             found = front.at(budget)
             assert found.status.solved is known.status.solved
             assert found.utility == pytest.approx(known.utility, rel=1e-9, nan_ok=True)
+
+
+@pytest.mark.parametrize("stopped", [False, True])
+def test_a_search_that_was_stopped_without_a_ceiling_claims_no_bound(stopped: bool) -> None:
+    """A search that ran to its end proves its own answer the best; one that was stopped, only what it says."""
+    problem = problem_of(partitions=[(2, 2)])
+    solution = fedopt.solve(problem, matching="sorted")
+    assert solution.assignment is not None
+    assert solution.partition is not None
+    work = problem.clients.workload(TYPES, solution.assignment)
+    round_ = fedopt.schedule(problem.clients, work, problem.budget)
+    found = Searched(
+        results=np.zeros((1, 3)), passes=1, assign=lambda p: solution.assignment, proof=Proof.SORTED, stopped=stopped
+    )
+    claim = claims.claim_of(problem, found, solution.partition, round_)
+    assert claim == ({} if stopped else {"bound": pytest.approx(solution.utility), "scope": "sorted matchings"})

@@ -175,6 +175,8 @@ def test_what_is_no_positive_number_is_rejected(which: str, bad: float) -> None:
     verdict = verdict_of(instance, columns["frequency"], columns["rate"])
     assert not verdict.feasible
     assert verdict.violation > 1e-9
+    no_positive = "client 2: computes at no positive" if which == "frequency" else "client 2: sends at no positive"
+    assert any(text.startswith(no_positive) for text in verdict.violations) is not (bad == np.inf)
 
 
 @pytest.mark.parametrize("duration", [np.nan, np.inf, -1.0, 0.0])
