@@ -30,11 +30,12 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
-LEVELS = (
-    *("tests/test_level3.py", "tests/test_instances.py", "tests/test_degenerate.py", "tests/test_drawn.py"),
-    *("tests/test_level2.py",),
-    *("-k", "not 1000 and not cone and not cvxpy and not interpreted and not few_passes and not anywhere"),
+QUICK = "not 1000 and not cone and not cvxpy and not interpreted and not few_passes and not anywhere"
+LEVEL2 = (
+    *("tests/test_instances.py", "tests/test_degenerate.py", "tests/test_drawn.py", "tests/test_level2.py"),
+    *("-k", QUICK),
 )
+LEVEL3 = ("tests/test_degenerate.py", "tests/test_level3.py", "tests/test_instances.py", "-k", QUICK)
 JUDGE = (
     *("tests/test_judge.py", "tests/test_door.py", "tests/test_input_others.py"),
     *("-k", "not any_block and not (door and not judges)"),
@@ -49,10 +50,10 @@ SUBSETS = {
     "solvers/duration/cvxpy.py": ("tests/test_level2.py", "-k", "cone or cvxpy"),
     "fedopt/verdict.py": JUDGE,
     "solvers/judging.py": JUDGE,
-    "solvers/allocation/": LEVELS,
-    "solvers/duration/": LEVELS,
-    "solvers/plan.py": LEVELS,
-    "solvers/fill.py": LEVELS,
+    "solvers/allocation/": LEVEL3,
+    "solvers/duration/": LEVEL2,
+    "solvers/plan.py": LEVEL3,
+    "solvers/fill.py": LEVEL3,
 }
 FILES = tuple(name for name in SUBSETS if not name.endswith(("cvxpy.py", "scipy.py")))
 with open(ROOT / "tests" / "equivalent.csv", encoding="utf-8", newline="") as file:
