@@ -351,3 +351,15 @@ def test_a_budget_without_limit_has_no_step_of_its_own() -> None:
     """ln((E - floor) / (inf - floor)) is no number: compiled code goes on with it, Python's own refuses it."""
     assert math.isnan(halley_guess(1.0, 2.0, 1.0, 1.0, 0.5, math.inf, 0.0))
     assert halley_guess(1.0, 2.0, 1.0, 1.0, 0.5, 2.0, 0.0) == 1.0  # E is the limit: there is nowhere to go
+
+
+@pytest.mark.parametrize("family", ORDINARY)
+@pytest.mark.parametrize("timing", ["newton", "bisection"])
+def test_the_least_duration_is_a_deadline_that_can_be_met_and_a_little_less_is_not(timing: str, family: str) -> None:
+    """The oracle's T_min, rounded either way, is T_min; a billionth less is too short."""
+    instance = make(family, 6, 4)
+    clients, work = instance.clients, instance.work
+    least = float(Fleet(clients, work).t_min)
+    for deadline in (least, math.nextafter(least, 0.0), math.nextafter(least, INF)):
+        assert fedopt.schedule(clients, work, Deadline(deadline), timing=timing).status is Status.OPTIMAL
+    assert fedopt.schedule(clients, work, Deadline(least * (1.0 - 1e-9)), timing=timing).status is Status.INFEASIBLE
