@@ -220,10 +220,8 @@ def _placed(source: str, columns: list[Column], error: InputError) -> InputError
     """An error of Clients about client n, told as file, line, column and the text that stands there."""
     field = _field(error)
     assert error.client is not None  # of a column of a row each
-    place = next((place for place, column in enumerate(columns) if column.field == field), None)
+    place = next(place for place, column in enumerate(columns) if column.field == field)
     line = error.client + 2
-    if place is None:  # the column is a default that does not fit the others
-        return InputError(f"{source}, line {line}: {error.field}", error.expected, error.found)
     with open(source, encoding="utf-8-sig", newline="") as file:
         text = next(islice(csv.reader(file), line - 1, None))[place]
     found = repr(text[:80]) if columns[place].unit is None else f"{text[:80]!r}, which is {error.found}"

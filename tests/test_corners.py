@@ -22,6 +22,7 @@ from fedopt import (
     PowerBudget,
     Problem,
     SharedBandwidth,
+    TimeDivision,
     TimePrice,
     candidates,
     claims,
@@ -37,6 +38,8 @@ from fedopt import (
 from fedopt.devices import freqbench, phones64, traces
 from fedopt.reasons import left_open
 from fedopt.scenario import from_document
+from solvers.access import Outcome, timedivision
+from solvers.duration.verdicts import infeasible
 from solvers.matching import fixed
 from solvers.matching.task import Proof, Searched
 from solvers.rows import Stop, Timing
@@ -507,7 +510,7 @@ def test_a_column_of_one_number_broadcast_is_one_number() -> None:
 
 
 @pytest.mark.parametrize("matching", ["exact", "sorted"])
-def test_a_front_of_a_large_menu_answers_as_one_of_a_small_one(matching: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_front_answers_the_same_where_no_table_pays(matching: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the table of all rows does not pay, a matching's duration is level 2's own; solve() answers anew."""
     front = fedopt.pareto(problem_of(partitions=[(2, 2)]), matching=matching, points=3)
     T, E = front.curves[0].duration, front.curves[0].energy
@@ -535,3 +538,21 @@ def test_a_search_that_was_stopped_without_a_ceiling_claims_no_bound(stopped: bo
     )
     claim = claims.claim_of(problem, found, solution.partition, round_)
     assert claim == ({} if stopped else {"bound": pytest.approx(solution.utility), "scope": "sorted matchings"})
+
+
+def test_a_mask_that_hides_nothing_is_no_gap() -> None:
+    gain = np.ma.array([1e-11, 2e-11, 3e-11, 4e-11], mask=[False] * 4)
+    assert fleet(channel_gain=gain).channel_gain.tolist() == [1e-11, 2e-11, 3e-11, 4e-11]
+    with pytest.raises(InputError, match="a masked entry"):
+        fleet(channel_gain=np.ma.array(gain.data, mask=[False, True, False, False]))
+
+
+def test_a_shared_uplink_that_is_given_up_leaves_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    gives_up = Outcome.decided(infeasible(Stop.LIMIT, 7))
+    monkeypatch.setattr(timedivision, "schedule", lambda rows, hertz, goal, value: gives_up)
+    work = fedopt.Workload(cycles=1e9, upload_bits=1e5)
+    found = fedopt.schedule(fleet(), work, EnergyBudget(2.0), access=TimeDivision(1e6))
+    assert found.status is fedopt.Status.LIMIT
+    assert found.reason == "Stopped at a limit: no answer is in hand."
+    assert math.isnan(found.duration)
+    assert found.clients == ()
