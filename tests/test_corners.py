@@ -35,14 +35,15 @@ from fedopt import (
     toml,
     verdict,
 )
+from fedopt.box import Box
 from fedopt.devices import freqbench, phones64, traces
 from fedopt.reasons import left_open
 from fedopt.scenario import from_document
 from solvers.access import Outcome, timedivision
 from solvers.duration.verdicts import infeasible
-from solvers.matching import fixed
+from solvers.matching import fixed, least
 from solvers.matching.task import Proof, Searched
-from solvers.rows import Stop, Timing
+from solvers.rows import Goal, Stop, Timing
 
 ONE = {"frequency_min": 1e8, "frequency_max": 1e9, "samples": 100.0, "channel_gain": 1e-11, "bandwidth": 1e6}
 TYPES = (
@@ -556,3 +557,22 @@ def test_a_shared_uplink_that_is_given_up_leaves_no_number(monkeypatch: pytest.M
     assert found.reason == "Stopped at a limit: no answer is in hand."
     assert math.isnan(found.duration)
     assert found.clients == ()
+
+
+def test_a_box_without_an_answer_and_one_whose_start_is_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No matching does with a billionth of a joule; where no other is shorter, the start's own root is the answer."""
+    front = fedopt.pareto(problem_of(partitions=[(2, 2)]), points=3)
+    curve = front.curves[0]
+
+    def box(point: int, joules: float) -> Box:
+        return Box(menu=front.menu, curve=curve, point=point, goal=Goal.ENERGY, value=joules, fixed=front.fixed)
+
+    assert box(0, 1e-9).kept() is None
+    assert box(1, 1e-9).least() is None
+    assert box(len(curve.duration), 1e-9).least() is None
+    monkeypatch.setattr(least, "least_duration", lambda *arguments: None)
+    start = box(1, float(curve.energy[1]))
+    found = start.least()
+    assert found is not None
+    assert np.array_equal(found.assignment, curve.assignment[1])
+    assert found.duration == pytest.approx(curve.duration[1], rel=1e-9)
