@@ -19,8 +19,10 @@ from oracle import INF, Fleet
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Status, TimePrice
+from fedopt.rounds import rows_of
 from solvers.duration import METHODS
 from solvers.duration.steps import halley_guess
+from solvers.limits import limits
 
 EPS = 2.0**-52
 
@@ -363,3 +365,19 @@ def test_the_least_duration_is_a_deadline_that_can_be_met_and_a_little_less_is_n
     for deadline in (least, math.nextafter(least, 0.0), math.nextafter(least, INF)):
         assert fedopt.schedule(clients, work, Deadline(deadline), timing=timing).status is Status.OPTIMAL
     assert fedopt.schedule(clients, work, Deadline(least * (1.0 - 1e-9)), timing=timing).status is Status.INFEASIBLE
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_least_energy_itself_is_budget_enough_where_the_round_ends(seed: int) -> None:
+    """With least frequencies and powers T_flat is finite, and E_inf is spent there; a billionth less is too little."""
+    instance = make("bounds", seed, 4)
+    clients = instance.clients.replace(
+        frequency_min=0.5 * instance.clients.frequency_max, power_min=0.1 * instance.clients.power_max
+    )
+    known = limits(rows_of(clients, instance.work))
+    found = fedopt.schedule(clients, instance.work, EnergyBudget(known.e_inf), timing="bisection")
+    assert found.status.solved
+    assert found.duration <= known.t_flat * (1.0 + 1e-12) < math.inf
+    assert found.energy == pytest.approx(float(Fleet(clients, instance.work).e_inf), rel=1e-12)
+    less = fedopt.schedule(clients, instance.work, EnergyBudget(known.e_inf * (1.0 - 1e-9)), timing="bisection")
+    assert less.status is Status.INFEASIBLE
