@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedopt.checks import FloatArray, InputError, kind, number
+from fedopt.checks import FloatArray, kind, number
 
 if TYPE_CHECKING:
     from fedopt.clients import Clients
@@ -81,12 +81,10 @@ def check_access(name: str, access: Any) -> None:
 
 
 def channel(access: Access | None, own: FloatArray | None, bandwidth: Any, size: int) -> FloatArray:
-    """The bandwidth [Hz] each client of a decision sends on, (N,). Raises InputError where the decision lacks it."""
+    """The bandwidth [Hz] each client of a decision sends on, (N,)."""
     if isinstance(access, TimeDivision):
         return np.broadcast_to(np.float64(access.hertz), (size,))
     if isinstance(access, SharedBandwidth):
-        if bandwidth is None:
-            raise InputError("bandwidth", f"{size} numbers: with a SharedBandwidth they are decided", "None")
         given: FloatArray = np.broadcast_to(np.asarray(bandwidth, dtype=np.float64), (size,))
         return given
     assert own is not None

@@ -141,7 +141,7 @@ class Clients:
         object.__setattr__(self, "numbers", numbers)
         object.__setattr__(self, "spans", spans)
         if self.name is not None:
-            object.__setattr__(self, "name", _names(self.name, size))
+            object.__setattr__(self, "name", _names(self.name))
         for low, high in (("frequency_min", "frequency_max"), ("power_min", "power_max")):
             if not spans[low][1] <= spans[high][0]:
                 self._ordered(low, high)
@@ -250,11 +250,9 @@ def _single(names: tuple[str, ...], values: tuple[float, ...], size: int) -> tup
     return columns, numbers, {name: (number[0].item(), number[0].item()) for name, number in numbers.items()}
 
 
-def _names(value: Any, size: int) -> tuple[str, ...]:
+def _names(value: Any) -> tuple[str, ...]:
     """Check the clients' names: short printable text that no spreadsheet takes for a formula."""
     names = tuple(_listed(value))
-    if len(names) != size:
-        raise InputError("Clients.name", f"{size} texts", f"{len(names)}")
     for client, text in enumerate(names):
         if not isinstance(text, str):
             raise InputError("Clients.name", "text", f"{type(text).__name__} {text!r}"[:80], client)

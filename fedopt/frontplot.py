@@ -97,10 +97,7 @@ def _frame(axes: Axes, curves: list[Curve], points: list[tuple[float, float]]) -
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Five to ten round numbers between low and high."""
+    """Four to ten round numbers between low and high."""
     step = 10.0 ** math.floor(math.log10((high - low) / 4.0)) if high > low else low
-    for factor in (1.0, 2.0, 5.0):
-        first, last = math.ceil(low / (step * factor)), math.floor(high / (step * factor))
-        if last - first < 10:
-            return [step * factor * k for k in range(first, last + 1)]
-    return [low, high]
+    step *= next(factor for factor in (1.0, 2.0, 5.0) if high - low < 9.0 * step * factor)
+    return [step * k for k in range(math.ceil(low / step), math.floor(high / step) + 1)]

@@ -188,7 +188,7 @@ def overspent(budget: Budget, duration: float, energy: float) -> tuple[str, floa
             return "the power exceeds the budget", _excess(energy, watts * duration)
         case Deadline(seconds):
             return "the round ends after the deadline", _excess(duration, seconds)
-        case TimePrice():
+        case _:
             return "", 0.0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -201,10 +202,10 @@ def unused(budget: Budget, solution: Solution) -> str:
     if spent is None:
         return ""
     limit, unit = (budget.joules, "J") if isinstance(budget, EnergyBudget) else (budget.watts, "W")  # type: ignore[union-attr]
+    if limit == math.inf:
+        return "the budget is no limit"
     left = limit - spent
-    if left <= 1e-6 * limit:
-        return ""
-    return f"{quantity(left, unit)} of the budget are not used" if np.isfinite(left) else "the budget is no limit"
+    return f"{quantity(left, unit)} of the budget are not used" if left > 1e-6 * limit else ""
 
 
 def quantity(value: float, unit: str, digits: int = 5) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from fedopt.access import Access, Sharing, check_access
 from fedopt.checks import FloatArray, InputError, choice, compact, kind, number
 from fedopt.clients import Clients
-from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, TimePrice, check_budget
+from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, check_budget
 from fedopt.reasons import left_open, why_infeasible
 from fedopt.solution import Allocation, Schedule, Status
 from fedopt.submodels import Workload
@@ -180,8 +180,8 @@ def goal_of(budget: Budget) -> tuple[Goal, float]:
             return Goal.POWER, watts
         case Deadline(seconds):
             return Goal.DEADLINE, seconds
-        case TimePrice(watts):
-            return Goal.PRICE, watts
+        case price:
+            return Goal.PRICE, price.watts
 
 
 @cache

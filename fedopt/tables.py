@@ -99,11 +99,15 @@ def clients_from_frame(frame: pandas.DataFrame) -> Clients:
     try:
         return Clients(**table)
     except InputError as error:
-        if error.client is None:
-            raise
-        titles = {column.field: column.title for column in columns}
-        where = _row(frame.index, error.client, titles.get(_field(error), _field(error)))
-        raise InputError(where, error.expected, error.found) from None
+        raise _rowed(frame, columns, error) from None
+
+
+def _rowed(frame: pandas.DataFrame, columns: list[Column], error: InputError) -> InputError:
+    """An error of Clients about client n, told as row and column."""
+    assert error.client is not None  # of a column of a row each
+    titles = {column.field: column.title for column in columns}
+    where = _row(frame.index, error.client, titles.get(_field(error), _field(error)))
+    return InputError(where, error.expected, error.found)
 
 
 def clients_to_frame(clients: Clients) -> pandas.DataFrame:
@@ -178,12 +182,12 @@ def _check_shape(source: str, rows: list[list[str]], done: int, width: int, line
     """Every row has as many cells as the header, and stands on one line of the file (so line = row + 2)."""
     if set(map(len, rows)) == {width} and lines == done + len(rows) + 1:
         return
-    for offset, row in enumerate(rows):
-        where = f"{source}, line {done + offset + 2}"
-        if any("\n" in cell or "\r" in cell for cell in row):
-            raise InputError(where, "a row on one line", "a quoted cell with a line break")
-        if len(row) != width:
-            raise InputError(where, f"{width} cells, as in the header", f"{len(row)}")
+    broken = [any("\n" in cell or "\r" in cell for cell in row) for row in rows]
+    offset = next(place for place, row in enumerate(rows) if broken[place] or len(row) != width)
+    where = f"{source}, line {done + offset + 2}"
+    if broken[offset]:
+        raise InputError(where, "a row on one line", "a quoted cell with a line break")
+    raise InputError(where, f"{width} cells, as in the header", f"{len(rows[offset])}")
 
 
 def _numbers(source: str, cells: Sequence[str], done: int, column: Column) -> FloatArray:
@@ -196,13 +200,10 @@ def _numbers(source: str, cells: Sequence[str], done: int, column: Column) -> Fl
                 return values
     except ValueError:
         pass
-    for offset, cell in enumerate(cells):
-        if not _is_number(cell):
-            where = f"{source}, line {done + offset + 2}, column {column.title!r}"
-            raise InputError(
-                where, "a number such as 1500, 2.4e9 or inf", repr(cell[:80]) if cell.strip() else "an empty cell"
-            )
-    raise AssertionError("a column that does not parse has a cell that does not")
+    offset, cell = next((place, cell) for place, cell in enumerate(cells) if not _is_number(cell))
+    where = f"{source}, line {done + offset + 2}, column {column.title!r}"
+    found = repr(cell[:80]) if cell.strip() else "an empty cell"
+    raise InputError(where, "a number such as 1500, 2.4e9 or inf", found)
 
 
 def _is_number(cell: str) -> bool:
@@ -218,12 +219,9 @@ def _is_number(cell: str) -> bool:
 def _placed(source: str, columns: list[Column], error: InputError) -> InputError:
     """An error of Clients about client n, told as file, line, column and the text that stands there."""
     field = _field(error)
-    if error.client is None:
-        return InputError(f"{source}: {error.field}", error.expected, error.found)
-    place = next((place for place, column in enumerate(columns) if column.field == field), None)
+    assert error.client is not None  # of a column of a row each
+    place = next(place for place, column in enumerate(columns) if column.field == field)
     line = error.client + 2
-    if place is None:  # the column is a default that does not fit the others
-        return InputError(f"{source}, line {line}: {error.field}", error.expected, error.found)
     with open(source, encoding="utf-8-sig", newline="") as file:
         text = next(islice(csv.reader(file), line - 1, None))[place]
     found = repr(text[:80]) if columns[place].unit is None else f"{text[:80]!r}, which is {error.found}"
@@ -238,13 +236,18 @@ def _field(error: InputError) -> str:
 def _not_utf8(source: str) -> InputError:
     """Find the first line that is not UTF-8; it was met before any line was found too long."""
     with open(source, "rb") as file:
-        for number, line in enumerate(iter(lambda: file.readline(8 * MAX_LINE), b""), start=1):
-            try:
-                line.decode("utf-8")
-            except UnicodeDecodeError as error:
-                found = f"byte 0x{line[error.start]:02x} at position {error.start + 1}"
-                return InputError(f"{source}, line {number}", "UTF-8 text", found)
-    return InputError(source, "UTF-8 text", "other bytes")
+        lines = enumerate(iter(lambda: file.readline(8 * MAX_LINE), b""), start=1)
+        number, line, start = next((n, line, start) for n, line in lines if (start := _odd_byte(line)) is not None)
+    return InputError(f"{source}, line {number}", "UTF-8 text", f"byte 0x{line[start]:02x} at position {start + 1}")
+
+
+def _odd_byte(line: bytes) -> int | None:
+    """Where a line stops being UTF-8; None where it does not."""
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start
+    return None
 
 
 def _series(series: pandas.Series[Any], column: Column) -> Any:

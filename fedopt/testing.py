@@ -151,6 +151,6 @@ def _types(sizes: list[tuple[float, float, int]], idle: bool) -> tuple[SubModel,
         SubModel(f"type {k}", flops=flops, upload_bits=bits, cover=cover if k else 1)
         for k, (flops, bits, cover) in enumerate(sizes)
     ]
-    if all(each.is_idle for each in types):  # somebody has to train
+    if types[0].is_idle:  # it fills any fleet, and somebody has to train
         types[0] = SubModel("type 0", flops=1e7, upload_bits=types[0].upload_bits)
     return (*types, SubModel.idle()) if idle else tuple(types)

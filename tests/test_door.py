@@ -114,10 +114,11 @@ def same(quick: fedopt.Verdict, slow: fedopt.Verdict) -> bool:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-@pytest.mark.parametrize("size", [1, 7, 9000])
+@pytest.mark.parametrize("size", [1, 7, 700])
 def test_the_judges_quick_look_says_what_the_slow_one_says(
     family: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(verdict, "_BLOCK", 300)  # the slow look's, as 700 are two blocks of the quick one's
     instance = make(family, 3, size)
     clients, work = instance.clients, instance.work
     found = fedopt.allocate(clients, work, duration=instance.duration)
@@ -128,6 +129,44 @@ def test_the_judges_quick_look_says_what_the_slow_one_says(
     assert quick.feasible
     ordinary = bool((work.cycles > 0.0).all() and (work.upload_bits > 0.0).all())
     assert settled is ordinary
+
+
+ALIKE = {
+    "frequency_min": 5e8, "frequency_max": 2e9, "capacitance": 1e-28, "static_power": 0.5, "channel_gain": 4e-13,
+    "bandwidth": 1e6, "noise_density": 4e-21, "circuit_power": 0.2, "download_rate": 1e6, "receive_power": 0.3,
+    "overhead": 0.25, "power_min": 0.005, "power_max": 0.2,
+}  # fmt: skip
+TASK = {"cycles": 1e9, "upload_bits": 1e6, "download_bits": 2e6}
+
+
+@pytest.mark.parametrize("spelled", [*ALIKE, *TASK, "all"])
+def test_the_judges_quick_look_takes_a_number_for_all_and_a_column_of_it(
+    spelled: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """1 s at 1 GHz, 0.1 + 0.5 J; 1 s at 1 Mbit/s, 0.01 + 0.2 J; a download of 2 s, 0.6 J; 0.25 s of overhead."""
+    size = 700
+
+    def columns(given: dict[str, float]) -> dict[str, Any]:
+        return {name: np.full(size, value) if spelled in (name, "all") else value for name, value in given.items()}
+
+    clients = fedopt.Clients(**columns(ALIKE), samples=np.ones(size))
+    work = fedopt.Workload(**columns(TASK))
+    for duration, excess in ((4.25, 0.0), (4.25 / (1.0 + 1e-10), 1e-10)):
+        quick, slow, settled = verdicts(monkeypatch, clients, work, duration, 1e9, 1e6)
+        assert settled
+        assert quick.energy == pytest.approx(size * 1.41, rel=1e-14)
+        assert slow.energy == pytest.approx(size * 1.41, rel=1e-14)
+        assert quick.violation == pytest.approx(excess, abs=1e-15)
+
+
+@pytest.mark.parametrize("rates", [[1e6, np.inf], [np.inf, 1e6], [np.inf, np.inf, 1e6]])
+def test_the_judges_quick_look_sees_whoever_receives(rates: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    """As above: 0.81 J each without the download, 0.6 J for the one that waits 2 s for it."""
+    clients = fedopt.Clients(**{**ALIKE, "download_rate": rates}, samples=np.ones(len(rates)))
+    quick, slow, settled = verdicts(monkeypatch, clients, fedopt.Workload(**TASK), 4.25, 1e9, 1e6)
+    assert settled
+    assert quick.energy == pytest.approx(len(rates) * 0.81 + 0.6, rel=1e-14)
+    assert slow.energy == pytest.approx(quick.energy, rel=1e-14)
 
 
 @pytest.mark.parametrize("which", ["frequency", "rate", "duration"])

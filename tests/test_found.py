@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from fedopt import (
     TimePrice,
     verify,
 )
+from fedopt.devices.traces import read_sample_counts
+from fedopt.testing import _types
 
 ONE = {"frequency_min": 1e8, "frequency_max": [1e9], "samples": 100, "channel_gain": 1e-11, "bandwidth": 1e6}
 FULL = SubModel("full", flops=3e7, upload_bits=4e5)
@@ -177,3 +180,18 @@ def test_uploads_alone_without_any_limit_keep_an_answer_in_hand(budget: fedopt.B
     assert 0.0 == found.bracket[0] < found.duration == found.bracket[1]
     assert math.isfinite(found.energy)
     assert "more power only helps" in found.reason
+
+
+@pytest.mark.parametrize(("text", "line"), [('"client,samples\n1,2\n', 1), ('client,samples\n1,2\n"3,4\n', 3)])
+def test_a_quote_without_end_is_refused_in_the_header_too(text: str, line: int, tmp_path: Path) -> None:
+    (tmp_path / "counts.csv").write_text(text)
+    with pytest.raises(fedopt.InputError, match="comma-separated values") as caught:
+        read_sample_counts(tmp_path / "counts.csv")
+    assert caught.value.field.startswith(str(tmp_path / "counts.csv"))
+    assert caught.value.field.endswith((f"line {line}", f"line {line + 1}"))
+
+
+def test_drawn_types_fill_a_fleet_of_one() -> None:
+    """One that does nothing and one of cover 2: neither is a whole replica for a single client."""
+    types = _types([(0.0, 0.0, 1), (2e7, 3e5, 2)], idle=False)
+    assert fedopt.solve(Problem(fedopt.Clients(**ONE), types, budget=Deadline(1e3))).allocation is not None

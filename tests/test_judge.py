@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import math
+import re
 from typing import Any
 
 import numpy as np
@@ -68,6 +70,68 @@ def test_energy_of_a_decision_worked_out_by_hand() -> None:
     assert "ends" in late.violations[0] or "end" in late.violations[0]
 
 
+def by_hand(instance: Instance, T: float, f: Any, r: Any) -> tuple[float, dict[str, np.ndarray]]:
+    """Section 3 of the model, one client after another: the energy [J]; how far each is beyond every constraint."""
+    c, work = instance.clients, instance.work
+    total, found = 0.0, {}
+    for n in range(len(c)):
+        W, s, s_d = work.cycles[n], work.upload_bits[n], work.download_bits[n]
+        if W == s == s_d == 0.0:
+            continue
+        t, tau, t_d = W / f[n] if W else 0.0, s / r[n] if s else 0.0, s_d / c.download_rate[n]
+        p = math.expm1(r[n] / c.bandwidth[n] * math.log(2.0)) * c.noise_density[n] * c.bandwidth[n] / c.channel_gain[n]
+        excesses = {"finishes after the round's end": (c.overhead[n] + t_d + t + tau) / T - 1.0}
+        if W:
+            excesses["computes above frequency_max"] = f[n] / c.frequency_max[n] - 1.0
+            excesses["computes below frequency_min"] = 1.0 - f[n] / c.frequency_min[n] if c.frequency_min[n] else 0.0
+            total += c.capacitance[n] * f[n] ** 3 * t + c.static_power[n] * t
+        if s:
+            excesses["sends above power_max"] = p / c.power_max[n] - 1.0
+            excesses["sends below power_min"] = 1.0 - p / c.power_min[n] if c.power_min[n] else 0.0
+            total += (p + c.circuit_power[n]) * tau
+        total += c.receive_power[n] * t_d
+        for what, excess in excesses.items():
+            found.setdefault(what, np.zeros(len(c)))[n] = excess
+    return total, found
+
+
+@pytest.mark.parametrize("family", ORDINARY)
+def test_what_any_decision_costs_and_breaks_is_what_the_model_says(family: str) -> None:
+    """Frequencies and rates off their best by little or much, for all or for one, and rounds too short for them."""
+    rng = np.random.default_rng(FAMILIES.index(family))
+    for seed in range(12):
+        instance, found = decided(family, seed, size=9)
+        share = (0.0, 0.3, 1.0)[seed % 3]
+        factors = rng.choice([0.5, 0.999, 1.001, 2.0], (2, 9))
+        f, r = np.where(rng.random((2, 9)) < share, factors, 1.0) * (found.frequency, found.rate)
+        T = instance.duration * (1.0, 0.9)[seed % 2]
+        energy, excesses = by_hand(instance, T, f, r)
+        verdict = verdict_of(instance, f, r, duration=T)
+        assert verdict.energy == pytest.approx(energy, rel=1e-12)
+        worst = max(excess.max() for excess in excesses.values())
+        assert verdict.violation == pytest.approx(max(worst, 0.0), rel=1e-9, abs=1e-13)
+        said = [re.fullmatch(r"client (\d): (.*) by (\S+) relative", text) for text in verdict.violations]
+        assert all(said), verdict.violations
+        assert sorted(each[2] for each in said if each) == sorted(
+            what for what, excess in excesses.items() if excess.max() > 1e-9
+        )
+        for client, what, by in (each.groups() for each in said if each):  # the worst, or one as bad but for rounding
+            assert excesses[what][int(client)] == pytest.approx(excesses[what].max(), rel=1e-9, abs=1e-13)
+            assert float(by) == pytest.approx(excesses[what].max(), rel=6e-3)
+
+
+def test_what_is_kept_to_the_bit_is_no_violation_at_any_tolerance() -> None:
+    """One second of computing at f_min = f_max, half a second of sending, the budget its own energy."""
+    clients = fedopt.Clients(
+        frequency_min=2.0**30, frequency_max=2.0**30, samples=[1.0, 1.0], channel_gain=1e-10, bandwidth=2.0**20
+    )
+    for cycles, bits in (([2.0**30, 2.0**30], 2.0**19), ([2.0**30, 0.0], [2.0**19, 0.0])):
+        work = fedopt.Workload(cycles=cycles, upload_bits=bits)
+        spent = judge(clients, work, 1.5, 2.0**30, 2.0**20).energy
+        verdict = judge(clients, work, 1.5, 2.0**30, 2.0**20, EnergyBudget(spent), tolerance=0.0)
+        assert (verdict.violation, verdict.violations) == (0.0, ())
+
+
 CHANGES = {
     "computes above frequency_max": ("f", lambda c: c.frequency_max * 1.001),
     "computes below frequency_min": ("f", lambda c: c.frequency_min * 0.999),
@@ -111,6 +175,8 @@ def test_what_is_no_positive_number_is_rejected(which: str, bad: float) -> None:
     verdict = verdict_of(instance, columns["frequency"], columns["rate"])
     assert not verdict.feasible
     assert verdict.violation > 1e-9
+    no_positive = "client 2: computes at no positive" if which == "frequency" else "client 2: sends at no positive"
+    assert any(text.startswith(no_positive) for text in verdict.violations) is not (bad == np.inf)
 
 
 @pytest.mark.parametrize("duration", [np.nan, np.inf, -1.0, 0.0])

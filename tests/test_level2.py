@@ -19,7 +19,10 @@ from oracle import INF, Fleet
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Status, TimePrice
+from fedopt.rounds import rows_of
 from solvers.duration import METHODS
+from solvers.duration.steps import halley_guess
+from solvers.limits import limits
 
 EPS = 2.0**-52
 
@@ -344,3 +347,37 @@ def _price(instance: Instance, duration: float) -> float:
     """What one more second would save all clients [W], right of a duration."""
     found = fedopt.allocate(instance.clients, instance.work, duration=duration, allocation="reference")
     return float(found.price.sum())
+
+
+def test_a_budget_without_limit_has_no_step_of_its_own() -> None:
+    """ln((E - floor) / (inf - floor)) is no number: compiled code goes on with it, Python's own refuses it."""
+    assert math.isnan(halley_guess(1.0, 2.0, 1.0, 1.0, 0.5, math.inf, 0.0))
+    assert halley_guess(1.0, 2.0, 1.0, 1.0, 0.5, 2.0, 0.0) == 1.0  # E is the limit: there is nowhere to go
+
+
+@pytest.mark.parametrize("family", ORDINARY)
+@pytest.mark.parametrize("timing", ["newton", "bisection"])
+def test_the_least_duration_is_a_deadline_that_can_be_met_and_a_little_less_is_not(timing: str, family: str) -> None:
+    """The oracle's T_min, rounded either way, is T_min; a billionth less is too short."""
+    instance = make(family, 6, 4)
+    clients, work = instance.clients, instance.work
+    least = float(Fleet(clients, work).t_min)
+    for deadline in (least, math.nextafter(least, 0.0), math.nextafter(least, INF)):
+        assert fedopt.schedule(clients, work, Deadline(deadline), timing=timing).status is Status.OPTIMAL
+    assert fedopt.schedule(clients, work, Deadline(least * (1.0 - 1e-9)), timing=timing).status is Status.INFEASIBLE
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_least_energy_itself_is_budget_enough_where_the_round_ends(seed: int) -> None:
+    """With least frequencies and powers T_flat is finite, and E_inf is spent there; a billionth less is too little."""
+    instance = make("bounds", seed, 4)
+    clients = instance.clients.replace(
+        frequency_min=0.5 * instance.clients.frequency_max, power_min=0.1 * instance.clients.power_max
+    )
+    known = limits(rows_of(clients, instance.work))
+    found = fedopt.schedule(clients, instance.work, EnergyBudget(known.e_inf), timing="bisection")
+    assert found.status.solved
+    assert found.duration <= known.t_flat * (1.0 + 1e-12) < math.inf
+    assert found.energy == pytest.approx(float(Fleet(clients, instance.work).e_inf), rel=1e-12)
+    less = fedopt.schedule(clients, instance.work, EnergyBudget(known.e_inf * (1.0 - 1e-9)), timing="bisection")
+    assert less.status is Status.INFEASIBLE

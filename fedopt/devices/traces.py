@@ -51,10 +51,11 @@ def read_sample_counts(path: str | PathLike[str]) -> IntArray:
     source = os.fspath(path)
     counts = []
     reader = csv.reader(_text(source).splitlines(), strict=True)
-    header = next(reader, [])
-    if header != ["client", "samples"]:
-        raise InputError(f"{source}, line 1", "the columns client,samples", ",".join(header)[:80] or "an empty file")
     try:
+        header = next(reader, [])
+        if header != ["client", "samples"]:
+            found = ",".join(header)[:80] or "an empty file"
+            raise InputError(f"{source}, line 1", "the columns client,samples", found)
         for cells in reader:
             if len(cells) != 2 or not all(cell.isascii() and cell.isdigit() and len(cell) < 19 for cell in cells):
                 raise InputError(f"{source}, line {reader.line_num}", "two whole numbers", ",".join(cells)[:80])

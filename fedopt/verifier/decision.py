@@ -51,12 +51,8 @@ class Round:
 
     def allowed(self, T: float) -> float:
         """What a round of T seconds may spend [J]."""
-        match self.budget:
-            case EnergyBudget(joules):
-                return joules
-            case PowerBudget(watts):
-                return watts * T
-        return math.inf
+        assert isinstance(self.budget, EnergyBudget | PowerBudget)
+        return self.budget.joules if isinstance(self.budget, EnergyBudget) else self.budget.watts * T
 
 
 def round_of(

@@ -100,17 +100,16 @@ def rule_out(
     that what holds at T holds at shorter durations. Raises TooManyError.
     """
     left = np.argsort(-durations, kind="stable")
-    for _ in range(looks):
-        if not left.size:
-            return None
+    while left.size:
+        if looks == 0:
+            raise TooManyError
+        looks -= 1
         p = int(left[0])
         found = bounds(float(durations[p]), counts[p], counts[left])
         out = found > allowed[left]
         if not out[0]:
             return p, float(found[0])
         left = left[~out]
-    if left.size:
-        raise TooManyError
     return None
 
 

@@ -57,10 +57,6 @@ class Tasks:
         """Who takes energy in any round that ends, though the least of ever longer ones may be 0."""
         return self.computes | self.sends | (self.fixed_energy > 0.0)
 
-    def at(self, index: object) -> Tasks:
-        """Some of the tasks."""
-        return Tasks(**{name: getattr(self, name)[index] for name in self.__slots__})
-
 
 def tasks_of(c: Clients, cycles: FloatArray, bits: FloatArray, down: FloatArray, hertz: FloatArray) -> Tasks:
     """The tasks of all clients for some work, each on a channel of ``hertz``; (N,) or (K, N)."""
@@ -192,12 +188,6 @@ def too_late(k: Tasks, T: float) -> NDArray[np.bool_]:
         loud = k.sends & (k.a / np.maximum(T - (k.fixed_time + t), 0.0) > LOUD)
     result: NDArray[np.bool_] = (least_times(k) > T) | (np.isinf(k.x_max) & loud)
     return result
-
-
-def free_times(k: Tasks) -> FloatArray:
-    """T_flat,n [s], from where on more time saves nothing."""
-    t, tau = times(k, *speeds(k, np.zeros(k.W.shape)))
-    return np.where(k.busy, k.fixed_time + (t + tau), 0.0)
 
 
 def least_energies(k: Tasks) -> FloatArray:

@@ -131,7 +131,7 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
 def halley_guess(T: float, e: float, price: float, curve: float, floor: float, limit: float, tilt: float) -> float:
     """Halley's step on h(y) = ln((E - floor)/(limit - floor)) - tilt-scaled ln T, y = ln T; NaN where it has none."""
     above, wanted = e - floor, limit - floor
-    if not (above > 0.0 and wanted > 0.0) or (price <= 0.0 and tilt == 0.0):
+    if not (above > 0.0 and 0.0 < wanted < math.inf) or (price <= 0.0 and tilt == 0.0):
         return math.nan
     h = math.log(above / wanted)
     p, q = T * price / above, T * T * curve / above

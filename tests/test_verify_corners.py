@@ -1,0 +1,187 @@
+"""Corners of the verifier: answers without a decision, arrays that do not fit, proofs that are given up."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets import make
+from matchings import TYPES, budget_of, fleet
+
+import fedopt
+from fedopt import Deadline, EnergyBudget, PowerBudget, Problem, SharedBandwidth, Status, TimePrice
+from fedopt.verifier import About, Outcome, infeasible, matchings, model, search
+from fedopt.verifier.report import judged, worst
+
+SIZE = 6
+WORK = fedopt.Workload(cycles=1e9, upload_bits=1e5)
+
+
+def problem_of(name: str, **more: Any) -> Problem:
+    clients = fleet(SIZE, 1)
+    return Problem(clients, TYPES, **{"budget": budget_of(name, clients), **more})
+
+
+def outcomes(report: fedopt.Report) -> dict[str, Outcome]:
+    return {check.name: check.outcome for check in report.checks}
+
+
+def test_who_stopped_at_a_limit_claims_nothing_and_who_says_solved_has_a_decision() -> None:
+    problem = problem_of("energy")
+    solution = fedopt.solve(dataclasses.replace(problem, budget=EnergyBudget(1e-9)))
+    schedule = fedopt.schedule(problem.clients, WORK, EnergyBudget(1e-9))
+    assert solution.allocation is schedule.allocation is None
+    for status, outcome in ((Status.LIMIT, Outcome.NOTHING), (Status.OPTIMAL, Outcome.FAILED)):
+        about = fedopt.verify(problem, dataclasses.replace(solution, status=status))
+        assert outcomes(about)["a decision"] is outcome
+        more = dataclasses.replace(schedule, status=status)
+        about = fedopt.verify_schedule(problem.clients, WORK, EnergyBudget(1e-9), more)
+        assert outcomes(about)["a decision"] is outcome
+
+
+@pytest.mark.parametrize(
+    ("said", "changes"),
+    [
+        ("frequency of shape (5,)", {"frequency": lambda v: v[1:]}),
+        ("client 2: rate nan", {"rate": lambda v: np.where(np.arange(SIZE) == 2, np.nan, v)}),
+        ("client 3 marked infeasible", {"feasible": lambda v: np.arange(SIZE) != 3}),
+    ],
+)
+def test_arrays_that_do_not_fit_are_no_decision(said: str, changes: Any) -> None:
+    clients, budget = fleet(SIZE, 1), Deadline(1000.0)
+    schedule = fedopt.schedule(clients, WORK, budget)
+    assert fedopt.verify_schedule(clients, WORK, budget, schedule).ok
+    assert schedule.allocation is not None
+    given = {name: change(getattr(schedule.allocation, name)) for name, change in changes.items()}
+    wrong = dataclasses.replace(schedule, allocation=dataclasses.replace(schedule.allocation, **given))
+    report = fedopt.verify_schedule(clients, WORK, budget, wrong)
+    assert not report.ok
+    assert said in str(report)
+    assert report.sentence == "Not verified: the round cannot be done like this."
+    endless = fedopt.verify_schedule(clients, WORK, budget, dataclasses.replace(schedule, duration=math.inf))
+    assert "finite duration and energy" in str(endless)
+
+
+@pytest.mark.parametrize("access", [None, SharedBandwidth(1e6)])
+def test_who_is_beyond_all_channels_is_proved_to_be(access: Any) -> None:
+    clients = fleet(SIZE, 1).replace(channel_gain=[0.0, *[1e-10] * (SIZE - 1)])
+    schedule = fedopt.schedule(clients, WORK, EnergyBudget(10.0), access=access)
+    assert schedule.status is Status.INFEASIBLE
+    assert fedopt.verify_schedule(clients, WORK, EnergyBudget(10.0), schedule, access=access).ok
+
+
+@pytest.mark.parametrize("budget", [PowerBudget(0.1), TimePrice(0.1)])
+def test_a_power_or_a_price_can_always_be_met(budget: Any) -> None:
+    clients = fleet(SIZE, 1)
+    schedule = fedopt.schedule(clients, WORK, EnergyBudget(1e-9))
+    report = fedopt.verify_schedule(clients, WORK, budget, schedule)
+    assert outcomes(report)["infeasible"] is Outcome.FAILED
+
+
+def test_with_nothing_to_send_the_channel_makes_no_round_longer() -> None:
+    """The least duration is that of computing alone, W / f_max of the slowest, whatever the band."""
+    clients, work = fleet(SIZE, 1), fedopt.Workload(cycles=1e9, upload_bits=0.0)
+    least = float((1e9 / clients.frequency_max + clients.overhead).max())
+    for seconds, status in ((0.99 * least, Status.INFEASIBLE), (1.01 * least, Status.OPTIMAL)):
+        schedule = fedopt.schedule(clients, work, Deadline(seconds), access=SharedBandwidth(1e6))
+        assert schedule.status is status
+        assert fedopt.verify_schedule(clients, work, Deadline(seconds), schedule, access=SharedBandwidth(1e6)).ok
+
+
+def test_what_is_too_much_to_look_through_is_said_to_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, budget in (("energy", EnergyBudget(1e-9)), ("price", None)):
+        problem = problem_of(name) if budget is None else problem_of(name, budget=budget)
+        solution = fedopt.solve(problem)
+        assert fedopt.verify(problem, solution).complete
+        for module, limit in ((search, "SIZE"), (search, "LOOKS"), (infeasible, "LOOKS")):
+            with monkeypatch.context() as patch:
+                patch.setattr(module, limit, 0)
+                report = fedopt.verify(problem, solution)
+            assert report.ok
+            touched = module is search if budget is None else limit == "SIZE" or module is infeasible
+            assert report.complete is not touched
+            assert report.sentence.startswith("Verified, but for ") is touched
+
+
+def test_partitions_that_cannot_be_listed_are_not_proved_again() -> None:
+    types = [fedopt.SubModel(str(k), flops=1e7 * k, upload_bits=1e5) for k in range(1, 9)]
+    problem = Problem(fleet(500, 1), types, budget=EnergyBudget(9.0))
+    assert "the partitions are too many to list" in str(search.menu_of(problem))
+
+
+@pytest.mark.parametrize("budget", [EnergyBudget(np.inf), PowerBudget(np.inf)], ids=str)
+def test_a_budget_without_limit_leaves_the_shortest_round(budget: Any) -> None:
+    problem = problem_of("energy", budget=budget)
+    solution = fedopt.solve(problem)
+    assert outcomes(fedopt.verify(problem, solution))["bound of the utility"] is Outcome.PASSED
+    proud = dataclasses.replace(
+        solution, bound=solution.utility * (1.0 - 1e-3), utility=solution.utility * (1.0 - 1e-3)
+    )
+    assert outcomes(fedopt.verify(problem, proud))["bound of the utility"] is Outcome.FAILED
+
+
+def test_prices_of_a_search_given_up_still_bound_every_matching() -> None:
+    rng = np.random.default_rng(5)
+    counts = np.array([2, 2, 1])
+    for _ in range(20):
+        costs = rng.exponential(1.0, (3, 5))
+        every = set(itertools.permutations((0, 0, 1, 1, 2)))
+        best = min(math.fsum(costs[who, range(5)]) for who in every)
+        start = np.array([0, 0, 1, 1, 2])
+        for patience in (0, 1, 50):
+            found, prices = matchings.cheapest(costs, start, patience)
+            assert np.bincount(found, minlength=3).tolist() == [2, 2, 1]
+            assert matchings.dual_value(costs, counts, prices) <= best + 1e-12
+            assert math.fsum(costs[found, range(5)]) >= best - 1e-12
+        assert math.fsum(costs[found, range(5)]) == pytest.approx(best, rel=1e-12)
+
+
+def test_what_rounding_alone_shortens_is_no_cycle() -> None:
+    """A threshold below zero takes every pass for a shorter way: no cycle leads back."""
+    arcs = np.array([[np.inf, -0.5], [np.inf, np.inf]])
+    distance, cycle = matchings._potentials(arcs, -1.0)
+    assert cycle is None
+    assert distance.tolist() == [0.0, -0.5]
+
+
+def test_newtons_steps_of_the_inverse_marginal_all_go_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """F(x) = 1 + (x - 1) e^x is convex and the start is behind the root: few steps end behind it, too."""
+    m = np.geomspace(1e-8, 1e8, 50)
+    ends = []
+    for steps in (1, 2, 4, 60):
+        monkeypatch.setattr(model, "_NEWTONS", steps)
+        ends.append(model.inverse_marginal(m))
+    for longer, shorter in itertools.pairwise(ends):
+        assert np.all(longer >= shorter * (1.0 - 1e-15))
+    np.testing.assert_allclose(model.marginal(ends[-1]), m, rtol=1e-12)
+
+
+def test_no_energy_suffices_for_a_round_too_short() -> None:
+    instance = make("typical", 2, 6)
+    tasks = model.tasks_for(instance.clients, instance.work, instance.clients.bandwidth)
+    shortest = float(model.least_times(tasks).max())
+    assert model.proved_energy(tasks, 0.99 * shortest) == math.inf
+    assert model.proved_energy(tasks, 1.01 * shortest) < math.inf
+
+
+def test_a_check_of_no_clients_and_one_that_says_no_more_than_who() -> None:
+    limit = 1e-9
+    assert worst("none", About.DECISION, np.empty(0), limit, None, "client").outcome is Outcome.NOTHING
+    check = worst("some", About.DECISION, np.array([0.0, np.nan, 1.0]), limit, None, "client")
+    assert (check.outcome, check.why) == (Outcome.FAILED, "client 1")
+    assert judged("one", About.DECISION, math.nan, limit).outcome is Outcome.FAILED
+    assert judged("one", About.DECISION, limit, limit).outcome is Outcome.PASSED
+
+
+def test_a_round_that_a_client_cannot_send_in_is_noticed() -> None:
+    problem = problem_of("energy", access=SharedBandwidth(2e5))
+    solution = fedopt.solve(problem)
+    gain = np.where(np.arange(SIZE) == 2, 0.0, problem.clients.channel_gain)
+    deaf = dataclasses.replace(problem, clients=problem.clients.replace(channel_gain=gain))
+    report = fedopt.verify(deaf, solution)
+    assert not report.ok
+    assert report.sentence == "Not verified: the round cannot be done like this."
