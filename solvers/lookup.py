@@ -17,7 +17,7 @@ class Methods(Generic[T]):
 
     def __init__(self, level: str, table: dict[str, tuple[str, str]], function: str) -> None:
         self.level, self.table, self.function = level, table, function
-        self._found: dict[str, T] = {}
+        self._modules: dict[str, Any] = {}  # those imported to the end; sys.modules has others, too
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -26,18 +26,16 @@ class Methods(Generic[T]):
 
     def get(self, name: str) -> T:
         """The method's function. Raises MissingExtra where its package is not installed, KeyError for no such name."""
-        found = self._found.get(name)
-        if found is None:
-            found = self._found[name] = cast(T, getattr(self.module(name), self.function))
-        return found
+        return cast(T, getattr(self._modules.get(name) or self.module(name), self.function))
 
     def module(self, name: str) -> Any:
         """The method's module. Raises as get()."""
         module, extra = self.table[name]
-        try:  # not by way of sys.modules, which has a module that another thread is still importing
-            return importlib.import_module(module)
+        try:
+            found = self._modules[name] = importlib.import_module(module)
         except ModuleNotFoundError as error:
             if not extra or (error.name or "").partition(".")[0] in ("solvers", "fedopt"):
                 raise
             line = f"pip install 'fedopt[{extra}]'"
             raise MissingExtra(f"{self.level}={name!r} needs {error.name}: {line}", name=error.name) from error
+        return found

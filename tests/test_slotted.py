@@ -53,6 +53,19 @@ def test_no_matching_beats_the_bound(seed: int, budget: Any) -> None:
     assert found.utility >= best - 0.02 * abs(best)  # a heuristic, but a good one
 
 
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_the_bound_of_a_deadline_is_near_what_the_best_matching_needs(size: int) -> None:
+    """The price is sought for the end of computing that proves less: for the later one alone half of it was open."""
+    clients = fedopt.devices.random_fleet(size, seed=1)
+    shortest = fedopt.solve(
+        fedopt.Problem(clients, TYPES, budget=EnergyBudget(math.inf), access=TimeDivision(1e6))
+    ).duration
+    budget = Deadline(2.5 * shortest)
+    problem = fedopt.Problem(clients, TYPES, budget=budget, access=TimeDivision(1e6), utility="least_energy")
+    least = min(each.energy for _, each in every(problem))
+    assert 0.98 * least <= -fedopt.solve(problem).bound <= least * (1.0 + 1e-9)
+
+
 def test_a_deadline_rules_out_what_no_matching_meets() -> None:
     """Replicas per second at a fixed duration: the most replicas that some matching completes in time."""
     clients = make("typical", 0, 4).clients

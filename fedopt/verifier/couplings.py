@@ -127,6 +127,7 @@ def least_ends(k: Tasks) -> FloatArray:
 
 
 def below(cost: FloatArray, worth: FloatArray) -> FloatArray:
-    """cost - worth, surely."""
-    result: FloatArray = cost - worth - _ROUNDING * (np.abs(cost) + np.abs(worth))
+    """cost - worth, surely; inf where the cost is."""
+    finite = np.where(np.isinf(cost), 0.0, cost)
+    result: FloatArray = np.where(np.isinf(cost), cost, finite - worth - _ROUNDING * (np.abs(finite) + np.abs(worth)))
     return result

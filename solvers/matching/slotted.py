@@ -41,7 +41,8 @@ class _Slotted:
 
     def coupling(self, watts: float) -> _Slots:
         """What prices of time prove."""
-        return _Slots(costs=self._costs, unit=watts, goal=self._goal, value=self._value)
+        deadline = self._goal is Goal.DEADLINE
+        return _Slots(costs=self._costs, unit=watts, goal=self._goal, value=self._value, weaker=deadline)
 
     def shortest(self, match: Match) -> tuple[float, IntArray] | None:
         """The least duration of all matchings, exactly."""

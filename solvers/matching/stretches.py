@@ -63,13 +63,15 @@ class Coupling(ABC):
     """How rows share a channel, and what is asked.
 
     unit: a price of the right size; cheaper: whether prices below it prove something, too. latest: whether the greatest
-    y is best, so that no other need be looked at.
+    y is best, so that no other need be looked at. weaker: whether the price is sought for the end of a stretch that
+    proves less at the last one; else for the later end.
     """
 
     costs: Costs
     unit: float
     cheaper: bool = True
     latest: bool = False
+    weaker: bool = False
 
     def slope(self, price: float) -> float:
         """What one more unit of y costs by itself: its price, where y is a time, and time is what the price is of."""
@@ -199,7 +201,8 @@ class Stretches:
         point = later + places
         bound = float(self._coupling.proved(point, price)[p])
         value, taken = float(point[p]), float(priced.taken[found.assignment, rows].sum())
-        over, gain = self._coupling.excess(here.b, value, taken, bound, price)
+        end = here.a if self._coupling.weaker and sooner < later else here.b
+        over, gain = self._coupling.excess(end, value, taken, bound, price)
         ready = float(self._coupling.costs.ready[found.assignment, rows].max())
         tight = ready <= here.a * (1.0 + 1e-12) or wide == 0.0
         if tight and wide > 0.0:
