@@ -91,7 +91,7 @@ def halley_block(
         p[i] = 3.0 * (1.0 - s[i]) * (p[i] * (right * both) * per)
         g[i] = near * near * g[i] * ((left * both) * per)
         error[i] = (left - right) * (product * per)
-        x[i] = near if _LEAST < both * product < _MOST and x[i] < EXP_MAX else math.inf
+        x[i] = near if _LEAST < both * product < _MOST and both < _MOST_ODDS and x[i] < EXP_MAX else math.inf
     for i in range(n):
         z, u, sg = error[i], 1.0 - s[i], s[i] * g[i]
         h = z * (2.0 + z * z * (2.0 / 3.0 + z * z * (2.0 / 5.0 + z * z * (2.0 / 7.0))))

@@ -177,6 +177,14 @@ def test_log_odds_of_both_times_keep_every_digit() -> None:
     check_log_odds(150, 1)
 
 
+@pytest.mark.parametrize("c", [1e150, 1e153, 6e153, 1e154, 3e154, 1e155])
+def test_squares_that_leave_the_range_of_a_double_are_noticed(c: float) -> None:
+    """c^2 overflows between 6e153 and 4e154 where nothing else does: Halley's step was 0 there, at t = tau."""
+    instance, fleet = interior(c, 2e-16)
+    found = fedopt.allocate(instance.clients, instance.work, duration=1.0)
+    assert found.energy[0] == pytest.approx(float(fleet.clients[0].least(1.0).energy), rel=1e-12)
+
+
 @pytest.mark.nightly("R2", 3000)
 def test_log_odds_of_both_times_keep_every_digit_often() -> None:
     check_log_odds(3000, 2)
