@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+from numpy.typing import NDArray
+
 from solvers.compile import inlined, stage, wide
 from solvers.elementary import EXP_MAX, exp, marginal_given
 from solvers.rows import ROUNDING, FloatArray
@@ -39,14 +42,6 @@ def scale_block(
         c[i] = 2.0 * (k[i] * per) * (gamma[i] * per) * per
     for i in range(left.shape[0]):
         l[i] *= a[i]
-
-
-@stage
-def odds_block(v: FloatArray) -> None:
-    """e^v in place of v."""
-    wide()
-    for i in range(v.shape[0]):
-        v[i] = exp(min(max(v[i], -V_MAX), V_MAX))
 
 
 @stage
@@ -307,7 +302,7 @@ def curve_block(
 
 
 @stage
-def unfinished(settled: FloatArray, error: FloatArray, tolerance: float) -> int:
+def unfinished(settled: FloatArray, error: NDArray[np.floating], tolerance: float) -> int:
     """How many rows are not settled and have an error above the tolerance."""
     wide()
     count = 0

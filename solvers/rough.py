@@ -1,8 +1,9 @@
 """First guesses of level 3 in single precision: twice as many rows in an instruction, and functions half as long.
 
 v = ln(t/tau) solves H(v) = ln(c/s^3 + d+) - ln(F(l/(1-s)) + d-) = 0 with s = 1/(1 + e^-v) (allocation/kernel.py says
-what for). Here everything that can be large or small is kept as its logarithm, so that no row leaves the range of a
-single; what comes out is right to some 1e-6, and one step in double precision does the rest.
+what for). A start from logarithms, whose range no row leaves, is right to a tenth or so. Where x and F are well within
+the range of a single, as they are for nearly everyone, Halley's steps in singles go on to some 1e-6, and one step in
+double precision does the rest. Other rows take all their steps there.
 """
 
 from __future__ import annotations
@@ -11,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.compile import inlined, stage, wide
-from solvers.elementary import SQRT_HALF_BITS
+from solvers.elementary import SQRT_HALF_BITS, exp
+from solvers.pricing import V_MAX
 from solvers.rows import FloatArray
 
 SingleArray = NDArray[np.float32]
 
 _f = np.float32  # a literal is a double, and one double makes everything around it double
-_V_MAX = 600.0
-_SMALL, _LARGE = _f(1.0), _f(15.0)  # below, F by its series; above, F = (x - 1) e^x
+_SMALL, _LARGE = _f(1.0), _f(36.0)  # below, F by its series; above, x counts as this
+_LEAST, _MOST = _f(1e-18), _f(1e18)  # of F and c/s^3: the product of two is in a single's range, and so is one over it
+_V_MIN, _V_MAX = _f(-12.0), _f(20.0)  # the cube of 1/s is in range, too
 _LARGE_LOG = _f(0.6)  # of x from which its square is no good guess of F any more
 _MAGIC64, _MAGIC64_BITS = 6755399441055744.0, 0x4338000000000000
 
@@ -61,71 +64,57 @@ def _log_double(x: float) -> np.float32:
 
 
 @inlined
-def _quick_exp(x: np.float32) -> np.float32:
-    """e^x for |x| <= 87, to 1.4e-4 relative: a cubic fitted by least squares."""
-    z = x * _f(1.44269504) + _f(12582912.0)
-    r = x - (z - _f(12582912.0)) * _f(0.693147181)
-    e = _f(0.9999513) + r * (_f(1.00015287) + r * (_f(0.50422783) + r * _f(0.16524025)))
-    return np.int32(_f(e).view(np.int32) + (_f(z).view(np.int32) << 23)).view(np.float32)
+def _coarse_exp(x: np.float32) -> np.float32:
+    """e^x for |x| <= 87, to 3 %: the line through the bits of powers of two, lowered by half its greatest error."""
+    return np.int32(x * _f(12102203.2) + _f(1064992506.0)).view(np.float32)
 
 
 @inlined
-def _quick_log(x: np.float32) -> np.float32:
-    """ln x for normal positive x, to 1.5e-4: a quartic fitted by least squares."""
-    bits = _f(x).view(np.int32)
-    k = (bits - np.int32(0x3F3504F3)) >> 23
-    g = np.int32(bits - (k << 23)).view(np.float32) - _f(1.0)
-    p = _f(0.9994893) + g * (_f(-0.50229933) + g * (_f(0.3556403) - g * _f(0.22580436)))
-    return _f(k) * _f(0.693147181) + g * p
+def _coarse_log(x: np.float32) -> np.float32:
+    """ln x for normal positive x, to 0.03: the inverse of _coarse_exp."""
+    return _f(_f(x).view(np.int32)) * _f(8.26295829e-8) - _f(87.999887)
 
 
 @inlined
-def _quick_log1pexp(y: np.float32) -> np.float32:
-    """ln(1 + e^y)."""
-    return max(y, _f(0.0)) + _quick_log(_f(1.0) + _quick_exp(max(-abs(y), _f(-80.0))))
+def _coarse_log1pexp(y: np.float32) -> np.float32:
+    """ln(1 + e^y), to 0.05."""
+    z = _coarse_exp(max(-abs(y), _f(-80.0)))
+    return max(y, _f(0.0)) + z * (_f(1.0) - _f(0.307) * z)
 
 
 @stage
 def logs_block(a: FloatArray, log_a: SingleArray) -> None:
-    """ln a of every row; what is not positive counts as next to nothing."""
+    """ln a of every row to 0.03, by the upper half of its bits; what is not positive has any number."""
     wide()
     for i in range(a.shape[0]):
-        log_a[i] = _log_double(min(max(a[i], 1e-300), 1e300))
+        upper = np.int32(np.float64(a[i]).view(np.int64) >> 32)
+        log_a[i] = _f(upper) * _f(6.6103665e-7) - _f(709.05965)
 
 
 @stage
-def start_block(log_c: SingleArray, log_l: SingleArray, v: SingleArray, l: SingleArray, rest: SingleArray) -> None:
+def start_block(log_c: SingleArray, log_l: SingleArray, l: SingleArray, v: SingleArray, x: SingleArray) -> None:
     """A first v for every row. Small x has F = x^2/2, so that 3v = ln k + ln(1 + e^v) with k = 2c/l^2.
 
-    Large x grows much slower than its square: ln F = x + ln(x - 1) bounds v from above. l, rest: scratch.
+    Large x grows much slower than its square: ln F = x + ln(x - 1) bounds v from above. x: scratch.
     """
     wide()
     n = v.shape[0]
     for i in range(n):
         log_k = _f(0.693147181) + log_c[i] - _f(2.0) * log_l[i]
-        y = log_k * _f(1.0 / 3.0) if log_k < _f(0.0) else _f(0.5) * log_k
-        v[i] = (log_k + _quick_log1pexp(y)) * _f(1.0 / 3.0)
-    large, narrow = 0, 0
+        y = log_k * (_f(1.0 / 3.0) if log_k < _f(0.0) else _f(0.5))
+        v[i] = (log_k + _coarse_log1pexp(y)) * _f(1.0 / 3.0)
+    for i in range(n):  # x at the bound; 0 where x is small
+        above = _coarse_log1pexp(v[i])
+        log_f = log_c[i] + _f(3.0) * (above - v[i])
+        bound = max(_f(1.5), log_f - _coarse_log(max(log_f - _f(1.0), _f(0.5))))
+        x[i] = bound if log_l[i] + above > _LARGE_LOG else _f(0.0)
     for i in range(n):
-        large += 1 if log_l[i] + max(v[i], _f(0.0)) > _LARGE_LOG - _f(0.7) else 0
-    if large == 0:
-        return
-    for i in range(n):
-        rest[i] = _quick_log1pexp(v[i])
-    for i in range(n):
-        l[i] = _quick_exp(min(max(log_l[i], _f(-80.0)), _f(6.6)))
-        narrow += 1 if log_l[i] > _LARGE_LOG else 0
-    for i in range(n):  # x at the bound; -1 where x is small
-        log_f = log_c[i] + _f(3.0) * (rest[i] - v[i])
-        x = max(_f(1.5), log_f - _quick_log(max(log_f - _f(1.0), _f(0.5))))
-        rest[i] = x if log_l[i] + rest[i] > _LARGE_LOG else _f(-1.0)
-    for i in range(n):
-        bound = _quick_log(max(rest[i] - l[i], _f(1e-30))) - log_l[i]
-        v[i] = min(v[i], bound) if rest[i] > l[i] else v[i]
-    if narrow > 0:
-        for i in range(n):  # x > l cannot be small, and s may be: c/s^3 = F(l)
-            by_work = (log_c[i] - l[i] - _quick_log(max(l[i] - _f(1.0), _f(0.37)))) * _f(1.0 / 3.0)
-            v[i] = min(v[i], by_work) if log_l[i] > _LARGE_LOG and l[i] > _f(0.77) * rest[i] else v[i]
+        bound = _coarse_log(max(x[i] - l[i], _f(1e-30))) - log_l[i]
+        v[i] = min(v[i], bound) if x[i] > l[i] else v[i]
+    for i in range(n):  # x > l cannot be small, and s may be: c/s^3 = F(l)
+        by_work = (log_c[i] - l[i] - _coarse_log(max(l[i] - _f(1.0), _f(0.37)))) * _f(1.0 / 3.0)
+        narrow = (log_l[i] > _LARGE_LOG) & (l[i] > _f(0.77) * x[i])
+        v[i] = min(v[i], by_work) if narrow else v[i]
 
 
 @stage
@@ -139,81 +128,99 @@ def anchor_block(anchor: FloatArray, left: FloatArray, up: SingleArray, v: Singl
 
 
 @stage
-def rough_block(
-    log_c: SingleArray,
-    log_l: SingleArray,
-    priced: bool,
-    log_d: SingleArray,
-    up: SingleArray,
-    v: SingleArray,
-    error: SingleArray,
-    s: SingleArray,
-    x: SingleArray,
-    h: SingleArray,
-    g: SingleArray,
-    p: SingleArray,
-) -> None:
-    """One Halley step for every row, as in pricing.halley_block; error: its size, times 1 + x.
+def singles_block(c: FloatArray, l: FloatArray, single_c: SingleArray, single_l: SingleArray) -> None:
+    """c and l as singles."""
+    wide()
+    for i in range(c.shape[0]):
+        single_c[i] = _f(min(max(c[i], 1e-35), 1e35))
+        single_l[i] = _f(min(max(l[i], 1e-20), 700.0))
 
-    log_d, up: ln |d| and 1 where d > 0, else 0; read where ``priced``. s, x, h, g, p: scratch. Many short loops: a long
-    chain of operations would leave the processor waiting.
-    """
+
+@stage
+def fits_block(log_c: SingleArray, log_l: SingleArray, v: SingleArray, odds: SingleArray, fits: SingleArray) -> int:
+    """e^v; 1 where all that a step needs is well within a single's range, else 0. Returns how many are 0."""
     wide()
     n = v.shape[0]
     for i in range(n):
-        e = _exp(max(-abs(v[i]), _f(-80.0)))
-        error[i] = e
-        h[i] = _log(_f(1.0) + e)
+        odds[i] = _coarse_exp(min(max(v[i], _V_MIN), _V_MAX))
     for i in range(n):
-        per = _f(1.0) / (_f(1.0) + error[i])
-        s[i] = per if v[i] > _f(0.0) else error[i] * per
+        log_x, log_f = log_l[i] + max(v[i], _f(0.0)), log_c[i] - _f(3.0) * min(v[i], _f(0.0))
+        room = min(_f(3.2) - log_x, log_x + _f(16.0), _f(36.0) - abs(log_f), _V_MAX - v[i], v[i] - _V_MIN)
+        fits[i] = _f(1.0) if room > _f(0.0) else _f(0.0)
+    others = 0
     for i in range(n):
-        error[i] = log_l[i] + max(v[i], _f(0.0)) + h[i]  # ln x
+        others += 0 if fits[i] > _f(0.0) else 1
+    return others
+
+
+@stage
+def odds_block(v: SingleArray, fits: SingleArray, odds: FloatArray) -> None:
+    """e^v, in doubles, of the rows that no step in singles fits; the others keep their odds."""
+    wide()
+    for i in range(v.shape[0]):
+        start, kept = (
+            exp(min(max(float(v[i]), -V_MAX), V_MAX)),
+            odds[i],
+        )  # both read always: a branch is not for vectors
+        odds[i] = kept if fits[i] > _f(0.0) else start
+
+
+@stage
+def rough_block(
+    c: SingleArray,
+    l: SingleArray,
+    d: SingleArray,
+    fits: SingleArray,
+    odds: SingleArray,
+    error: SingleArray,
+    s: SingleArray,
+    x: SingleArray,
+    g: SingleArray,
+    p: SingleArray,
+) -> None:
+    """One Halley step for every row, as in pricing.halley_block, the logarithm itself for H.
+
+    fits: 0 for rows whose odds stay as they are, else 1. odds: e^v, in and out. error: the step's size, times 1 + x.
+    s, x, g, p: scratch.
+    """
+    wide()
+    n = odds.shape[0]
     for i in range(n):
-        h[i] = log_c[i] - _f(3.0) * (min(v[i], _f(0.0)) - h[i])  # ln(c/s^3)
+        w = _f(1.0) + odds[i]
+        per = _f(1.0) / (odds[i] * w)
+        s[i] = odds[i] * (odds[i] * per)
+        x[i] = min(l[i] * w, _LARGE)
+        p[i] = w * w * per  # 1/s
     for i in range(n):
-        x[i] = _exp(min(max(error[i], _f(-40.0)), _f(6.6)))
+        p[i] = min(max((c[i] * p[i]) * (p[i] * p[i]), _LEAST), _MOST)
+        g[i] = _exp(x[i])
     for i in range(n):
-        part, g[i] = _marginal(x[i])
-        p[i] = _log(part)
+        error[i] = max(_marginal(x[i], g[i]), _LEAST)
     for i in range(n):
-        p[i] += _f(2.0) * error[i] if x[i] < _SMALL else (x[i] if x[i] > _LARGE else _f(0.0))  # ln F
-    if priced:
-        for i in range(n):
-            e = _exp(min(max(log_d[i] - (h[i] if up[i] > _f(0.0) else p[i]), _f(-80.0)), _f(80.0)))
-            error[i] = _f(1.0) / (_f(1.0) + e)
-            e = _log(_f(1.0) + e)
-            h[i] += e if up[i] > _f(0.0) else -e
-        for i in range(n):
-            g[i] = g[i] if up[i] > _f(0.0) else g[i] * error[i]
-        for i in range(n):
-            h[i] -= p[i]
-            p[i] = _f(3.0) * (_f(1.0) - s[i]) * (error[i] if up[i] > _f(0.0) else _f(1.0))
-    else:
-        for i in range(n):
-            h[i] -= p[i]
-            p[i] = _f(3.0) * (_f(1.0) - s[i])
+        left, right = p[i] + max(d[i], _f(0.0)), error[i] + max(-d[i], _f(0.0))
+        per = _f(1.0) / (left * right)
+        p[i] = _f(3.0) * (_f(1.0) - s[i]) * (p[i] * right * per)
+        g[i] = x[i] * x[i] * g[i] * (left * per)
+        error[i] = left * left * per
     for i in range(n):
-        sg, u = s[i] * g[i], _f(1.0) - s[i]
+        error[i] = _log(error[i])
+    for i in range(n):
+        h, sg, u = error[i], s[i] * g[i], _f(1.0) - s[i]
         h1 = -(p[i] + sg)
         h2 = p[i] * (s[i] + _f(3.0) * u - p[i]) - sg * (u + s[i] * (_f(2.0) + x[i] - g[i]))
-        below = _f(2.0) * h1 * h1 - h[i] * h2
-        error[i] = (_f(-2.0) * h[i] * h1 if below > _f(0.0) else -h[i]) / (below if below > _f(0.0) else h1)
+        below = _f(2.0) * h1 * h1 - h * h2
+        error[i] = (_f(-2.0) * h * h1 if below > _f(0.0) else -h) / (below if below > _f(0.0) else h1)
     for i in range(n):
-        step = min(max(error[i], _f(-30.0)), _f(30.0))
-        v[i] = min(max(v[i] + step, _f(-_V_MAX)), _f(_V_MAX))
+        step = min(max(error[i], _f(-4.0)), _f(4.0)) if fits[i] > _f(0.0) else _f(0.0)
+        odds[i] *= _exp(step)
         error[i] = abs(step) * (_f(1.0) + x[i])
 
 
 @inlined
-def _marginal(x: np.float32) -> tuple[np.float32, np.float32]:
-    """The part of F(x) whose logarithm is taken (F/x^2, F or F e^-x, by size of x), and g = x^2 e^x/F."""
-    small, large = x < _SMALL, x > _LARGE
-    e_x = _exp(min(x, _LARGE))
+def _marginal(x: np.float32, e_x: np.float32) -> np.float32:
+    """F(x) = 1 + (x - 1) e^x, below 1 by its series."""
     r = min(x, _SMALL)
     r2 = r * r
     low = (_f(1.0 / 2.0) + r * _f(1.0 / 3.0)) + r2 * (_f(1.0 / 8.0) + r * _f(1.0 / 30.0))
     high = (_f(1.0 / 144.0) + r * _f(1.0 / 840.0)) + r2 * (_f(1.0 / 5760.0) + r * _f(1.0 / 45360.0))
-    series = low + (r2 * r2) * high
-    part = series if small else (x - _f(1.0) if large else _f(1.0) + (x - _f(1.0)) * e_x)
-    return part, (e_x if small else (x * x if large else x * x * e_x)) / part
+    return r2 * (low + (r2 * r2) * high) if x < _SMALL else _f(1.0) + (x - _f(1.0)) * e_x

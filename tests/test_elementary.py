@@ -112,36 +112,73 @@ def test_single_precision_is_as_exact_as_it_says() -> None:
     assert np.abs(evaluate(_rough, wide) - np.log(wide)).max() <= 700.0 * 2.0**-23
 
 
-@pytest.mark.parametrize(("log_c", "log_l", "most"), [((-20, 5), (-10, 0), 1e-5), ((-400, 400), (-300, 6), 1e-2)])
-def test_rough_steps_reach_the_root(log_c: tuple[int, int], log_l: tuple[int, int], most: float) -> None:
-    """After four steps v misses the root of H, found by halving in doubles, by no more than singles must."""
-    rng = np.random.default_rng(23)
-    n = 256
-    a, b = np.float32(rng.uniform(*log_c, n)), np.float32(rng.uniform(*log_l, n))
-    v, error, d, up = (np.zeros(n, dtype=np.float32) for _ in range(4))
-    _from_nothing(a, b, d, up, v, error, np.empty((5, n), dtype=np.float32))
-    low, high = np.full(n, -900.0), np.full(n, 900.0)
-    for _ in range(80):
-        middle = 0.5 * (low + high)
-        above = _balance(middle, np.float64(a), np.float64(b)) > 0.0
-        low, high = np.where(above, middle, low), np.where(above, high, middle)
-    x = np.exp(np.minimum(np.float64(b) + np.logaddexp(0.0, low), 7.0))
-    assert (np.abs(v - low) * (1.0 + x)).max() <= most
+def test_coarse_functions_are_as_exact_as_they_say() -> None:
+    rng = np.random.default_rng(24)
+    x = np.float64(np.float32(rng.uniform(-80.0, 80.0, 20_000)))
+    y, z, w = (np.empty_like(x) for _ in range(3))
+    _coarse(x, y, z, w)
+    assert np.abs(np.log(y) - x).max() <= 0.031
+    assert np.abs(z - x).max() <= 0.031
+    assert np.abs(w - np.logaddexp(0.0, x)).max() <= 0.05
+    wide, logs = np.exp(rng.uniform(-690.0, 690.0, 20_000)), np.empty(20_000, dtype=np.float32)
+    _logs(wide, logs)
+    assert np.abs(logs - np.log(wide)).max() <= 0.031
 
 
 @kernel
-def _from_nothing(
-    a: rough.SingleArray,
-    b: rough.SingleArray,
-    d: rough.SingleArray,
-    up: rough.SingleArray,
-    v: rough.SingleArray,
-    error: rough.SingleArray,
-    room: rough.SingleArray,
-) -> None:
-    rough.start_block(a, b, v, room[0], room[1])
+def _coarse(x: FloatArray, y: FloatArray, z: FloatArray, w: FloatArray) -> None:
+    for i in range(x.shape[0]):
+        y[i] = rough._coarse_exp(np.float32(x[i]))
+        z[i] = rough._coarse_log(np.float32(math.exp(x[i])))
+        w[i] = rough._coarse_log1pexp(np.float32(x[i]))
+
+
+@kernel
+def _logs(a: FloatArray, log_a: rough.SingleArray) -> None:
+    rough.logs_block(a, log_a)
+
+
+WIDE = ((-200, 200), (-150, 6))
+
+
+@pytest.mark.parametrize(
+    ("log_c", "log_l", "others", "most"),
+    [((-20, 5), (-10, 0), 0.0, 1e-5), ((-10, 20), (-12, 2), 0.0, 1e-5), (*WIDE, 1.0, 5.0)],
+)
+def test_rough_steps_reach_the_root(log_c: tuple[int, int], log_l: tuple[int, int], others: float, most: float) -> None:
+    """After four steps v misses the root of H, found by halving in doubles, by no more than singles must.
+
+    others: the most rows, of all, that may not fit singles; they are left with a start.
+    """
+    rng = np.random.default_rng(23)
+    n = 512
+    a, b = rng.uniform(*log_c, n), rng.uniform(*log_l, n)
+    odds = np.empty(n)
+    found = _from_nothing(np.exp(a), np.exp(b), odds, np.zeros((13, n), dtype=np.float32))
+    low, high = np.full(n, -900.0), np.full(n, 900.0)
+    for _ in range(80):
+        middle = 0.5 * (low + high)
+        above = _balance(middle, a, b) > 0.0
+        low, high = np.where(above, middle, low), np.where(above, high, middle)
+    x = np.exp(np.minimum(b + np.logaddexp(0.0, low), 7.0)) if others == 0.0 else 0.0
+    assert found <= others * n
+    assert (np.abs(np.log(odds) - low) * (1.0 + x)).max() <= most
+
+
+@kernel
+def _from_nothing(c: FloatArray, l: FloatArray, odds: FloatArray, room: rough.SingleArray) -> int:
+    log_c, log_l, v, single_c, single_l = room[0], room[1], room[2], room[3], room[4]
+    rough.logs_block(c, log_c)
+    rough.logs_block(l, log_l)
+    rough.singles_block(c, l, single_c, single_l)
+    rough.start_block(log_c, log_l, single_l, v, room[5])
+    others = rough.fits_block(log_c, log_l, v, room[6], room[7])
     for _ in range(4):
-        rough.rough_block(a, b, False, d, up, v, error, room[0], room[1], room[2], room[3], room[4])
+        rough.rough_block(single_c, single_l, room[12], room[7], room[6], room[5], room[8], room[9], room[10], room[11])
+    for i in range(c.shape[0]):
+        odds[i] = room[6, i]
+    rough.odds_block(v, room[7], odds)
+    return others
 
 
 def _balance(v: FloatArray, log_c: FloatArray, log_l: FloatArray) -> FloatArray:

@@ -55,14 +55,22 @@ from solvers.pricing import (
     halley_block,
     inside_block,
     mask_block,
-    odds_block,
     scale_block,
     settled_block,
     times_block,
     unfinished,
     upload_block,
 )
-from solvers.rough import SingleArray, anchor_block, logs_block, rough_block, start_block
+from solvers.rough import (
+    SingleArray,
+    anchor_block,
+    fits_block,
+    logs_block,
+    odds_block,
+    rough_block,
+    singles_block,
+    start_block,
+)
 from solvers.rows import ROUNDING, FloatArray, Point, Rows
 from solvers.saferow import safe_row
 from solvers.threads import each_chunk
@@ -148,7 +156,7 @@ def price_blocks(
     for j in range(COLUMNS):
         if columns[j].shape[0] == 1:
             constant[j, :] = columns[j][0]
-    scratch, singles = np.zeros((15, width)), np.empty((11, width), dtype=np.float32)
+    scratch, singles = np.zeros((15, width)), np.zeros((13, width), dtype=np.float32)
     everyone = kind.shape[0] == 1 and kind[0] == ORDINARY
     for block in range(first, last):
         start = block * BLOCK
@@ -248,29 +256,30 @@ def _start(
     odds: FloatArray,
     singles: SingleArray,
 ) -> None:
-    """The odds of every row from nothing, in single precision (rough.py), until no step is longer than ``near``."""
+    """The odds of every row from nothing, in single precision (rough.py), until no step is longer than ``near``.
+
+    singles: scratch, its row 6 zeros.
+    """
     n = odds.shape[0]
-    log_c, log_l, log_d, up = singles[0, :n], singles[1, :n], singles[2, :n], singles[3, :n]
-    rough, error = singles[4, :n], singles[5, :n]
-    s, x, h, g, p = singles[6, :n], singles[7, :n], singles[8, :n], singles[9, :n], singles[10, :n]
+    log_c, log_l, v, fits = singles[0, :n], singles[1, :n], singles[2, :n], singles[3, :n]
+    single_c, single_l, single_d = singles[4, :n], singles[5, :n], singles[6, :n]
+    w, error, s, x = singles[7, :n], singles[8, :n], singles[9, :n], singles[10, :n]
+    g, p = singles[11, :n], singles[12, :n]
     logs_block(c, log_c)
     logs_block(l, log_l)
-    start_block(log_c, log_l, rough, s, x)
+    singles_block(c, l, single_c, single_l)
+    start_block(log_c, log_l, single_l, v, x)
     if priced:
         for i in range(n):
-            up[i] = np.float32(1.0) if d[i] > 0.0 else np.float32(0.0)
-        for i in range(n):
-            d[i] = abs(d[i])
-        logs_block(d, log_d)
-        for i in range(n):
-            d[i] = d[i] if up[i] > np.float32(0.0) else -d[i]
-        anchor_block(anchor, left, up, rough)
-    for _ in range(_ROUGH_STEPS):
-        rough_block(log_c, log_l, priced, log_d, up, rough, error, s, x, h, g, p)
-        for i in range(n):
-            odds[i] = error[i]
-        if unfinished(settled, odds, near) == 0:
-            break
+            single_d[i] = np.float32(min(max(d[i], -1e18), 1e18))
+        anchor_block(anchor, left, single_d, v)
+    others = fits_block(log_c, log_l, v, w, fits)
+    if others < n:
+        for _ in range(_ROUGH_STEPS):
+            rough_block(single_c, single_l, single_d, fits, w, error, s, x, g, p)
+            if unfinished(settled, error, near) == 0:
+                break
     for i in range(n):
-        odds[i] = rough[i]
-    odds_block(odds)
+        odds[i] = w[i]
+    if others > 0:
+        odds_block(v, fits, odds)
