@@ -86,6 +86,11 @@ def _wide_in_llvm(_context: Any) -> Any:
 wide: Callable[[], None] = _wide if _INTERPRETED else cast(Any, intrinsic(_wide_in_llvm))
 PLAIN[id(wide)] = _wide
 
+# For literals in kernels: making a single takes plain Python as long as using it some eight times.
+_kept = cast(type[np.float32], cache(np.float32))
+single = _kept if _INTERPRETED else np.float32
+PLAIN[id(single)] = _kept
+
 
 @cache
 def sources_stamp() -> str:

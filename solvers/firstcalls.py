@@ -1,14 +1,15 @@
 """A kernel's first calls, in plain Python: few clients have their answer long before a kernel is compiled.
 
-Compiling a kernel takes some seconds, loading it from disk some tenths of one, and 64 rows in plain Python some
-hundredths. So a kernel runs as it is written until it has gone over more numbers than are worth waiting for: few where
-the disk has its machine code, more where it has not. Both ways have the same bits, as nothing is fused or reordered in
-compiled code.
+Compiling a kernel takes some seconds. Loading the first one from disk takes most of a second, as half of numba comes
+with it, any other some hundredths. 64 rows in plain Python take some hundredths, too. So a kernel runs as it is written
+until it has gone over more numbers than are worth waiting for. Both ways have the same bits, as nothing is fused or
+reordered in compiled code.
 """
 
 from __future__ import annotations
 
 import builtins
+import time
 from functools import cache
 from types import FunctionType
 from typing import Any
@@ -17,7 +18,9 @@ import numba
 import numpy as np
 from numba.core.dispatcher import Dispatcher
 
-READY = 1 << 7  # numbers that a kernel goes over before it is loaded from disk: a few hundredths of a second
+WAIT = 1.0  # second in plain Python, of all kernels together, before the first of them is loaded from disk
+MANY = 1 << 13  # numbers that a single call would go over in about as long
+READY = 1 << 7  # numbers that a kernel goes over before it is loaded, too: a few hundredths of a second
 PATIENCE = 1 << 14  # and before it is compiled: about a second of plain Python
 
 PLAIN: dict[int, Any] = {}  # what stands in plain Python for something that is no dispatcher, by its id
@@ -26,14 +29,20 @@ PLAIN: dict[int, Any] = {}  # what stands in plain Python for something that is 
 class FirstCalls:
     """Stands where numba asks a kernel for the function to call with arguments that it has no machine code for."""
 
+    spent = 0.0  # seconds in plain Python, all kernels together
+    loading = False  # whether a kernel has machine code already, or much is to come
+
     def __init__(self, compiled: Any, numbers: Any) -> None:
         self.compiled, self.numbers, self.compile = compiled, numbers, compiled._compile_for_args
         self.gone_over = 0
 
     def __call__(self, *arguments: Any) -> Any:
         """The kernel compiled, or as plain Python."""
-        total = self.gone_over + max(self.numbers(*arguments), 1)
-        if total > PATIENCE or (total > READY and self._on_disk(arguments)):
+        numbers = max(self.numbers(*arguments), 1)
+        total = self.gone_over + numbers
+        worth_it = total > READY if FirstCalls.loading else numbers > MANY or FirstCalls.spent > WAIT
+        if total > PATIENCE or (worth_it and self._on_disk(arguments)):
+            FirstCalls.loading = True
             return self.compile(*arguments)
         self.gone_over = total
         return self._plainly
@@ -42,6 +51,7 @@ class FirstCalls:
         """Where plain Python refuses what compiled code answers by inf or NaN, such as ln 0, compile after all."""
         written = [each for each in arguments if isinstance(each, np.ndarray) and each.flags.writeable]
         before = [each.copy() for each in written]
+        started = time.perf_counter()
         try:
             return call(plain(self.compiled), *arguments)
         except (ArithmeticError, ValueError, TypeError):
@@ -49,12 +59,19 @@ class FirstCalls:
                 each[...] = values
             self.gone_over = PATIENCE
             return self.compiled(*arguments)
+        finally:
+            FirstCalls.spent += time.perf_counter() - started
 
     def _on_disk(self, arguments: tuple[Any, ...]) -> bool:
         """Whether the disk has machine code for the types of these arguments."""
         known = self.compiled._cache
         key = known._index_key(tuple(map(numba.typeof, arguments)), self.compiled.targetctx.codegen())
         return key in known._cache_file._load_index()
+
+
+def much_to_do() -> None:
+    """Kernels are about to go over many numbers, a few at a time: what the disk has need not be waited for."""
+    FirstCalls.loading = True
 
 
 def call(function: Any, *arguments: Any) -> Any:

@@ -11,14 +11,14 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.compile import inlined, stage, wide
+from solvers.compile import inlined, single, stage, wide
 from solvers.elementary import SQRT_HALF_BITS, exp
 from solvers.pricing import V_MAX
 from solvers.rows import FloatArray
 
 SingleArray = NDArray[np.float32]
 
-_f = np.float32  # a literal is a double, and one double makes everything around it double
+_f = single  # a literal is a double, and one double makes everything around it double
 _SMALL, _LARGE = _f(1.0), _f(36.0)  # below, F by its series; above, x counts as this
 _LEAST, _MOST = _f(1e-18), _f(1e18)  # of F and c/s^3: the product of two is in a single's range, and so is one over it
 _V_MIN, _V_MAX = _f(-12.0), _f(20.0)  # the cube of 1/s is in range, too
@@ -35,7 +35,7 @@ def _exp(x: np.float32) -> np.float32:
     r2 = r * r
     p = (_f(0.5) + r * _f(0.16666667)) + r2 * (_f(0.041666667) + r * (_f(0.0083333333) + r * _f(0.0013888889)))
     e = _f(1.0) + (r + r2 * p)
-    return np.int32(_f(e).view(np.int32) + (_f(z).view(np.int32) << 23)).view(np.float32)
+    return np.int32(np.float32(e).view(np.int32) + (np.float32(z).view(np.int32) << 23)).view(np.float32)
 
 
 @inlined
@@ -49,9 +49,9 @@ def _log_of(m: np.float32) -> np.float32:
 @inlined
 def _log(x: np.float32) -> np.float32:
     """ln x for normal positive x, to 1e-7."""
-    bits = _f(x).view(np.int32)
+    bits = np.float32(x).view(np.int32)
     k = (bits - np.int32(0x3F3504F3)) >> 23
-    return _f(k) * _f(0.693147181) + _log_of(np.int32(bits - (k << 23)).view(np.float32))
+    return np.float32(k) * _f(0.693147181) + _log_of(np.int32(bits - (k << 23)).view(np.float32))
 
 
 @inlined
@@ -60,7 +60,9 @@ def _log_double(x: float) -> np.float32:
     bits = np.float64(x).view(np.int64)
     k = (bits - SQRT_HALF_BITS) >> 52
     m = np.int64(bits - (k << 52)).view(np.float64)
-    return _f(np.int64(k + _MAGIC64_BITS).view(np.float64) - _MAGIC64) * _f(0.693147181) + _log_of(_f(m))
+    return np.float32(np.int64(k + _MAGIC64_BITS).view(np.float64) - _MAGIC64) * _f(0.693147181) + _log_of(
+        np.float32(m)
+    )
 
 
 @inlined
@@ -72,7 +74,7 @@ def _coarse_exp(x: np.float32) -> np.float32:
 @inlined
 def _coarse_log(x: np.float32) -> np.float32:
     """ln x for normal positive x, to 0.03: the inverse of _coarse_exp."""
-    return _f(_f(x).view(np.int32)) * _f(8.26295829e-8) - _f(87.999887)
+    return np.float32(np.float32(x).view(np.int32)) * _f(8.26295829e-8) - _f(87.999887)
 
 
 @inlined
@@ -88,7 +90,7 @@ def logs_block(a: FloatArray, log_a: SingleArray) -> None:
     wide()
     for i in range(a.shape[0]):
         upper = np.int32(np.float64(a[i]).view(np.int64) >> 32)
-        log_a[i] = _f(upper) * _f(6.6103665e-7) - _f(709.05965)
+        log_a[i] = np.float32(upper) * _f(6.6103665e-7) - _f(709.05965)
 
 
 @stage
@@ -132,8 +134,8 @@ def singles_block(c: FloatArray, l: FloatArray, single_c: SingleArray, single_l:
     """c and l as singles."""
     wide()
     for i in range(c.shape[0]):
-        single_c[i] = _f(min(max(c[i], 1e-35), 1e35))
-        single_l[i] = _f(min(max(l[i], 1e-20), 700.0))
+        single_c[i] = np.float32(min(max(c[i], 1e-35), 1e35))
+        single_l[i] = np.float32(min(max(l[i], 1e-20), 700.0))
 
 
 @stage

@@ -35,6 +35,7 @@ import sys
 from solvers import firstcalls
 from solvers.small import value
 firstcalls.PATIENCE, firstcalls.READY = map(int, sys.argv[1:])
+firstcalls.much_to_do()
 first = value(2.0)
 print(first, sum(value.stats.cache_hits.values()), sum(value.stats.cache_misses.values()))
 """

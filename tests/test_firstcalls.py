@@ -59,6 +59,36 @@ def test_a_kernel_is_compiled_when_it_has_gone_over_enough(monkeypatch: pytest.M
     assert compiled == [False, False, True, True]
 
 
+@pytest.mark.parametrize("reason", ["one call", "time spent", "much to do"])
+def test_the_first_kernel_is_loaded_when_that_is_worth_waiting_for(
+    monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    """All others after a few numbers: loading the first one takes most of a second."""
+    monkeypatch.setattr(firstcalls, "PATIENCE", 1 << 60)
+    monkeypatch.setattr(firstcalls.FirstCalls, "_on_disk", lambda *_: True)
+    monkeypatch.setattr(firstcalls.FirstCalls, "loading", False)
+    monkeypatch.setattr(firstcalls.FirstCalls, "spent", 0.0)
+    monkeypatch.setattr(firstcalls, "WAIT", 3600.0)
+    first, second = kernel(_summed.py_func), kernel(_logs.py_func)  # type: ignore[attr-defined]
+
+    def compiled(some: Any, size: int) -> bool:
+        some(np.ones(size))
+        return bool(some.signatures)
+
+    assert not any(compiled(some, firstcalls.MANY - 1) for some in (first, second) for _ in range(3))
+    assert 0.0 < firstcalls.FirstCalls.spent < 60.0
+    match reason:
+        case "one call":
+            assert compiled(first, firstcalls.MANY + 1)
+        case "time spent":
+            monkeypatch.setattr(firstcalls, "WAIT", 0.5 * firstcalls.FirstCalls.spent)
+            assert compiled(first, 1)
+        case _:
+            firstcalls.much_to_do()
+    assert firstcalls.FirstCalls.loading
+    assert compiled(second, 1)
+
+
 FIRST = """
 import fedopt
 clients = fedopt.Clients(

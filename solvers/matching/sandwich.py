@@ -13,6 +13,7 @@ import math
 
 import numpy as np
 
+from solvers.firstcalls import much_to_do
 from solvers.matching.between import (
     BOUNDS,
     E_FIRST,
@@ -66,6 +67,7 @@ def search_sandwich(task: Task, order: IntArray) -> Searched:
 
 def _between_bounds(task: Task, order: IntArray) -> Searched | None:
     """The search by bounds; None where no duration is worth a look."""
+    much_to_do()
     everything = np.arange(task.counts.shape[0])
     sample, first = _sample(task, order)
     durations = _first_durations(task, sample, first.results)
