@@ -58,7 +58,7 @@ def _instance(size: int, seed: int, factor: float, quick: bool) -> Iterator[Row]
     with threads(1):
         row = measured(NAME, fleet, budget, **own)
         error = duration_error(fleet, budget.joules, row.duration)
-        for repeat in range(5 if quick else 15):
+        for repeat in range(5 if quick else 60 if size <= _ORACLE_CLIENTS else 15):
             row = measured(NAME, fleet, budget, repeat=repeat, **own)
             yield _with_error(row, error)
         theirs = 1 if quick or size >= 10_000 else 3

@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float64]
 SMALLEST = 1e-250  # beyond these a product of three fields can leave the range of a double
 LARGEST = 1e250
 
-_MANY = 1 << 16  # clients from which numbers are copied and looked at in one go, by compiled code
+_MANY = 1 << 13  # clients from which numbers are copied and looked at in one go, by compiled code
 _DOUBLE = np.dtype(np.float64)
 _SIGNS = ("=", "+", "-", "@")  # what a formula begins with
 
