@@ -112,6 +112,24 @@ def test_single_precision_is_as_exact_as_it_says() -> None:
     assert np.abs(evaluate(_rough, wide) - np.log(wide)).max() <= 700.0 * 2.0**-23
 
 
+def test_coarse_functions_of_doubles_are_as_exact_as_they_say() -> None:
+    x = np.random.default_rng(25).uniform(-690.0, 690.0, 20_000)
+    assert np.abs(np.log(evaluate(_coarse_exp, x)) - x).max() <= 0.031
+    assert np.abs(evaluate(_coarse_log, np.exp(x)) - x).max() <= 0.031
+
+
+@kernel
+def _coarse_exp(x: FloatArray, y: FloatArray) -> None:
+    for i in range(x.shape[0]):
+        y[i] = elementary.coarse_exp(x[i])
+
+
+@kernel
+def _coarse_log(x: FloatArray, y: FloatArray) -> None:
+    for i in range(x.shape[0]):
+        y[i] = elementary.coarse_log(x[i])
+
+
 def test_coarse_functions_are_as_exact_as_they_say() -> None:
     rng = np.random.default_rng(24)
     x = np.float64(np.float32(rng.uniform(-80.0, 80.0, 20_000)))

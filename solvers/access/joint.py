@@ -38,6 +38,8 @@ from solvers.threads import each_chunk
 
 _TURNS = 30
 _LAST = 1e-6  # a step below this leaves an error of its square: the next pass should be the last
+_NEAR = 1.5  # times
+_PART = 0.1  # of the step to a pass: rows whose steps are below it leave less than the next step corrects
 _DONE = 2e-12
 _MARGIN = 4e-15  # aim this far inside a budget: the rounding of the sums must not exceed it
 _CHEAP, _DEAR = -650.0, 650.0  # ln of prices of bandwidth that stand for none and for any
@@ -83,18 +85,19 @@ class Uplinks:
             self.snr_max = frozen(plan.columns[GAMMA] * power_max)
         self.odds, self.nats = np.empty(plan.size), np.empty(plan.size)
         self._sums, self._nothing = np.empty((plan.blocks, SUMS)), np.empty((OUT, 0))
-        self._warm = False
+        self._last = math.nan, math.nan  # duration and price of the last pass
 
     def look(self, T: float, mu: float, tolerance: float, out: FloatArray | None = None) -> Look:
         """Price all rows; the sums are per block, so no bit depends on threads."""
         self.passes += 1
         plan, target = self.plan, self._nothing if out is None else out
+        warm = self._near(T, mu)
         work = partial(
             share_blocks, plan.kind, plan.columns, self.snr_min, self.snr_max, T, mu, self.odds, self.nats,
-            self._warm, tolerance, self._sums, target,
+            warm, tolerance, self._sums, target,
         )  # fmt: skip
         each_chunk(work, plan.blocks)
-        self._warm = True
+        self._last = T, mu
         sums = self._sums.sum(axis=0).tolist()
         return Look(
             T=T,
@@ -107,6 +110,11 @@ class Uplinks:
             by_price=sums[BY_PRICE] / self.room,
             room=self.room,
         )
+
+    def _near(self, T: float, mu: float) -> bool:
+        """Whether the last pass was so near that its answers are better starts than guesses from nothing."""
+        before, price = self._last
+        return before / _NEAR <= T <= before * _NEAR and price / _NEAR <= mu <= price * _NEAR
 
 
 def balance(uplinks: Uplinks, T: float, mu: float, enough: float = 0.0) -> Look | None:
@@ -188,7 +196,7 @@ def joint(
             return look, min(lower, T)
         size = max(abs(move), abs(step))
         last = size < _LAST
-        tolerance = EXACT if size < 1e-2 else CLOSE
+        tolerance = EXACT if last else max(EXACT, min(ROUGH, _PART * size))
         mu *= math.exp(min(max(step - T * look.by_time / look.by_price * move, -5.0), 5.0))
         T = guess
     return None

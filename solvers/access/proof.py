@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.access.shares import BETA_OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
-from solvers.blocks import BLOCK, E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_HIGH, T_LOW, A, Columns, K, at
-from solvers.compile import inlined, kernel
+from solvers.blocks import BLOCK, COLUMNS, E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_HIGH, T_LOW, A, Columns, K, view
+from solvers.compile import inlined, kernel, stage, wide
 from solvers.elementary import EXP_MAX, exp, expm1_given, marginal_given
 from solvers.rows import FloatArray
 
@@ -36,54 +38,163 @@ def prove_rows(
     kind, columns, snr_min, snr_max, T, mu: as in share_blocks. out (5, N): of share_blocks; beta and x are overwritten.
     energy (N,), written [J].
     """
-    worst = 0.0
-    for i in range(first * BLOCK, min(last * BLOCK, energy.shape[0])):
-        energy[i] = 0.0
-        if (kind[i] if kind.shape[0] > 1 else kind[0]) == IDLE:
-            continue
-        k, a, gamma = at(columns[K], i), at(columns[A], i), at(columns[GAMMA], i)
-        p_s, p_c = at(columns[P_S], i), at(columns[P_C], i)
-        t, tau, price = out[T_OUT, i], out[TAU_OUT, i], out[PRICE_OUT, i]
-        over = (at(columns[FIXED], i) + (t + tau) - T) / T
-        worst = max(worst, abs(over) if price > 0.0 else over)
-        compute, upload = 0.0, 0.0
-        if k > 0.0:
-            per = 1.0 / t
-            square = k * per * per
-            compute = square + p_s * t
-            off = relative(2.0 * square * per - p_s, price, p_s)
-            at_most = t <= at(columns[T_LOW], i) * (1.0 + _AT_BOUND)
-            worst = max(worst, one_sided(off, t >= at(columns[T_HIGH], i) * (1.0 - _AT_BOUND), at_most))
-        if a > 0.0:
-            beta = out[BETA_OUT, i] * scale
-            x = a / (tau * beta)
-            out[BETA_OUT, i], out[X_OUT, i] = beta, x
-            near = min(x, EXP_MAX)
-            e = exp(near)
-            f, snr = marginal_given(near, e), expm1_given(near, e) * beta
-            p = snr / gamma
-            upload = tau * p + (p_c * tau if p_c > 0.0 else 0.0)
-            off = relative(f * beta / gamma - p_c, price, p_c)
-            at_least = snr <= at(snr_min, i) * (1.0 + _AT_BOUND)
-            worst = max(worst, one_sided(off, at_least, snr >= at(snr_max, i) * (1.0 - _AT_BOUND)))
-            own = (price + p_c + p) * tau * f / (e * beta * near) / mu
-            worst = max(worst, abs(own - 1.0))
-        energy[i] = at(columns[E_FIXED], i) + (compute + upload)
+    wide()
+    constant = np.empty((COLUMNS + 2, BLOCK))  # columns that are one number
+    for j in range(COLUMNS):
+        constant[j, :] = columns[j][0]
+    constant[COLUMNS, :], constant[COLUMNS + 1, :] = snr_min[0], snr_max[0]
+    scratch, worst = np.empty((5, BLOCK)), 0.0
+    for block in range(first, last):
+        start = block * BLOCK
+        n = min(BLOCK, energy.shape[0] - start)
+        fixed, k = view(columns[FIXED], constant[FIXED], start, n), view(columns[K], constant[K], start, n)
+        a, gamma = view(columns[A], constant[A], start, n), view(columns[GAMMA], constant[GAMMA], start, n)
+        t_low, t_high = (
+            view(columns[T_LOW], constant[T_LOW], start, n),
+            view(columns[T_HIGH], constant[T_HIGH], start, n),
+        )
+        p_s, p_c = view(columns[P_S], constant[P_S], start, n), view(columns[P_C], constant[P_C], start, n)
+        e_fixed = view(columns[E_FIXED], constant[E_FIXED], start, n)
+        g_min, g_max = view(snr_min, constant[COLUMNS], start, n), view(snr_max, constant[COLUMNS + 1], start, n)
+        t, tau, price = (
+            out[T_OUT, start : start + n],
+            out[TAU_OUT, start : start + n],
+            out[PRICE_OUT, start : start + n],
+        )
+        beta, x, spent = out[BETA_OUT, start : start + n], out[X_OUT, start : start + n], energy[start : start + n]
+        miss, e, f = scratch[0, :n], scratch[1, :n], scratch[2, :n]
+        snr, off = scratch[3, :n], scratch[4, :n]
+        ends_block(T, fixed, t, tau, price, miss)
+        computing_block(k, p_s, t, t_low, t_high, price, spent, off)
+        worse_block(k, off, miss)
+        sharing_block(scale, a, tau, beta, x, e, f, snr)
+        sending_block(gamma, p_c, beta, f, price, off)
+        bounded_block(snr, g_min, g_max, off)
+        worse_block(a, off, miss)
+        worths_block(mu, gamma, p_c, tau, beta, x, snr, e, f, price, off)
+        worse_block(a, off, miss)
+        energies_block(a, gamma, p_c, e_fixed, tau, snr, spent)
+        if kind.shape[0] > 1 or kind[0] == IDLE:
+            for i in range(n):
+                if (kind[start + i] if kind.shape[0] > 1 else kind[0]) == IDLE:
+                    spent[i], miss[i] = 0.0, 0.0
+        for i in range(n):
+            worst = max(worst, miss[i])
     return worst
+
+
+@stage
+def ends_block(
+    T: float, fixed: FloatArray, t: FloatArray, tau: FloatArray, price: FloatArray, miss: FloatArray
+) -> None:
+    """miss: how far a row ends from T, relative: behind it, or either way where time has a price."""
+    wide()
+    for i in range(miss.shape[0]):
+        over = (fixed[i] + (t[i] + tau[i]) - T) / T
+        miss[i] = abs(over) if price[i] > 0.0 else max(over, 0.0)
+
+
+@stage
+def computing_block(
+    k: FloatArray, p_s: FloatArray, t: FloatArray, t_low: FloatArray, t_high: FloatArray, price: FloatArray,
+    spent: FloatArray, off: FloatArray,
+) -> None:  # fmt: skip
+    """spent: the energy of computing [J]; off: its marginal less the price, relative."""
+    wide()
+    n = t.shape[0]
+    for i in range(n):
+        per = 1.0 / t[i]
+        square = k[i] * per * per
+        spent[i] = square + p_s[i] * t[i] if k[i] > 0.0 else 0.0
+        off[i] = relative(2.0 * square * per - p_s[i], price[i], p_s[i])
+    for i in range(n):
+        at_least, at_most = t[i] >= t_high[i] * (1.0 - _AT_BOUND), t[i] <= t_low[i] * (1.0 + _AT_BOUND)
+        off[i] = one_sided(off[i], at_least, at_most)
+
+
+@stage
+def worse_block(present: FloatArray, off: FloatArray, miss: FloatArray) -> None:
+    """miss: the greater of both in rows that have such a part; what is no number counts as inf."""
+    wide()
+    for i in range(miss.shape[0]):
+        known = off[i] if off[i] < math.inf else math.inf
+        miss[i] = max(miss[i], known if present[i] > 0.0 else 0.0)
+
+
+@stage
+def sharing_block(
+    scale: float, a: FloatArray, tau: FloatArray, beta: FloatArray, x: FloatArray, e: FloatArray, f: FloatArray,
+    snr: FloatArray,
+) -> None:  # fmt: skip
+    """beta, x: at the bandwidth that a row gets; e, f, snr: e^x, F(x) and gamma p."""
+    wide()
+    n = x.shape[0]
+    for i in range(n):
+        mine = beta[i] * scale
+        own = a[i] / (tau[i] * mine)
+        beta[i] = mine if a[i] > 0.0 else beta[i]
+        x[i] = own if a[i] > 0.0 else x[i]
+    for i in range(n):
+        e[i] = exp(min(x[i], EXP_MAX))
+    for i in range(n):
+        f[i] = marginal_given(min(x[i], EXP_MAX), e[i])
+    for i in range(n):
+        snr[i] = expm1_given(min(x[i], EXP_MAX), e[i]) * beta[i]
+
+
+@stage
+def sending_block(
+    gamma: FloatArray, p_c: FloatArray, beta: FloatArray, f: FloatArray, price: FloatArray, off: FloatArray
+) -> None:
+    """off: the marginal of sending less the price, relative."""
+    wide()
+    for i in range(off.shape[0]):
+        off[i] = relative(f[i] * beta[i] / gamma[i] - p_c[i], price[i], p_c[i])
+
+
+@stage
+def bounded_block(snr: FloatArray, g_min: FloatArray, g_max: FloatArray, off: FloatArray) -> None:
+    """off: one-sided where the power is at a bound."""
+    wide()
+    for i in range(off.shape[0]):
+        at_least, at_most = snr[i] <= g_min[i] * (1.0 + _AT_BOUND), snr[i] >= g_max[i] * (1.0 - _AT_BOUND)
+        off[i] = one_sided(off[i], at_least, at_most)
+
+
+@stage
+def worths_block(
+    mu: float, gamma: FloatArray, p_c: FloatArray, tau: FloatArray, beta: FloatArray, x: FloatArray, snr: FloatArray,
+    e: FloatArray, f: FloatArray, price: FloatArray, off: FloatArray,
+) -> None:  # fmt: skip
+    """off: a row's own price of bandwidth less mu, relative."""
+    wide()
+    for i in range(off.shape[0]):
+        worth = (price[i] + p_c[i] + snr[i] / gamma[i]) * tau[i] * f[i]
+        off[i] = abs(worth / (e[i] * beta[i] * min(x[i], EXP_MAX)) / mu - 1.0)
+
+
+@stage
+def energies_block(
+    a: FloatArray, gamma: FloatArray, p_c: FloatArray, e_fixed: FloatArray, tau: FloatArray, snr: FloatArray,
+    spent: FloatArray,
+) -> None:  # fmt: skip
+    """spent: with the energy of sending and what is fixed [J]."""
+    wide()
+    for i in range(spent.shape[0]):
+        steady = p_c[i] * tau[i] if p_c[i] > 0.0 else 0.0
+        upload = tau[i] * (snr[i] / gamma[i]) + steady
+        spent[i] = e_fixed[i] + (spent[i] + (upload if a[i] > 0.0 else 0.0))
 
 
 @inlined
 def relative(marginal: float, price: float, steady: float) -> float:
     """Marginal less price over the greater of both with the power that was taken off; 0 where all are."""
     unit = max(price, abs(marginal)) + steady
-    return (marginal - price) / unit if unit > 0.0 else 0.0
+    return (marginal - price) / (unit if unit > 0.0 else 1.0)
 
 
 @inlined
 def one_sided(off: float, at_least: bool, at_most: bool) -> float:
     """Marginal less price, relative: at the least speed it may be above 0, at the greatest below."""
-    if at_least:
-        off = min(off, 0.0)
-    if at_most:
-        off = max(off, 0.0)
-    return abs(off)
+    off = min(off, 0.0) if at_least else off
+    return abs(max(off, 0.0) if at_most else off)

@@ -12,16 +12,16 @@ not fit (power at a bound, time to spare, nothing to compute or to send) take th
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.access.stages import (
+    begin_again_block,
     begin_block,
     begin_efficiency_block,
     bounds_block,
     energies_block,
+    fits_block,
     follow_block,
     grown_block,
     held_block,
@@ -37,8 +37,24 @@ from solvers.access.stages import (
     worths_block,
 )
 from solvers.access.uplink import row_energy, share_row
-from solvers.blocks import BLOCK, E_FIXED, FIXED, GAMMA, IDLE, ORDINARY, P_C, P_S, T_FREE, T_LOW, A, Columns, K
-from solvers.compile import inlined, kernel, wide
+from solvers.blocks import (
+    BLOCK,
+    E_FIXED,
+    FIXED,
+    GAMMA,
+    IDLE,
+    ORDINARY,
+    P_C,
+    P_S,
+    T_FREE,
+    T_LOW,
+    A,
+    Columns,
+    K,
+    total,
+    view,
+)
+from solvers.compile import kernel, wide
 from solvers.rows import FloatArray
 
 SUMS = 6
@@ -53,7 +69,7 @@ CLOSE = 1e-4
 ROUGH = 1e-2
 
 _STEPS = 25
-_AT = 1.0 + 1e-13  # a power this far beyond its bound is beyond it
+_FEW = 4  # rows whose scalar path takes less than a step of the whole block
 
 
 @kernel
@@ -89,13 +105,13 @@ def share_blocks(
     for block in range(first, last):
         start = block * BLOCK
         n = min(BLOCK, odds.shape[0] - start)
-        fixed, k = _view(columns[FIXED], constant[FIXED], start, n), _view(columns[K], constant[K], start, n)
-        a, gamma = _view(columns[A], constant[A], start, n), _view(columns[GAMMA], constant[GAMMA], start, n)
-        t_low = _view(columns[T_LOW], constant[T_LOW], start, n)
-        t_free = _view(columns[T_FREE], constant[T_FREE], start, n)
-        p_s, p_c = _view(columns[P_S], constant[P_S], start, n), _view(columns[P_C], constant[P_C], start, n)
-        e_fixed = _view(columns[E_FIXED], constant[E_FIXED], start, n)
-        g_min, g_max = _view(snr_min, constant[14], start, n), _view(snr_max, constant[15], start, n)
+        fixed, k = view(columns[FIXED], constant[FIXED], start, n), view(columns[K], constant[K], start, n)
+        a, gamma = view(columns[A], constant[A], start, n), view(columns[GAMMA], constant[GAMMA], start, n)
+        t_low = view(columns[T_LOW], constant[T_LOW], start, n)
+        t_free = view(columns[T_FREE], constant[T_FREE], start, n)
+        p_s, p_c = view(columns[P_S], constant[P_S], start, n), view(columns[P_C], constant[P_C], start, n)
+        e_fixed = view(columns[E_FIXED], constant[E_FIXED], start, n)
+        g_min, g_max = view(snr_min, constant[14], start, n), view(snr_max, constant[15], start, n)
         left, m, c, q, d = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n], scratch[4, :n]
         low, high, f, g = scratch[5, :n], scratch[6, :n], scratch[7, :n], scratch[8, :n]
         work, send, miss = scratch[9, :n], scratch[10, :n], scratch[11, :n]
@@ -108,11 +124,13 @@ def share_blocks(
             d[i] = p_c[i] - p_s[i]
         if not warm:
             begin_block(m, c, q, o)
+            begin_efficiency_block(m, o, x)
+            begin_again_block(c, q, x, o)
         for i in range(n):
             o[i] = min(max(o[i], low[i]), high[i])
         if not warm:
             begin_efficiency_block(m, o, x)
-        for _ in range(_STEPS):
+        for step in range(_STEPS):
             grown_block(x, f, g)
             worths_block(c, o, q, x, work, send)
             misses_block(f, m, o, d, work, send, miss)
@@ -122,7 +140,7 @@ def share_blocks(
             bad = 0
             for i in range(n):
                 bad += 0 if miss[i] <= tolerance else 1
-            if bad == 0:
+            if bad <= (_FEW if step > 0 else 0):
                 break
         shares_block(left, a, o, x, t, tau, beta)
         held_block(low, high, left, t_low, t_free, o, t, tau, bend)
@@ -132,17 +150,11 @@ def share_blocks(
         worth_block(mu, beta, tau, work)
         priced_block(p_s, p_c, bend, work, f)
         slopes_block(beta, tau, g, bend, work, send)
-        odd = 0
-        for i in range(n):
-            inside = g_min[i] <= q[i] * _AT and q[i] <= g_max[i] * _AT
-            well = miss[i] <= tolerance and inside and f[i] >= 0.0 and left[i] > t_low[i]
-            odd += 0 if well and energy[i] < math.inf else 1
+        odd = fits_block(miss, tolerance, q, g_min, g_max, f, left, t_low, energy, work)
         if odd > 0 or kind.shape[0] > 1 or kind[0] != ORDINARY:
             for i in range(n):
                 what = kind[start + i] if kind.shape[0] > 1 else kind[0]
-                inside = g_min[i] <= q[i] * _AT and q[i] <= g_max[i] * _AT
-                well = miss[i] <= tolerance and inside and f[i] >= 0.0 and left[i] > t_low[i]
-                if what == ORDINARY and well and energy[i] < math.inf:
+                if what == ORDINARY and work[i] > 0.0:
                     continue
                 begin = o[i] if 1e-200 < o[i] < 1e200 else 0.0
                 t[i], tau[i], x[i], beta[i], f[i], bend[i], g[i], send[i] = share_row(
@@ -154,15 +166,8 @@ def share_blocks(
                     energy[i] = row_energy(k[i], a[i], gamma[i], p_s[i], p_c[i], e_fixed[i], t[i], tau[i], x[i])
                 o[i] = t[i] / tau[i] if t[i] > 0.0 and tau[i] > 0.0 else 1.0
                 x[i] = x[i] if x[i] > 0.0 else 1.0
-        for j in range(SUMS):
-            sums[block, j] = 0.0
-        for i in range(n):
-            sums[block, ENERGY] += energy[i]
-            sums[block, SHARE] += beta[i]
-            sums[block, PRICE] += f[i]
-            sums[block, CURVE] += bend[i]
-            sums[block, BY_TIME] += g[i]
-            sums[block, BY_PRICE] += send[i]
+        sums[block, ENERGY], sums[block, SHARE], sums[block, PRICE] = total(energy), total(beta), total(f)
+        sums[block, CURVE], sums[block, BY_TIME], sums[block, BY_PRICE] = total(bend), total(g), total(send)
         if out.shape[1] > 0:
             for i in range(n):
                 out[T_OUT, start + i] = t[i]
@@ -170,9 +175,3 @@ def share_blocks(
                 out[X_OUT, start + i] = x[i]
                 out[BETA_OUT, start + i] = beta[i]
                 out[PRICE_OUT, start + i] = f[i]
-
-
-@inlined
-def _view(column: FloatArray, constant: FloatArray, start: int, n: int) -> FloatArray:
-    """Rows start..start+n-1 of a column, as a slice: indexing with an offset would not vectorise."""
-    return column[start : start + n] if column.shape[0] > 1 else constant[:n]

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 
-from solvers.compile import stage, wide
-from solvers.elementary import EXP_MAX, exp, expm1_given, log, marginal_given, rough_exp, rough_log
+from solvers.compile import inlined, stage, wide
+from solvers.elementary import EXP_MAX, coarse_exp, coarse_log, exp, expm1_given, marginal_given
 from solvers.rows import FloatArray
 
 LEAST, MOST = 1e-140, 1e140  # of odds and efficiencies here: products stay within a double
+_AT = 1.0 + 1e-13  # a power this far beyond its bound is beyond it
 
 
 @stage
@@ -49,12 +50,23 @@ def misses_block(
     wide()
     n = o.shape[0]
     for i in range(n):
-        f[i] = log(min(max(f[i] / (m[i] * (1.0 + o[i])), 1e-300), 1e300))
+        right = m[i] * (1.0 + o[i])
+        f[i] = _twice_artanh((f[i] - right) / (f[i] + right))
     for i in range(n):
         left, right = work[i] + max(d[i], 0.0), send[i] + max(-d[i], 0.0)
-        miss[i] = log(min(max(left / right, 1e-300), 1e300))
+        miss[i] = _twice_artanh((left - right) / (left + right))
         work[i] = work[i] / left
         send[i] = send[i] / right
+
+
+@inlined
+def _twice_artanh(z: float) -> float:
+    """The logarithm of a ratio, z the difference of its two sides over their sum: four terms, wrong by less than it is.
+
+    A step is too short where the sides are far from each other, and of full precision where it counts.
+    """
+    z2 = z * z
+    return z * (2.0 + z2 * (2.0 / 3.0 + z2 * (2.0 / 5.0 + z2 * (2.0 / 7.0))))
 
 
 @stage
@@ -113,8 +125,8 @@ def begin_block(m: FloatArray, c: FloatArray, q: FloatArray, o: FloatArray) -> N
     """First guesses: small x has F = x^2/2, and then o^3 or o^(3/2) is c sqrt(2m)/q."""
     wide()
     for i in range(o.shape[0]):
-        z = rough_log(min(max(c[i] / q[i] * math.sqrt(2.0 * m[i]), 1e-150), 1e150))
-        o[i] = rough_exp(z * (1.0 / 3.0 if z < 0.0 else 2.0 / 3.0))
+        z = coarse_log(min(max(c[i] / q[i] * math.sqrt(2.0 * m[i]), 1e-150), 1e150))
+        o[i] = coarse_exp(z * (1.0 / 3.0 if z < 0.0 else 2.0 / 3.0))
 
 
 @stage
@@ -124,9 +136,19 @@ def begin_efficiency_block(m: FloatArray, o: FloatArray, x: FloatArray) -> None:
     for i in range(x.shape[0]):
         f = min(max(m[i] * (1.0 + o[i]), 1e-280), 1e280)
         small = math.sqrt(2.0 * f)
-        z = max(rough_log(f), 2.0)
-        large = z - rough_log(z - rough_log(z - 0.5))
+        z = max(coarse_log(f), 2.0)
+        large = z - coarse_log(z - coarse_log(z - 0.5))
         x[i] = small / (1.0 + 0.3 * small) if f < 3.0 else large
+
+
+@stage
+def begin_again_block(c: FloatArray, q: FloatArray, x: FloatArray, o: FloatArray) -> None:
+    """The odds for this x, roughly: o^3 = (1 + o) c x/q."""
+    wide()
+    for i in range(o.shape[0]):
+        z = coarse_log(min(max(c[i] / q[i] * x[i], 1e-150), 1e150))
+        first = coarse_exp(z * (1.0 / 3.0 if z < 0.0 else 0.5))
+        o[i] = coarse_exp((z + coarse_log(1.0 + first)) * (1.0 / 3.0))
 
 
 @stage
@@ -182,6 +204,22 @@ def worth_block(mu: float, beta: FloatArray, tau: FloatArray, worth: FloatArray)
     wide()
     for i in range(tau.shape[0]):
         worth[i] = mu * beta[i] / tau[i]
+
+
+@stage
+def fits_block(
+    miss: FloatArray, tolerance: float, power: FloatArray, g_min: FloatArray, g_max: FloatArray, price: FloatArray,
+    left: FloatArray, t_low: FloatArray, energy: FloatArray, fits: FloatArray,
+) -> int:  # fmt: skip
+    """fits: 1 for rows that are done, power within its bounds, and no number beyond its range. Returns the others."""
+    wide()
+    for i in range(miss.shape[0]):
+        inside = (g_min[i] <= power[i] * _AT) & (power[i] <= g_max[i] * _AT) & (left[i] > t_low[i])
+        fits[i] = 1.0 if inside & (miss[i] <= tolerance) & (price[i] >= 0.0) & (energy[i] < math.inf) else 0.0
+    others = 0
+    for i in range(miss.shape[0]):
+        others += 0 if fits[i] > 0.0 else 1
+    return others
 
 
 @stage
