@@ -38,9 +38,10 @@ from solvers.threads import each_chunk
 
 _TURNS = 30
 _LAST = 1e-6  # a step below this leaves an error of its square: the next pass should be the last
-_NEAR = 1.5  # times
+_NEAR = 1.5  # times: of what is near a duration or a price
+_FAR, _HELD = 1.0, 4  # in ln mu; passes
 _PART = 0.1  # of the step to a pass: rows whose steps are below it leave less than the next step corrects
-_DONE = 2e-12
+_DONE, _MUCH = 2e-12, 1e-8
 _MARGIN = 4e-15  # aim this far inside a budget: the rounding of the sums must not exceed it
 _CHEAP, _DEAR = -650.0, 650.0  # ln of prices of bandwidth that stand for none and for any
 
@@ -135,19 +136,46 @@ def balance(uplinks: Uplinks, T: float, mu: float, enough: float = 0.0) -> Look 
         step = look.step if math.isfinite(over) else math.nan
         if abs(step) <= enough:
             return look
-        if tolerance == EXACT and (abs(step) <= 1e-15 * max(1.0, abs(z)) or abs(step) <= _DONE < last <= 1e-6):
+        if tolerance == EXACT and (abs(step) <= 1e-15 * max(1.0, abs(z)) or (abs(step) <= _DONE and last <= 1e-6)):
             return look
         if math.isfinite(high - low) and high - low <= 4e-16 * max(abs(low), abs(high)):
             return look if abs(over) < 1e-6 else None
         tolerance = EXACT if abs(step) < 1e-3 else CLOSE
         new = z + min(max(step, -8.0), 8.0)
-        if not low < new < high:
+        if not low < new < high and not abs(step) <= _DONE:
             new = 0.5 * (low + high) if math.isfinite(high - low) else z + (4.0 if over > 0.0 else -4.0)
             tolerance = EXACT if high - low < 1e-3 else tolerance
         if not _CHEAP < new < _DEAR:
             return None
         z, last = new, abs(step)
     return None
+
+
+class _Window:
+    """Between which durations the goal's lies, going by passes from which it is far."""
+
+    def __init__(self, low: float) -> None:
+        self.low, self.high, self.mu, self.held = low, math.inf, 0.0, 0
+
+    def within(self, guess: float, look: Look) -> tuple[float, float]:
+        """The duration to look at next, and the price to start from.
+
+        Far from the price that shares the channel out nothing is known about another duration: the price is sought
+        first. Where it only rises there is none, as the duration is too short for the channel.
+        """
+        T, mu = look.T, look.mu
+        if abs(look.step) > _FAR:
+            self.held += 1
+            if self.held < _HELD or look.step < 0.0:
+                return T, mu
+            self.low, guess, mu = T, 1.5 * T, self.mu or mu
+        elif not T / _NEAR < guess < T * _NEAR:
+            self.low, self.high = (T, self.high) if guess > T else (self.low, T)
+        self.held = 0
+        self.mu = mu
+        if not self.low < guess < self.high and self.high < math.inf:
+            guess = math.sqrt(self.low) * math.sqrt(self.high)
+        return guess, mu
 
 
 def joint(
@@ -159,7 +187,7 @@ def joint(
     """
     plan, lower = uplinks.plan, uplinks.plan.t_min
     tilt = value if goal is Goal.POWER else 0.0
-    tolerance, last = ROUGH, False
+    tolerance, last, window = ROUGH, False, _Window(plan.t_min)
     for _ in range(_TURNS):
         look = uplinks.look(T, mu, tolerance, out if last else None)
         if not (0.0 < look.share < math.inf and look.energy < math.inf and look.by_price < 0.0):
@@ -169,16 +197,14 @@ def joint(
         e = look.dual + 0.5 * look.mu * look.room * (look.share - 1.0) * near
         price = max(look.price - look.mu * look.room * look.by_time * near, 0.1 * look.price)
         curve = look.curve - look.mu * look.room * look.by_time * (look.by_time / look.by_price)
-        limit = math.nan
+        limit, slope = math.nan, look.price + tilt
         if goal is Goal.DEADLINE:
             guess = T
         elif goal is Goal.PRICE:
-            if not (price > 0.0 and curve > 0.0):
-                return None
-            guess = T * math.exp(min(max(math.log(price / value) * price / (T * curve), -1.0), 1.0))
+            far = math.log(price / value) * price / (T * curve) if price > 0.0 and curve > 0.0 else -math.inf
+            guess = T * math.exp(min(max(far, -1.0), 1.0))
         else:
             limit = allowance(goal, value, T)
-            slope = look.price + tilt
             if slope > 0.0:
                 lower = max(lower, T + (look.dual - limit) / slope)
             guess = halley_guess(T, e, price, curve, 0.0 if tilt else plan.e_inf, limit, 1.0 if tilt else 0.0)
@@ -189,10 +215,12 @@ def joint(
             guess = 0.5 * (T + plan.t_min) if guess <= plan.t_min else math.nan
         if not math.isfinite(guess) or not math.isfinite(step):
             return None
-        guess = min(max(guess, 0.4 * T), 2.5 * T)
+        guess, mu = window.within(min(max(guess, 0.4 * T), 2.5 * T), look)
         move = math.log(guess / T)
         priced = goal is not Goal.PRICE or abs(price - value) <= _LAST * value  # all but 0 it says little of T
-        if last and abs(move) <= _DONE and abs(step) <= _DONE and priced and not e > limit * (1.0 + 1e-15):
+        hidden = _MARGIN * limit / (slope * T) if limit > 0.0 and slope > 0.0 else 0.0  # by the rounding of the sums
+        done = last and abs(move) <= max(_DONE, min(hidden, _MUCH)) and abs(step) <= _DONE
+        if done and priced and not e > limit * (1.0 + 1e-15):
             return look, min(lower, T)
         size = max(abs(move), abs(step))
         last = size < _LAST
