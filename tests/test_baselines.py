@@ -294,3 +294,20 @@ def test_milp_is_the_best_of_all_partitions_and_matchings(seed, solver, monkeypa
             assert found is not None
             assert found[1] == pytest.approx(best, rel=1e-9)
             assert tuple(np.bincount(found[0], minlength=4)) in enough
+
+
+@pytest.mark.parametrize("solver", ["HiGHS", "CBC"])
+def test_milp_sees_what_cheap_clients_spend_beside_dear_ones(solver, monkeypatch):
+    """Costs over nine decades: tolerances and gaps of a solver are absolute, and those of the cheap below them."""
+    from solvers.matching import assignment, milp
+
+    monkeypatch.setattr(milp, "solver_name", lambda: solver)
+    counts = np.array([2, 2, 2])
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        costs = 10.0 ** rng.uniform(-9.0, 0.0, (6, 1)) * rng.uniform(0.5, 2.0, (6, 3))
+        best = assignment.match(costs, counts)
+        found = milp.cheapest(costs, np.array([1, 2, 2]), np.array([1.0, 0.5, 0.5]), 0.0, counts[None, :])
+        assert best is not None
+        assert found is not None
+        assert found[1] == pytest.approx(best[1], rel=1e-9)

@@ -19,7 +19,8 @@ from solvers.rows import FloatArray, Goal, Stop
 
 IntArray = NDArray[np.int64]
 
-_GAP = 1e-9  # relative, of the energy
+_GAP = 1e-9  # relative, of the energy; an absolute one would be met by what the cheap clients spend
+_DEAREST = 1e4  # in the program, whose reduced costs are told apart to 1e-7
 _WHOLE = 1e-6  # how far from 0 or 1 a binary may come back
 
 
@@ -113,7 +114,7 @@ def cheapest(
     allowed = np.isfinite(costs)
     if not allowed.any(axis=1).all():
         return None
-    scale = float(np.abs(costs[allowed]).max()) or 1.0
+    scale = float(np.abs(costs[allowed]).max()) / _DEAREST or 1.0
     program = pulp.LpProblem("partition_and_matching", pulp.LpMinimize)
     pairs = [(n, k) for n, k in np.argwhere(allowed).tolist()]
     takes = {(n, k): program.add_variable(f"y_{n}_{k}", cat=pulp.LpBinary) for n, k in pairs}
@@ -150,11 +151,11 @@ def _rounded(replicas: float) -> float:
 def _solved(program: pulp.LpProblem) -> bool:
     """Solve; True with an optimum in hand, False where it is infeasible. Raises SolverError otherwise."""
     if solver_name() == "HiGHS":
-        solver = pulp.HiGHS(msg=False, gapRel=_GAP, threads=1)
+        solver = pulp.HiGHS(msg=False, gapRel=_GAP, gapAbs=0.0, threads=1)
     else:
         with warnings.catch_warnings():  # PuLP 3.3 announces that PuLP 4 will no longer bring CBC along
             warnings.simplefilter("ignore", DeprecationWarning)
-            solver = pulp.PULP_CBC_CMD(msg=False, gapRel=_GAP, threads=1)
+            solver = pulp.PULP_CBC_CMD(msg=False, gapRel=_GAP, gapAbs=0.0, threads=1)
     program.solve(solver)
     if program.status == pulp.LpStatusInfeasible:
         return False
