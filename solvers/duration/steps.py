@@ -18,10 +18,12 @@ PASSES, STOP, LAST = 12, 13, 14  # passes made; a Stop, 0 while running; 1 where
 DEEP = 15  # 1 after a step that went far too far
 # Prices at A_T and B_T. For a goal of PRICE, where A_G and B_G are E: also their slopes; the width between (ln T); how
 # far off the last pass was by Newton (relative to T), and the best one in ln price; passes in a row of little use
-# (for a budget: those above it by no more than rounding may be).
+# (for a budget: those above it by no more than rounding may be); and EXACTLY how far off the last exact pass was, inf
+# before the first.
 A_PRICE, B_PRICE, A_CURVE, B_CURVE, WIDTH, OFF, MISS, STUCK = 16, 17, 18, 19, 20, 21, 22, 23
 E_NOW, PRICE_NOW = 24, 25  # what the last pass found [J], [W]
-STATE = 26
+EXACTLY = 26
+STATE = 27
 
 State = FloatArray | list[float]  # an array where compiled code runs it
 
@@ -34,6 +36,7 @@ _TRIES = 3  # passes so close, and above it, that show that it is
 _SHARP = 1e-9  # a bracket this narrow is closed where its end uses the budget up
 _CERTAIN = 3e-6  # a step below this leaves an error of its cube
 _ULPS = 1e-15  # a bracket this narrow, relative, is closed
+_BLURRED = 1e-4  # relative: durations so close that a rough pass may take one for the other
 _FAR = 4.0  # ln T: no step goes further
 _NEAR = 0.02  # ln T: ends closer than this know where the price jumps between them
 _PATIENCE = 10  # passes of Halley's step before the tangent decides alone
@@ -44,9 +47,9 @@ _PASSES = 200
 def advance(state: State, e: float, price: float, curve: float) -> None:
     """From E [J], -E' [W] and E'' [W/s] at T_NOW: tighten the bounds, then stop or say where to look next."""
     state[PASSES] += 1.0
-    state[LAST] = 0.0
+    exact, state[LAST] = state[LAST] != 0.0, 0.0
     if state[GOAL] == _PRICE:
-        _advance_price(state, e, price, curve)
+        _advance_price(state, e, price, curve, exact)
     else:
         _advance_budget(state, e, price, curve)
     if state[STOP] == 0.0 and state[PASSES] >= _PASSES:
@@ -142,7 +145,7 @@ def halley_guess(T: float, e: float, price: float, curve: float, floor: float, l
 
 
 @shared
-def _advance_price(state: State, e: float, price: float, curve: float) -> None:
+def _advance_price(state: State, e: float, price: float, curve: float, exact: bool) -> None:
     """The T with price(T+) <= value <= price(T-), the least of the convex E(T) + value T; the price may jump there.
 
     Both ends of what is left, A and B, have a model of E: its price a power of T. The answer is where A's price falls
@@ -162,11 +165,17 @@ def _advance_price(state: State, e: float, price: float, curve: float) -> None:
             state[B_T], state[B_G], state[B_PRICE], state[B_CURVE], state[UPPER] = T, e, price, curve, T
     elif state[A_T] <= T:
         state[A_T], state[A_G], state[A_PRICE], state[A_CURVE], state[LOWER] = T, e, price, curve, T
+    if exact and state[EXACTLY] == math.inf:  # a rough pass so near may have taken one side for the other
+        if T * (1.0 - _BLURRED) < state[A_T] < T:
+            state[A_T], state[LOWER] = -math.inf, state[T_MIN]
+        if T < state[B_T] < T * (1.0 + _BLURRED) and state[B_T] < state[T_FLAT]:
+            state[B_T] = state[UPPER] = math.inf
     low, high = max(state[A_T], state[T_MIN]), state[B_T]
     line = abs(price - value) / curve if curve > 0.0 else 0.0  # a price all but 0 says nothing by its logarithm
     off = max(abs(_root(T, price, curve, value) - T), line) / T
     certain = state[OFF] < 1e-7 and off < 1e-13  # Newton squares: what is left is rounding
-    nothing = off < 1e-6 and off * abs(price - value) * T < 1e-17 * (abs(e) + value * T) and off > 0.25 * state[OFF]
+    nothing = off < 1e-6 and off * abs(price - value) * T < 1e-17 * (abs(e) + value * T)
+    nothing = nothing and off > 0.25 * state[EXACTLY]  # an exact pass does no better than the last one
     if off <= _ULPS or certain or nothing:
         state[STOP], state[LOWER], state[UPPER] = _OPTIMAL, max(low, T * (1.0 - off)), min(high, T * (1.0 + off))
         return
@@ -188,6 +197,7 @@ def _advance_price(state: State, e: float, price: float, curve: float) -> None:
         guess = math.sqrt(low) * math.sqrt(high) if high < math.inf else 4.0 * T
         guess = guess if low < guess < high else 0.5 * (low + high)
     state[WIDTH], state[OFF], state[MISS] = width, off, min(state[MISS], miss)
+    state[EXACTLY] = off if exact else state[EXACTLY]
     state[LAST] = 1.0 if off < 1e-8 or width < 1e-12 else 0.0
     state[T_NOW] = guess
 
@@ -249,7 +259,7 @@ def begin(state: State, goal: float, value: float, t_min: float, t_flat: float, 
     state[LOWER], state[UPPER], state[A_T], state[B_T] = t_min, math.inf, -math.inf, math.inf
     state[T_NOW] = min(2.0 * t_min, t_flat)
     if goal == _PRICE:
-        state[WIDTH], state[OFF], state[MISS] = math.inf, math.inf, math.inf
+        state[WIDTH], state[OFF], state[MISS], state[EXACTLY] = math.inf, math.inf, math.inf, math.inf
         if t_flat < math.inf:
             state[B_T] = state[UPPER] = t_flat * (1.0 + 4e-16)  # an ulp later, so that all rows are slack there
             state[B_G] = e_inf
