@@ -177,6 +177,15 @@ def test_larger_fleets_match_the_oracle(kind: type) -> None:
         try_fleet("newton", family, 50, 40, kind)
 
 
+def test_the_bracket_allows_for_the_rounding_of_a_large_exponent() -> None:
+    """One client spends all but everything, at x = ln(1 + SNR) = 187: a rounding of x is 187 of e^x, and of E."""
+    instance, fleet = truth("extreme", 105, 26)
+    budget = EnergyBudget(1.5379398530024875e91)
+    found = fedopt.schedule(instance.clients, instance.work, budget)
+    best = fleet.schedule(budget).duration
+    assert found.bracket[0] <= best <= found.bracket[1] <= found.bracket[0] * (1 + 1e-8)
+
+
 @pytest.mark.nightly("R3", 63 * len(BUDGETS))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_many_fleets_match_the_oracle(family: str) -> None:

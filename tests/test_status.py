@@ -130,6 +130,31 @@ def test_a_duration_at_a_kink_just_above_the_least_energy(timing: str) -> None:
     check_bracket(found, best)
 
 
+@pytest.mark.parametrize("timing", ["newton", "bisection"])
+@pytest.mark.parametrize(
+    ("family", "seed"), [("powers", 614), ("powers", 624), ("wide", 614), ("bounds", 612), ("typical", 639)]
+)
+def test_a_budget_an_ulp_above_the_least_energy_is_met_at_t_flat(family: str, seed: int, timing: str) -> None:
+    """Where E(T_flat) rounds to more than the budget, no longer round helps and none shorter is enough."""
+    instance = make(family, seed, 3).one(0)
+    clients = instance.clients.replace(
+        frequency_min=0.1 * instance.clients.frequency_max, power_min=0.1 * instance.clients.power_max
+    )
+    fleet = Fleet(clients, instance.work)
+    assert fleet.t_flat > 1.01 * fleet.t_min
+    for ulps in range(float(fleet.e_inf) < fleet.e_inf, 6):
+        budget = EnergyBudget(float(fleet.e_inf) * (1.0 + ulps * float(EPS)))
+        found = fedopt.schedule(clients, instance.work, budget, timing=timing)
+        if found.status is Status.INFEASIBLE:  # E_inf itself is rounded
+            assert ulps <= 4, found.reason
+            assert "endless" not in found.reason
+            assert abs(found.shortfall) <= 4 * EPS * fleet.e_inf
+            continue
+        assert found.status is Status.OPTIMAL, found.reason
+        check_bracket(found, fleet.schedule(budget))
+        assert found.stats["passes"] <= (20 if timing == "newton" else 60)
+
+
 @pytest.mark.nightly("R6", 1250)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_status_is_right_very_often(family: str) -> None:

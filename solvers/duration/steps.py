@@ -66,7 +66,9 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
         return
     limit = value * T if power else value
     slope = price + (value if power else 0.0)  # -g'
-    g = e - limit
+    # An energy budget above E_inf is met at T_flat, whatever rounding says; an ulp later all rows are slack.
+    latest = math.inf if power else max(state[T_FLAT], state[T_MIN]) * (1.0 + 4e-16)
+    g = e - limit if latest > T else min(e - limit, 0.0)
     if 0.0 < g <= _ROUNDED * limit:
         state[STUCK] += 1.0
     margin = _MARGIN * limit * 2.0 ** max(state[STUCK] - _TRIES, 0.0)  # should the sum's rounding be greater
@@ -122,8 +124,6 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     if guess == T:
         guess = T * (1.0 + 4e-16) if g > 0.0 else T * (1.0 - 4e-16)
     state[LAST] = 1.0 if abs(guess - T) <= _CERTAIN * T else 0.0
-    # An energy budget above E_inf is met at T_flat; an ulp later, so that all rows are slack there.
-    latest = math.inf if power else max(state[T_FLAT], state[T_MIN]) * (1.0 + 4e-16)
     state[T_NOW] = min(max(guess, state[T_MIN]), latest)
 
 
