@@ -132,6 +132,20 @@ def test_what_is_kept_to_the_bit_is_no_violation_at_any_tolerance() -> None:
         assert (verdict.violation, verdict.violations) == (0.0, ())
 
 
+def test_what_a_client_does_not_do_is_no_violation_at_any_tolerance() -> None:
+    """Above frequency_max with nothing to compute, above power_max with nothing to send: by 5e-10, and by half."""
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, samples=[1.0, 1.0], channel_gain=1e-10, bandwidth=1e6, power_max=0.2
+    )
+    no_cycles = fedopt.Workload(cycles=[0.0, 1e8], upload_bits=1e5)
+    no_bits = fedopt.Workload(cycles=1e8, upload_bits=[0.0, 1e5])
+    for factor in (1.0 + 5e-10, 1.5):
+        rate = 1e6 * np.log2(1.0 + factor * 0.2 * 1e-10 / (3.981e-21 * 1e6))
+        no_work = judge(clients, no_cycles, 9.0, np.array([1e9 * factor, 1e9]), 1e6)
+        no_upload = judge(clients, no_bits, 9.0, 1e9, np.array([rate, 1e6]))
+        assert no_work.violation == no_upload.violation == 0.0
+
+
 CHANGES = {
     "computes above frequency_max": ("f", lambda c: c.frequency_max * 1.001),
     "computes below frequency_min": ("f", lambda c: c.frequency_min * 0.999),
