@@ -32,9 +32,10 @@ import pytest
 ROOT = Path(__file__).parent.parent
 QUICK = "not 1000 and not cone and not cvxpy and not interpreted and not few_passes and not anywhere"
 LEVEL2 = (
-    *("tests/test_instances.py", "tests/test_degenerate.py", "tests/test_drawn.py", "tests/test_level2.py"),
-    *("-k", QUICK),
+    *("tests/test_instances.py", "tests/test_drawn.py", "tests/test_degenerate.py", "tests/test_level2.py"),
+    *("-k", f"{QUICK} and not larger"),
 )
+STATUS = ("tests/test_status.py", "tests/test_level2.py", "-k", f"{QUICK} and not larger")
 LEVEL3 = ("tests/test_degenerate.py", "tests/test_level3.py", "tests/test_instances.py", "-k", QUICK)
 JUDGE = (
     *("tests/test_judge.py", "tests/test_door.py", "tests/test_input_others.py"),
@@ -51,6 +52,7 @@ SUBSETS = {
     "fedopt/verdict.py": JUDGE,
     "solvers/judging.py": JUDGE,
     "solvers/allocation/": LEVEL3,
+    "solvers/duration/verdicts.py": STATUS,
     "solvers/duration/": LEVEL2,
     "solvers/plan.py": LEVEL3,
     "solvers/fill.py": LEVEL3,

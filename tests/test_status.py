@@ -16,7 +16,7 @@ from oracle import INF, Answer, Fleet
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Status
-from solvers.duration.verdicts import KNOWN
+from solvers.duration.verdicts import KNOWN, Seen, bracket
 
 EPS = mpf(2) ** -52
 MARGINS = [10.0**-k for k in range(2, 15, 2)]
@@ -115,6 +115,28 @@ def test_what_is_called_optimal_is_known(family: str, timing: str) -> None:
         instance = make(family, seed, 1 + 2 * seed)
         fleet = Fleet(instance.clients, instance.work)
         assert check_near(fleet, instance.clients, instance.work, timing, [4, 9, 12, 13, 14, 15]) > 0
+
+
+@pytest.mark.parametrize("T", [0.5, 1.0, 1e6])
+@pytest.mark.parametrize("share", [0.0, 1e-9, 1e-4])
+def test_a_bracket_holds_the_root_of_what_it_has_seen_of_a_curve(T: float, share: float) -> None:
+    """E = 1/T J and a budget of 1/r J, so r is the best duration; what was seen may be off by ``hidden``."""
+    hidden = share / T
+    for r in (0.75 * T, 0.999 * T, T, 1.001 * T):
+        for off in (-hidden, 0.0, hidden):
+            here = Seen(T, 1.0 / T - 1.0 / r + off, T**-2)
+            early = Seen(0.9 * T, 1.0 / (0.9 * T) - 1.0 / r, (0.9 * T) ** -2) if r > 0.9 * T else None
+            low, high = bracket(hidden, 0.1 * T, 7.0 * T, early, here)
+            assert low <= min(r, T) * (1.0 + 4e-16)
+            assert max(r, T) <= high * (1.0 + 4e-16)
+            tangent = T + (here.excess - hidden) * T**2
+            chord = 0.9 * T + (early.excess - hidden) * (0.9 * T) ** 2 if early else -math.inf
+            assert low == pytest.approx(min(max(0.1 * T, tangent, chord), T), rel=1e-12)
+            if here.excess + hidden <= 0.0:
+                assert high == T
+            else:
+                beyond = 2.0 * (here.excess + hidden) * T**2
+                assert high == pytest.approx(T + beyond if beyond <= 0.005 * T else 7.0 * T, rel=1e-12)
 
 
 @pytest.mark.parametrize("timing", ["newton", "bisection"])
