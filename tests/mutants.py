@@ -36,7 +36,7 @@ LEVEL2 = (
     *("-k", f"{QUICK} and not larger"),
 )
 STATUS = ("tests/test_status.py", "tests/test_level2.py", "-k", f"{QUICK} and not larger")
-LEVEL3 = ("tests/test_degenerate.py", "tests/test_level3.py", "tests/test_instances.py", "-k", QUICK)
+LEVEL3 = ("tests/test_level3.py", "tests/test_instances.py", "tests/test_degenerate.py", "-k", QUICK)
 JUDGE = (
     *("tests/test_judge.py", "tests/test_door.py", "tests/test_input_others.py"),
     *("-k", "not any_block and not (door and not judges)"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -13,7 +14,10 @@ from mpmath import mp, mpf
 from oracle import Best, Fleet, marginal
 
 import fedopt
+from fedopt.rounds import rows_of
 from solvers.allocation import METHODS
+from solvers.allocation.kernel import EXACT, price_blocks
+from solvers.plan import make_plan
 
 EPS = 2.0**-52
 
@@ -295,6 +299,57 @@ def test_unhurried_sending_reaches_shannons_limit(method: str) -> None:
         x = bits * math.log(2.0) / 1e6 / T
         energy = fedopt.allocate(clients, work, duration=T, allocation=method).energy[0]
         assert energy / limit - 1.0 == pytest.approx(x / 2.0, rel=1e-3, abs=4 * EPS)
+
+
+KINDS = {"both": (1.0, 1.0), "no upload": (1.0, 0.0), "no work": (0.0, 1.0), "only a download": (0.0, 0.0)}
+
+
+def priced(instance: Instance, T: float) -> tuple[np.ndarray, np.ndarray]:
+    """Of the kernel: (3,) sums of energy, price and its slope over all blocks; (4, N) t, tau, energy and price."""
+    plan = make_plan(rows_of(instance.clients, instance.work))
+    sums, out = np.empty((plan.blocks, 3)), np.empty((4, plan.size))
+    price_blocks(plan.kind, plan.columns, plan.priced, T, np.zeros(plan.size), False, EXACT, sums, out, 0, plan.blocks)
+    return sums.sum(axis=0), out
+
+
+def of_kinds(family: str, seed: int, kinds: list[str]) -> Instance:
+    """An instance whose clients do these things, and all receive something."""
+    instance = make(family, seed, len(kinds))
+    cycles, bits = np.array([KINDS[kind] for kind in kinds]).T
+    work = fedopt.Workload(
+        cycles=instance.work.cycles * cycles, upload_bits=instance.work.upload_bits * bits, download_bits=1e-3
+    )
+    return Instance(instance.clients, work, instance.duration)
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "bounds"])
+@pytest.mark.parametrize(
+    "kinds", [*itertools.product(KINDS, KINDS), [*KINDS] * 75], ids=lambda kinds: "-".join(kinds[:2])
+)
+def test_a_sweep_sums_what_each_of_its_rows_is_by_the_reference(family: str, kinds: list[str]) -> None:
+    """Two of any kinds, and three hundred of all; the slope of the price by a difference of prices."""
+    instance = of_kinds(family, 11, kinds)
+    T = 1.2 * instance.duration
+    (energy, price, curve), (t, tau, *_) = priced(instance, T)
+    found = fedopt.allocate(instance.clients, instance.work, duration=T, allocation="reference")
+    np.testing.assert_allclose(t, found.compute_time, rtol=1e-11)
+    np.testing.assert_allclose(tau, found.upload_time, rtol=1e-11)
+    assert energy == pytest.approx(found.energy.sum(), rel=1e-12)
+    assert price == pytest.approx(found.price.sum(), rel=1e-9)
+    h = 1e-5
+    early, late = priced(instance, T * (1.0 - h))[0][1], priced(instance, T * (1.0 + h))[0][1]
+    assert curve == pytest.approx((early - late) / (2.0 * h * T), rel=1e-6, abs=1e-9 * price / T)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("first", [True, False])
+def test_a_row_that_cannot_meet_the_duration_costs_the_sweep_endless_energy(kind: str, first: bool) -> None:
+    kinds = [kind, "both"] if first else ["both", kind]
+    instance = of_kinds("typical", 12, kinds)
+    late = instance.clients.replace(overhead=np.array([2.0, 0.0])[:: 1 if first else -1] * instance.duration)
+    sums, out = priced(Instance(late, instance.work, instance.duration), instance.duration)
+    assert sums[0] == math.inf
+    assert (out[2] == math.inf).tolist() == [first, not first]
 
 
 @pytest.mark.parametrize("method", METHODS.names)
