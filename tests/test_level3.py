@@ -304,21 +304,21 @@ def test_unhurried_sending_reaches_shannons_limit(method: str) -> None:
 KINDS = {"both": (1.0, 1.0), "no upload": (1.0, 0.0), "no work": (0.0, 1.0), "only a download": (0.0, 0.0)}
 
 
-def priced(instance: Instance, T: float) -> tuple[np.ndarray, np.ndarray]:
-    """Of the kernel: (3,) sums of energy, price and its slope over all blocks; (4, N) t, tau, energy and price."""
+def priced(instance: Instance, T: float, tolerance: float = EXACT) -> tuple[np.ndarray, np.ndarray]:
+    """Of the kernel: (3,) sums of energy, price and its slope over all blocks; (5, N) t, tau, energy, price, odds."""
     plan = make_plan(rows_of(instance.clients, instance.work))
-    sums, out = np.empty((plan.blocks, 3)), np.empty((4, plan.size))
-    price_blocks(plan.kind, plan.columns, plan.priced, T, np.zeros(plan.size), False, EXACT, sums, out, 0, plan.blocks)
+    sums, out = np.empty((plan.blocks, 3)), np.zeros((5, plan.size))
+    price_blocks(plan.kind, plan.columns, plan.priced, T, out[4], False, tolerance, sums, out, 0, plan.blocks)
     return sums.sum(axis=0), out
 
 
 def of_kinds(family: str, seed: int, kinds: list[str]) -> Instance:
     """An instance whose clients do these things, and all receive something."""
     instance = make(family, seed, len(kinds))
-    cycles, bits = np.array([KINDS[kind] for kind in kinds]).T
-    work = fedopt.Workload(
-        cycles=instance.work.cycles * cycles, upload_bits=instance.work.upload_bits * bits, download_bits=1e-3
-    )
+    cycles, bits = np.array([KINDS[kind] for kind in kinds]).T * (instance.work.cycles, instance.work.upload_bits)
+    if not cycles.any() and not bits.any():  # one number for all
+        cycles, bits = 0.0, 0.0
+    work = fedopt.Workload(cycles=cycles, upload_bits=bits, download_bits=1e-3)
     return Instance(instance.clients, work, instance.duration)
 
 
@@ -339,6 +339,20 @@ def test_a_sweep_sums_what_each_of_its_rows_is_by_the_reference(family: str, kin
     h = 1e-5
     early, late = priced(instance, T * (1.0 - h))[0][1], priced(instance, T * (1.0 + h))[0][1]
     assert curve == pytest.approx((early - late) / (2.0 * h * T), rel=1e-6, abs=1e-9 * price / T)
+
+
+@pytest.mark.parametrize("family", ORDINARY)
+def test_a_step_from_the_rough_start_is_all_but_there(family: str) -> None:
+    """ln(t/tau) after single precision and one Halley step in double: 1e-4 for all, 1e-7 for most."""
+    off = []
+    for seed in range(3):
+        instance = make(family, seed, 40)
+        first, last = (priced(instance, instance.duration, tolerance)[1] for tolerance in (1e9, EXACT))
+        inside = (last[3] > 0.0) & (instance.work.cycles > 0.0) & (instance.work.upload_bits > 0.0)
+        off.append(np.abs(np.log(first[4, inside] / last[4, inside])))
+    assert np.concatenate(off).size > 30
+    assert np.concatenate(off).max() < 1e-4
+    assert np.quantile(np.concatenate(off), 0.9) < 1e-7
 
 
 @pytest.mark.parametrize("kind", KINDS)
