@@ -32,8 +32,8 @@ import pytest
 ROOT = Path(__file__).parent.parent
 QUICK = "not 1000 and not cone and not cvxpy and not interpreted and not few_passes and not anywhere"
 LEVEL2 = (
-    *("tests/test_instances.py", "tests/test_drawn.py", "tests/test_degenerate.py", "tests/test_level2.py"),
-    *("-k", f"{QUICK} and not larger"),
+    *("tests/test_steps.py", "tests/test_instances.py", "tests/test_drawn.py", "tests/test_degenerate.py"),
+    *("tests/test_level2.py", "-k", f"{QUICK} and not larger"),
 )
 STATUS = ("tests/test_status.py", "tests/test_level2.py", "-k", f"{QUICK} and not larger")
 LEVEL3 = ("tests/test_level3.py", "tests/test_instances.py", "tests/test_degenerate.py", "-k", QUICK)
