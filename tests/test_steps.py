@@ -139,6 +139,22 @@ def test_every_pass_proves_bounds_and_few_are_needed(goal: Goal, name: str) -> N
     assert sum(counts) <= TAKES[name][goal] + 1
 
 
+@pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER, Goal.PRICE])
+def test_out_of_passes_the_best_so_far_is_in_hand(goal: Goal) -> None:
+    """The two hundredth pass is the last; the answer then is the shortest round seen that is long enough, if any."""
+    curve, value = CURVES["one power"], 1e-9
+    for start, kept in ((1e6, 1e6), (1.5, None)):
+        state = [0.0] * STATE
+        begin(state, float(goal), value, curve.t_min, curve.t_flat, curve.e_inf)
+        state[PASSES], state[T_NOW] = 198.0, start
+        advance(state, *curve(start))
+        assert state[STOP] == 0.0
+        state[T_NOW] = 2.0
+        advance(state, *curve(2.0))
+        assert state[STOP] == Stop.LIMIT
+        assert state[T_NOW] == kept or (kept is None and state[T_NOW] > 2.0)
+
+
 @pytest.mark.parametrize("share", [0.01, 0.5, 0.99])
 def test_a_price_in_a_jump_is_met_where_it_jumps(share: float) -> None:
     """Where a row reaches its floor the price falls by what that row paid, and any price between belongs there."""
