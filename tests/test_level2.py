@@ -306,6 +306,38 @@ def test_a_client_out_of_reach_makes_every_budget_infeasible(method: str) -> Non
         assert math.isnan(found.duration)
 
 
+@pytest.mark.parametrize("family", ["typical", "mixed"])
+def test_the_ways_of_large_fleets_lead_to_the_same_answer(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first guess from a sample of the rows, and passes in chunks; columns that are one number for all among them."""
+    instance = make(family, 8, 300)
+    clients = instance.clients.replace(bandwidth=2e6, capacitance=1e-28) if family == "typical" else instance.clients
+    plain = Instance(clients, instance.work, instance.duration)
+    budgets = _plain_budgets(plain)
+    usual = [fedopt.schedule(clients, instance.work, budget) for budget in budgets]
+    for name, value in {"_LARGE": 32, "_SAMPLE_LEAST": 16, "_SAMPLE_MOST": 64, "CHUNK": 1}.items():
+        monkeypatch.setattr(f"solvers.duration.newton.{name}", value)
+    monkeypatch.setattr("solvers.threads.CHUNK", 1)
+    for budget, other in zip(budgets, usual, strict=True):
+        found = fedopt.schedule(clients, instance.work, budget)
+        assert found.status is other.status is Status.OPTIMAL
+        assert found.duration == pytest.approx(other.duration, rel=1e-12)
+        assert found.allocation is not None
+        assert other.allocation is not None
+        np.testing.assert_allclose(found.allocation.energy, other.allocation.energy, rtol=1e-9)
+        assert found.stats["passes"] <= other.stats["passes"] + 1
+
+
+@pytest.mark.parametrize("timing", EXACT_METHODS)
+def test_a_round_of_idle_clients_takes_no_time_whatever_the_budget(timing: str) -> None:
+    clients = make("typical", 0, 2).clients
+    work = fedopt.Workload(cycles=0.0, upload_bits=0.0, download_bits=0.0)
+    budgets = {EnergyBudget(0.0): Status.SLACK, PowerBudget(1.0): Status.SLACK, TimePrice(1.0): Status.OPTIMAL}
+    for budget, status in budgets.items():
+        found = fedopt.schedule(clients, work, budget, timing=timing)
+        assert (found.status, found.duration, found.energy) == (status, 0.0, 0.0)
+    assert fedopt.schedule(clients, work, Deadline(3.0), timing=timing).duration == 3.0
+
+
 def test_newton_needs_few_passes() -> None:
     """P6: at most 5 passes over the clients on average and never more than 14, on mixed instances.
 
