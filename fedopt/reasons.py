@@ -62,7 +62,8 @@ def why_infeasible(clients: Clients, least: Limits, budget: Budget, stop: Stop) 
         return f"Infeasible: a power budget of 0 W lets no client work{needs}.", _tuple(who), least.e_inf
     how = f"misses the least possible energy of {least.e_inf:.6g} J by {missing:.6g} J"
     if missing <= 0.0:
-        how = f"is the least possible energy, {least.e_inf:.6g} J, which only an endless round reaches"
+        reached = "which only an endless round reaches" if math.isinf(least.t_flat) else "or less: rounding hides which"
+        how = f"is the least possible energy, {least.e_inf:.6g} J, {reached}"
     return f"Infeasible: the energy budget of {amount:.6g} J {how}{needs}.", _tuple(who), missing
 
 

@@ -214,11 +214,9 @@ def _judge_block(
 
 def _below(value: FloatArray, least: FloatArray) -> FloatArray:
     """Relative shortfall of values under their least ones; none where the least is 0."""
-    lowest, highest = compact(least).min(), compact(least).max()
-    if highest == 0.0:
+    if compact(least).max() == 0.0:
         return np.zeros(1)
-    result: FloatArray = 1.0 - value / least
-    return result if lowest > 0.0 else np.where(least > 0.0, result, 0.0)
+    return np.where(least > 0.0, 1.0 - value / least, 0.0)
 
 
 def judge_solution(problem: Problem, solution: Solution) -> Verdict:

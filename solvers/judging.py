@@ -93,14 +93,14 @@ def look(
 
 @stage
 def _times(W: FloatArray, s: FloatArray, f: FloatArray, r: FloatArray, t: FloatArray, tau: FloatArray) -> int:
-    """t = W/f, tau = s/r [s]; how many rows have a time, frequency or rate that is not positive, NaN included."""
+    """t = W/f, tau = s/r [s]; how many rows have a time that is not positive, NaN included."""
     wide()
     odd = 0
     for i in range(t.shape[0]):
         t[i] = W[i] / f[i]
         tau[i] = s[i] / r[i]
     for i in range(t.shape[0]):
-        odd += 0 if (t[i] > 0.0) & (tau[i] > 0.0) & (f[i] > 0.0) & (r[i] > 0.0) else 1
+        odd += 0 if (t[i] > 0.0) & (tau[i] > 0.0) else 1  # as f and r are then, or there is no end and no energy
     return odd
 
 

@@ -22,6 +22,7 @@ from oracle import Fleet
 
 import fedopt
 from fedopt import EnergyBudget, PowerBudget, Status
+from fedopt.verdict import TOLERANCE
 
 EPS = 2.0**-52
 ROOT = Path(__file__).parents[1]
@@ -66,9 +67,13 @@ def scaled(instance: Instance) -> Instance:
 
 @sampled("R4", 3, 300)
 def test_the_cone_program_finds_no_shorter_round(count: int) -> None:
-    """Within 1e-5 of Clarabel's duration where its answer passes the judge, and never longer by more than 1e-6."""
+    """Never longer than Clarabel's duration by 1e-6, and by what the judge lets pass; within 1e-5, or 60 digits decide.
+
+    The judge does not ask for the shortest round: Clarabel's answer may be longer and pass, and where it calls itself
+    inaccurate it now and then is, by up to 3e-5. Then the best duration, by the oracle, is ours.
+    """
     pytest.importorskip("cvxpy")
-    judged = 0
+    judged = apart = 0
     for seed in range(count):
         instance = scaled(make("typical", 400 + seed, 1 + 7 * seed % 100))
         budget = budget_of(instance, seed)
@@ -77,9 +82,13 @@ def test_the_cone_program_finds_no_shorter_round(count: int) -> None:
         assert ours.status.solved, ours.reason
         if theirs.status.solved:
             judged += 1
-            assert ours.duration <= theirs.duration * (1.0 + 1e-6)
-            assert ours.duration == pytest.approx(theirs.duration, rel=1e-5)
+            assert ours.duration <= theirs.duration * (1.0 + 1e-6 + TOLERANCE * condition(ours, budget)), seed
+            if abs(theirs.duration / ours.duration - 1.0) > 1e-5:
+                apart += 1
+                best = Fleet(instance.clients, instance.work).schedule(budget).duration
+                assert abs(ours.duration / best - 1) <= 1e-12 + 32 * EPS * condition(ours, budget), seed
     assert judged >= 0.5 * count
+    assert apart <= 0.05 * count
 
 
 # --- R10 -------------------------------------------------------------------------------------------------------------
@@ -205,7 +214,10 @@ def drawn(seed: int) -> tuple[Instance, Any]:
 
 @sampled("R12", 21, 500)
 def test_compiled_readable_and_interpreted_solvers_agree(count: int) -> None:
-    """T to 1e-13, and to the budget's rounding where T is sensitive to it; the same status."""
+    """T to 1e-13, and to the budget's rounding where T is sensitive to it; the same status.
+
+    A client that has nothing to decide at its duration spends E_inf there; rounded down, that is too little for all.
+    """
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
     command = [sys.executable, "-c", INTERPRETED, str(count)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=3600, check=False)
@@ -215,6 +227,10 @@ def test_compiled_readable_and_interpreted_solvers_agree(count: int) -> None:
         found = fedopt.schedule(instance.clients, instance.work, budget)
         readable = fedopt.schedule(instance.clients, instance.work, budget, allocation="reference")
         assert found.status.name == readable.status.name == status, seed
+        if found.status is Status.INFEASIBLE:
+            assert isinstance(budget, EnergyBudget), seed
+            assert budget.joules <= Fleet(instance.clients, instance.work).e_inf * (1 + 4 * mpf(EPS)), seed
+            continue
         tolerance = 1e-13 + 32 * EPS * condition(found, budget)
         assert found.duration == pytest.approx(float.fromhex(duration), rel=tolerance), seed
         assert found.duration == pytest.approx(readable.duration, rel=tolerance), seed

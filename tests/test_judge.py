@@ -16,6 +16,7 @@ from oracle import Fleet
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, TimePrice, judge
 from fedopt.verdict import judge_solution
+from solvers.judging import ROWS
 
 
 def decided(family: str = "typical", seed: int = 0, size: int = 6) -> tuple[Instance, fedopt.Allocation]:
@@ -130,6 +131,57 @@ def test_what_is_kept_to_the_bit_is_no_violation_at_any_tolerance() -> None:
         spent = judge(clients, work, 1.5, 2.0**30, 2.0**20).energy
         verdict = judge(clients, work, 1.5, 2.0**30, 2.0**20, EnergyBudget(spent), tolerance=0.0)
         assert (verdict.violation, verdict.violations) == (0.0, ())
+
+
+def test_what_a_client_does_not_do_is_no_violation_at_any_tolerance() -> None:
+    """Above frequency_max with nothing to compute, above power_max with nothing to send: by 5e-10, and by half."""
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, samples=[1.0, 1.0], channel_gain=1e-10, bandwidth=1e6, power_max=0.2
+    )
+    no_cycles = fedopt.Workload(cycles=[0.0, 1e8], upload_bits=1e5)
+    no_bits = fedopt.Workload(cycles=1e8, upload_bits=[0.0, 1e5])
+    for factor in (1.0 + 5e-10, 1.5):
+        rate = 1e6 * np.log2(1.0 + factor * 0.2 * 1e-10 / (3.981e-21 * 1e6))
+        no_work = judge(clients, no_cycles, 9.0, np.array([1e9 * factor, 1e9]), 1e6)
+        no_upload = judge(clients, no_bits, 9.0, 1e9, np.array([rate, 1e6]))
+        assert no_work.violation == no_upload.violation == 0.0
+
+
+def test_the_latest_of_all_chunks_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Three chunks of blocks, the middle one's last client 1/4 of a billionth late, then the first one's by half."""
+    monkeypatch.setattr("solvers.threads.CHUNK", 1)
+    size = 3 * ROWS
+    clients = fedopt.Clients(
+        frequency_min=2.0**20, frequency_max=2.0**31, samples=np.ones(size), channel_gain=1e-9, bandwidth=2.0**20
+    )
+    work = fedopt.Workload(cycles=2.0**30, upload_bits=2.0**20)
+    f, r = np.full(size, 2.0**30), np.full(size, 2.0**20)
+    for client, late in ((2 * ROWS - 1, 2.0**-32), (0, 2.0**-31)):
+        r[client] = 2.0**20 / (1.0 + 2.0 * late)  # 1 s of computing, 1 s of sending
+        verdict = judge(clients, work, 2.0, f, r)
+        assert verdict.feasible
+        assert verdict.violation == pytest.approx(late, rel=1e-5)
+
+
+@pytest.mark.parametrize("none", [0.0, math.nan, math.inf])
+def test_what_is_decided_for_a_client_without_work_or_upload_counts_for_nothing(none: float) -> None:
+    """In units of which half of one is all there is to do: 0.5 cycles at 2 Hz, 0.5 bit at 1 bit/s and 1 W."""
+    clients = fedopt.Clients(
+        frequency_min=[0.0, 1.0, 1.0], frequency_max=4.0, capacitance=0.25, samples=np.ones(3), channel_gain=1.0,
+        bandwidth=1.0, noise_density=1.0, power_min=[0.0, 0.5, 0.5], power_max=2.0,
+    )  # fmt: skip
+    work = fedopt.Workload(cycles=[0.0, 0.5, 0.5], upload_bits=[0.5, 0.0, 0.5])
+    verdict = judge(clients, work, 0.75, np.array([none, 2.0, 2.0]), np.array([1.0, none, 1.0]))
+    assert (verdict.energy, verdict.violation) == (2 * 0.25 * 0.5 * 4.0 + 2 * 0.5 * 1.0, 0.0)
+
+
+def test_who_stands_still_is_not_below_a_least_frequency_of_nothing() -> None:
+    clients = fedopt.Clients(
+        frequency_min=[0.0, 1e8], frequency_max=1e9, samples=[1.0, 1.0], channel_gain=1e-9, bandwidth=1e6
+    )
+    verdict = judge(clients, fedopt.Workload(cycles=1e8, upload_bits=1e5), 10.0, np.array([0.0, 1e9]), 1e6)
+    assert verdict.violation == math.inf
+    assert not any("below" in text for text in verdict.violations)
 
 
 CHANGES = {

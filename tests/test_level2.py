@@ -7,6 +7,7 @@ does not. E is convex and falls, so nothing else can be the least duration.
 from __future__ import annotations
 
 import functools
+import itertools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -182,6 +183,15 @@ def test_a_rough_pass_is_not_taken_at_its_word_next_to_the_answer() -> None:
     try_fleet("newton", "loose", 153, 34, TimePrice)
 
 
+def test_the_bracket_allows_for_the_rounding_of_a_large_exponent() -> None:
+    """One client spends all but everything, at x = ln(1 + SNR) = 187: a rounding of x is 187 of e^x, and of E."""
+    instance, fleet = truth("extreme", 105, 26)
+    budget = EnergyBudget(1.5379398530024875e91)
+    found = fedopt.schedule(instance.clients, instance.work, budget)
+    best = fleet.schedule(budget).duration
+    assert found.bracket[0] <= best <= found.bracket[1] <= found.bracket[0] * (1 + 1e-8)
+
+
 @pytest.mark.nightly("R3", 63 * len(BUDGETS))
 @pytest.mark.parametrize("family", FAMILIES)
 def test_many_fleets_match_the_oracle(family: str) -> None:
@@ -300,6 +310,50 @@ def test_a_client_out_of_reach_makes_every_budget_infeasible(method: str) -> Non
         assert found.clients == (1,)
         assert "1 (far)" in found.reason
         assert math.isnan(found.duration)
+
+
+@pytest.mark.parametrize("family", ["typical", "mixed"])
+def test_the_ways_of_large_fleets_lead_to_the_same_answer(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first guess from a sample of the rows, and passes in chunks; columns that are one number for all among them."""
+    instance = make(family, 8, 300)
+    clients = instance.clients.replace(bandwidth=2e6, capacitance=1e-28) if family == "typical" else instance.clients
+    plain = Instance(clients, instance.work, instance.duration)
+    budgets = _plain_budgets(plain)
+    usual = [fedopt.schedule(clients, instance.work, budget) for budget in budgets]
+    for name, value in {"_LARGE": 32, "_SAMPLE_LEAST": 16, "_SAMPLE_MOST": 64, "CHUNK": 1}.items():
+        monkeypatch.setattr(f"solvers.duration.newton.{name}", value)
+    monkeypatch.setattr("solvers.threads.CHUNK", 1)
+    for budget, other in zip(budgets, usual, strict=True):
+        found = fedopt.schedule(clients, instance.work, budget)
+        assert found.status is other.status is Status.OPTIMAL
+        assert found.duration == pytest.approx(other.duration, rel=1e-12)
+        assert found.allocation is not None
+        assert other.allocation is not None
+        np.testing.assert_allclose(found.allocation.energy, other.allocation.energy, rtol=1e-9)
+        assert found.stats["passes"] <= other.stats["passes"] + 1
+
+
+@pytest.mark.parametrize("timing", EXACT_METHODS)
+def test_a_round_of_idle_clients_takes_no_time_whatever_the_budget(timing: str) -> None:
+    clients = make("typical", 0, 2).clients
+    work = fedopt.Workload(cycles=0.0, upload_bits=0.0, download_bits=0.0)
+    budgets = {EnergyBudget(0.0): Status.SLACK, PowerBudget(1.0): Status.SLACK, TimePrice(1.0): Status.OPTIMAL}
+    for budget, status in budgets.items():
+        found = fedopt.schedule(clients, work, budget, timing=timing)
+        assert (found.status, found.duration, found.energy) == (status, 0.0, 0.0)
+    assert fedopt.schedule(clients, work, Deadline(3.0), timing=timing).duration == 3.0
+
+
+@pytest.mark.parametrize("family", ORDINARY)
+def test_another_method_of_level_3_takes_hardly_more_passes(family: str) -> None:
+    """Newton works the curvature out of the readable reference's point, near bounds not quite as the kernel does."""
+    passes = {"kernel": 0.0, "reference": 0.0}
+    for seed in range(3):
+        instance = make(family, 30 + seed, 6)
+        for budget, method in itertools.product(_plain_budgets(instance), passes):
+            found = fedopt.schedule(instance.clients, instance.work, budget, allocation=method)
+            passes[method] += found.stats["passes"]
+    assert passes["reference"] <= 1.2 * passes["kernel"]
 
 
 def test_newton_needs_few_passes() -> None:

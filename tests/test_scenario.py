@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fedopt
@@ -276,6 +276,7 @@ TEXT = st.text(st.characters(categories=("L", "N", "S", "P"), include_characters
 NAMES = TEXT.filter(lambda text: text.isprintable() and harmless(text) == text)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(
     gain=st.lists(st.one_of(st.just(0.0), positive), min_size=1, max_size=6),
     frequency=positive,

@@ -16,7 +16,7 @@ from oracle import INF, Answer, Fleet
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Status
-from solvers.duration.verdicts import KNOWN
+from solvers.duration.verdicts import KNOWN, Seen, bracket
 
 EPS = mpf(2) ** -52
 MARGINS = [10.0**-k for k in range(2, 15, 2)]
@@ -117,6 +117,28 @@ def test_what_is_called_optimal_is_known(family: str, timing: str) -> None:
         assert check_near(fleet, instance.clients, instance.work, timing, [4, 9, 12, 13, 14, 15]) > 0
 
 
+@pytest.mark.parametrize("T", [0.5, 1.0, 1e6])
+@pytest.mark.parametrize("share", [0.0, 1e-9, 1e-4])
+def test_a_bracket_holds_the_root_of_what_it_has_seen_of_a_curve(T: float, share: float) -> None:
+    """E = 1/T J and a budget of 1/r J, so r is the best duration; what was seen may be off by ``hidden``."""
+    hidden = share / T
+    for r in (0.75 * T, 0.999 * T, T, 1.001 * T):
+        for off in (-hidden, 0.0, hidden):
+            here = Seen(T, 1.0 / T - 1.0 / r + off, T**-2)
+            early = Seen(0.9 * T, 1.0 / (0.9 * T) - 1.0 / r, (0.9 * T) ** -2) if r > 0.9 * T else None
+            low, high = bracket(hidden, 0.1 * T, 7.0 * T, early, here)
+            assert low <= min(r, T) * (1.0 + 4e-16)
+            assert max(r, T) <= high * (1.0 + 4e-16)
+            tangent = T + (here.excess - hidden) * T**2
+            chord = 0.9 * T + (early.excess - hidden) * (0.9 * T) ** 2 if early else -math.inf
+            assert low == pytest.approx(min(max(0.1 * T, tangent, chord), T), rel=1e-12)
+            if here.excess + hidden <= 0.0:
+                assert high == T
+            else:
+                beyond = 2.0 * (here.excess + hidden) * T**2
+                assert high == pytest.approx(T + beyond if beyond <= 0.005 * T else 7.0 * T, rel=1e-12)
+
+
 @pytest.mark.parametrize("timing", ["newton", "bisection"])
 def test_a_duration_at_a_kink_just_above_the_least_energy(timing: str) -> None:
     """Behind the kink E falls by 3e-15 of itself over as long again: T_flat is 88 % too long, yet all but as cheap."""
@@ -128,6 +150,31 @@ def test_a_duration_at_a_kink_just_above_the_least_energy(timing: str) -> None:
     assert found.status is Status.OPTIMAL
     assert abs(found.duration / best.duration - 1) < 1e-7
     check_bracket(found, best)
+
+
+@pytest.mark.parametrize("timing", ["newton", "bisection"])
+@pytest.mark.parametrize(
+    ("family", "seed"), [("powers", 614), ("powers", 624), ("wide", 614), ("bounds", 612), ("typical", 639)]
+)
+def test_a_budget_an_ulp_above_the_least_energy_is_met_at_t_flat(family: str, seed: int, timing: str) -> None:
+    """Where E(T_flat) rounds to more than the budget, no longer round helps and none shorter is enough."""
+    instance = make(family, seed, 3).one(0)
+    clients = instance.clients.replace(
+        frequency_min=0.1 * instance.clients.frequency_max, power_min=0.1 * instance.clients.power_max
+    )
+    fleet = Fleet(clients, instance.work)
+    assert fleet.t_flat > 1.01 * fleet.t_min
+    for ulps in range(float(fleet.e_inf) < fleet.e_inf, 6):
+        budget = EnergyBudget(float(fleet.e_inf) * (1.0 + ulps * float(EPS)))
+        found = fedopt.schedule(clients, instance.work, budget, timing=timing)
+        if found.status is Status.INFEASIBLE:  # E_inf itself is rounded
+            assert ulps <= 4, found.reason
+            assert "endless" not in found.reason
+            assert abs(found.shortfall) <= 4 * EPS * fleet.e_inf
+            continue
+        assert found.status is Status.OPTIMAL, found.reason
+        check_bracket(found, fleet.schedule(budget))
+        assert found.stats["passes"] <= (20 if timing == "newton" else 60)
 
 
 @pytest.mark.nightly("R6", 1250)

@@ -215,6 +215,40 @@ def test_what_senders_pay_is_the_least_of_all_bandwidths() -> None:
         np.testing.assert_allclose(needed[finite], T, rtol=1e-9)
 
 
+def test_one_price_proves_less_and_nothing_false(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fedopt.verifier.branch._PRICES", 1)
+    problem = problem_of("slots", "deadline", 0)
+    report = fedopt.verify(problem, fedopt.solve(problem))
+    assert report.ok
+    assert set(claims(report).values()) <= {Outcome.PASSED, Outcome.CLAIMED}
+    wrong = [fedopt.verify(*each) for seed in range(4) for each in forged("slots", "deadline", seed)]
+    assert wrong
+    assert all(set(claims(report).values()) - {Outcome.PASSED} for report in wrong)
+
+
+def test_place_prices_are_of_channels_of_ones_own() -> None:
+    """They are neither proved nor refuted where the channels are shared."""
+    problem = problem_of("slots", "deadline", 0)
+    solution = fedopt.solve(problem)
+    report = fedopt.verify(problem, dataclasses.replace(solution, place_prices=np.zeros(len(TYPES))))
+    (check,) = [check for check in report.checks if check.name == "place prices"]
+    assert (check.outcome, check.why) == (Outcome.CLAIMED, "clients share the uplink")
+
+
+@pytest.mark.parametrize("mu", [1.0, 1e-300])
+def test_where_time_or_the_channel_costs_nothing_sending_does_at_shannons_limit(mu: float) -> None:
+    """Neither circuit power nor a price of time: a / gamma, which no time and no bandwidth beats."""
+    one = np.ones(3)
+    k = model.Tasks(
+        W=0.0 * one, a=np.array([1e-3, 1.0, 1e2]), gamma=np.array([1e-2, 1.0, 1e6]), kappa=one, p_s=0.0 * one,
+        p_c=0.0 * one, f_min=one, f_max=one, x_min=0.0 * one, x_max=3.0 * one, fixed_time=0.0 * one,
+        fixed_energy=0.0 * one, busy=one > 0.0,
+    )  # fmt: skip
+    found = shares(k, 0.0 * one, mu)
+    np.testing.assert_allclose(found.cost, k.a / k.gamma, rtol=1e-15)
+    assert (np.maximum(found.time, found.share) > 1e90).all()
+
+
 @settings(deadline=None, max_examples=10, suppress_health_check=list(HealthCheck))
 @given(problems(max_size=5, shared=True))
 def test_all_claims_of_drawn_problems_are_proved(problem: Problem) -> None:

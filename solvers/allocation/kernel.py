@@ -78,6 +78,7 @@ from solvers.threads import each_chunk
 EXACT = 2e-5  # a Halley step below this leaves an error of its cube: the last digit
 CLOSE = 1e-2  # enough for the energy, whose error is the square of v's
 
+_ODD = -2.0  # settled: neither computes nor sends, or not both; by the safe path at once
 _STEPS = 12  # Halley steps before a row is handed to the safe path
 _ROUGH_STEPS = 4  # in single precision
 _NEAR, _NEARER = 2.0, 5e-2  # one this small leaves less than CLOSE; an error of its cube
@@ -194,7 +195,8 @@ def price_blocks(
             known = n
             for i in range(n):
                 what = kind[start + i] if kind.shape[0] > 1 else kind[0]
-                settled[i] = settled[i] if what == ORDINARY else (-2.0 if settled[i] >= 0.0 or what == IDLE else -1.0)
+                meets = settled[i] >= 0.0 or what == IDLE
+                settled[i] = settled[i] if what == ORDINARY else (_ODD if meets else -1.0)
         if not warm:
             _start(c, l, priced, d, anchor, left, settled, _NEAR if tolerance >= CLOSE else _NEARER, w, singles)
         odd = n
@@ -219,7 +221,7 @@ def price_blocks(
                 lost = settled[i] == 0.0 and not error[i] <= tolerance
                 if settled[i] == -1.0:
                     energy[i] = math.inf
-                elif settled[i] == -2.0 or lost or not energy[i] < math.inf:
+                elif settled[i] == _ODD or lost or not energy[i] < math.inf:
                     v, t[i], tau[i], energy[i], price[i], c[i] = safe_row(
                         what,
                         left[i],

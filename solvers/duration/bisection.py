@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from solvers.duration.verdicts import Seen, allowance, bracket, closed_form, honest, infeasible
+from solvers.duration.verdicts import Seen, allowance, bracket, closed_form, hides, honest, infeasible
 from solvers.limits import limits
 from solvers.rows import Allocate, Goal, Limits, Point, Rows, Stop, Timing
 
@@ -131,6 +131,6 @@ def _timing(price: _Pricing, known: Limits, stop: Stop, low: _Step, high: _Step)
     if goal in (Goal.ENERGY, Goal.POWER):
         early = low.seen(goal, value) if low.point.feasible.all() else None
         latest = math.inf if goal is Goal.POWER else known.t_flat
-        energy = float(high.point.energy.sum())
-        lower, upper = bracket(energy, min(known.t_min, upper), latest, early, high.seen(goal, value))
+        hidden = hides(high.point) * float(high.point.energy.sum())
+        lower, upper = bracket(hidden, min(known.t_min, upper), latest, early, high.seen(goal, value))
     return Timing(stop=stop, duration=high.duration, lower=lower, upper=upper, passes=price.passes, point=high.point)

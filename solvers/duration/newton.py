@@ -38,7 +38,7 @@ from solvers.duration.steps import (
     advance,
     begin,
 )
-from solvers.duration.verdicts import Seen, allowance, bracket, honest
+from solvers.duration.verdicts import Seen, allowance, bracket, hides, honest
 from solvers.memory import table
 from solvers.plan import Plan, frozen, make_plan, plan_of
 from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing
@@ -189,7 +189,7 @@ def _timing(state: list[float], goal: Goal, point: Point) -> Timing:
         here = Seen(T, energy - allowance(goal, state[VALUE], T), state[PRICE_NOW] + watts)
         early = Seen(state[A_T], state[A_G], state[A_PRICE] + watts) if state[A_T] > 0.0 else None
         latest = math.inf if goal is Goal.POWER else state[T_FLAT]
-        lower, upper = bracket(energy, min(state[T_MIN], T), latest, early, here)
+        lower, upper = bracket(hides(point) * energy, min(state[T_MIN], T), latest, early, here)
     return Timing(
         stop=Stop(int(state[STOP])), duration=T, lower=lower, upper=upper, passes=int(state[PASSES]), point=point
     )

@@ -36,7 +36,7 @@ _TRIES = 3  # passes so close, and above it, that show that it is
 _SHARP = 1e-9  # a bracket this narrow is closed where its end uses the budget up
 _CERTAIN = 3e-6  # a step below this leaves an error of its cube
 _ULPS = 1e-15  # a bracket this narrow, relative, is closed
-_BLURRED = 1e-4  # relative: durations so close that a rough pass may take one for the other
+_BLURRED = 1e-4  # relative: durations and prices so close that a rough pass may take one for the other
 _FAR = 4.0  # ln T: no step goes further
 _NEAR = 0.02  # ln T: ends closer than this know where the price jumps between them
 _PATIENCE = 10  # passes of Halley's step before the tangent decides alone
@@ -69,7 +69,9 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
         return
     limit = value * T if power else value
     slope = price + (value if power else 0.0)  # -g'
-    g = e - limit
+    # An energy budget above E_inf is met at T_flat, whatever rounding says; an ulp later all rows are slack.
+    latest = math.inf if power else max(state[T_FLAT], state[T_MIN]) * (1.0 + 4e-16)
+    g = e - limit if latest > T else min(e - limit, 0.0)
     if 0.0 < g <= _ROUNDED * limit:
         state[STUCK] += 1.0
     margin = _MARGIN * limit * 2.0 ** max(state[STUCK] - _TRIES, 0.0)  # should the sum's rounding be greater
@@ -125,8 +127,6 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     if guess == T:
         guess = T * (1.0 + 4e-16) if g > 0.0 else T * (1.0 - 4e-16)
     state[LAST] = 1.0 if abs(guess - T) <= _CERTAIN * T else 0.0
-    # An energy budget above E_inf is met at T_flat; an ulp later, so that all rows are slack there.
-    latest = math.inf if power else max(state[T_FLAT], state[T_MIN]) * (1.0 + 4e-16)
     state[T_NOW] = min(max(guess, state[T_MIN]), latest)
 
 
@@ -166,9 +166,9 @@ def _advance_price(state: State, e: float, price: float, curve: float, exact: bo
     elif state[A_T] <= T:
         state[A_T], state[A_G], state[A_PRICE], state[A_CURVE], state[LOWER] = T, e, price, curve, T
     if exact and state[EXACTLY] == math.inf:  # a rough pass so near may have taken one side for the other
-        if T * (1.0 - _BLURRED) < state[A_T] < T:
+        if T * (1.0 - _BLURRED) < state[A_T] < T and state[A_PRICE] < value * (1.0 + _BLURRED):
             state[A_T], state[LOWER] = -math.inf, state[T_MIN]
-        if T < state[B_T] < T * (1.0 + _BLURRED) and state[B_T] < state[T_FLAT]:
+        if T < state[B_T] < T * (1.0 + _BLURRED) and state[B_PRICE] > value * (1.0 - _BLURRED):
             state[B_T] = state[UPPER] = math.inf
     low, high = max(state[A_T], state[T_MIN]), state[B_T]
     line = abs(price - value) / curve if curve > 0.0 else 0.0  # a price all but 0 says nothing by its logarithm

@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from solvers.rows import ROUNDING, Allocate, Goal, Limits, Point, Rows, Stop, Timing
+from solvers.rows import ROUNDING, Allocate, Goal, Limits, Point, Rows, Stop, Timing, greatest_of
 
 KNOWN = 1e-2  # relative: a duration that its bracket leaves more of open is not called the best
 _HIDES = 4e-15  # relative: what the rounding of a sum of energies, and of its terms, may hide
+_HIDES_OF_POWER = 2.0**-51  # the same of e^x, over x: two roundings of x, each e^x times x of them
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +45,21 @@ def closed_form(rows: Rows, known: Limits, goal: Goal, value: float) -> Timing |
     return None
 
 
-def bracket(energy: float, least: float, latest: float, early: Seen | None, here: Seen) -> tuple[float, float]:
+def hides(point: Point) -> float:
+    """What the rounding of the sum of a point's energies may hide, relative to it."""
+    return max(_HIDES, _HIDES_OF_POWER * greatest_of(point.efficiency))
+
+
+def bracket(hidden: float, least: float, latest: float, early: Seen | None, here: Seen) -> tuple[float, float]:
     """Bounds [s] of the least duration within a budget, rounding allowed for; ``here.duration`` lies between them.
 
     E is convex: where E - budget is g and falls by s, no round shorter than T + g/s keeps the budget. The same line
     says how much longer it may be, to first order; twice that is enough where it is little, else only ``latest`` is.
 
-    energy : [J] at ``here``. least, latest : [s] bounds that hold in any case. early : a duration that was too short.
+    hidden : [J] of the energy at ``here``, by rounding. least, latest : [s] bounds that hold in any case.
+    early : a duration that was too short.
     """
-    hidden, low, high = _HIDES * energy, least, latest
+    low, high = least, latest
     for seen in (here,) if early is None else (early, here):
         if seen.slope > 0.0 and seen.excess < math.inf:
             low = max(low, seen.duration + (seen.excess - hidden) / seen.slope)
@@ -78,8 +85,9 @@ def honest(timing: Timing, rows: Rows, goal: Goal, value: float, allocate: Alloc
     for duration in (early, late):
         if low < duration < high:
             passes += 1
-            energy = float(allocate(rows, duration).energy.sum())
-            excess, hidden = energy - allowance(goal, value, duration), _HIDES * energy
+            point = allocate(rows, duration)
+            energy = float(point.energy.sum())
+            excess, hidden = energy - allowance(goal, value, duration), hides(point) * energy
             if duration == early and excess > hidden:
                 low = early
             elif duration == late and excess <= -hidden:
