@@ -370,3 +370,14 @@ def test_no_bit_depends_on_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
         assert found.sharing is not None
         answers.append((found.duration, found.energy, found.sharing.bandwidth.tobytes()))
     assert answers[0] == answers[1]
+
+
+def test_a_duration_is_taken_only_where_the_model_of_the_energy_wants_it() -> None:
+    """Between bounds that a wrong guess had drawn too narrowly a search stood still, and took that for the answer."""
+    instance = make("mixed", 26, 8)
+    band = SharedBandwidth(0.1 * float(np.broadcast_to(instance.clients.bandwidth, 8).sum()))
+    budget = PowerBudget(1.6272843904432388)
+    found = fedopt.schedule(instance.clients, instance.work, budget, access=band)
+    assert found.status is Status.OPTIMAL, found.reason
+    assert found.stats["passes"] <= 20
+    assert fedopt.verify_schedule(instance.clients, instance.work, budget, found, access=band).ok

@@ -152,10 +152,12 @@ def balance(uplinks: Uplinks, T: float, mu: float, enough: float = 0.0) -> Look 
 
 
 class _Window:
-    """Between which durations the goal's lies, going by passes from which it is far."""
+    """Between which durations the goal's lies, going by passes from which it is far, and between which prices that
+    of the duration at hand."""
 
     def __init__(self, low: float) -> None:
-        self.low, self.high, self.mu, self.held = low, math.inf, 0.0, 0
+        self.low, self.high, self.held = low, math.inf, 0
+        self.cheap, self.dear, self.fair = 0.0, math.inf, 0.0
 
     def within(self, guess: float, look: Look) -> tuple[float, float]:
         """The duration to look at next, and the price to start from.
@@ -166,16 +168,20 @@ class _Window:
         T, mu = look.T, look.mu
         if abs(look.step) > _FAR:
             self.held += 1
-            if self.held < _HELD or look.step < 0.0:
+            self.cheap, self.dear = (mu, self.dear) if look.step > 0.0 else (self.cheap, mu)
+            if self.held < _HELD or self.dear < math.inf:
                 return T, mu
-            self.low, guess, mu = T, 1.5 * T, self.mu or mu
+            self.low, guess, mu = T, 1.5 * T, self.fair or mu
         elif not T / _NEAR < guess < T * _NEAR:
             self.low, self.high = (T, self.high) if guess > T else (self.low, T)
-        self.held = 0
-        self.mu = mu
+        self.held, self.cheap, self.dear, self.fair = 0, 0.0, math.inf, mu
         if not self.low < guess < self.high and self.high < math.inf:
             guess = math.sqrt(self.low) * math.sqrt(self.high)
         return guess, mu
+
+    def priced(self, mu: float) -> float:
+        """A price between those that were too low and too high for this duration."""
+        return mu if self.cheap < mu < self.dear else math.sqrt(self.cheap) * math.sqrt(self.dear)
 
 
 def joint(
@@ -215,7 +221,7 @@ def joint(
             guess = 0.5 * (T + plan.t_min) if guess <= plan.t_min else math.nan
         if not math.isfinite(guess) or not math.isfinite(step):
             return None
-        guess, mu = window.within(min(max(guess, 0.4 * T), 2.5 * T), look)
+        guess = min(max(guess, 0.4 * T), 2.5 * T)
         move = math.log(guess / T)
         priced = goal is not Goal.PRICE or abs(price - value) <= _LAST * value  # all but 0 it says little of T
         hidden = _MARGIN * limit / (slope * T) if limit > 0.0 and slope > 0.0 else 0.0  # by the rounding of the sums
@@ -225,6 +231,7 @@ def joint(
         size = max(abs(move), abs(step))
         last = size < _LAST
         tolerance = EXACT if last else max(EXACT, min(ROUGH, _PART * size))
-        mu *= math.exp(min(max(step - T * look.by_time / look.by_price * move, -5.0), 5.0))
-        T = guess
+        guess, mu = window.within(guess, look)
+        mu *= math.exp(min(max(step - T * look.by_time / look.by_price * math.log(guess / T), -5.0), 5.0))
+        T, mu = guess, window.priced(mu)
     return None
