@@ -44,7 +44,8 @@ SWEEP = (
 )
 SEARCH = (
     *("tests/test_level2.py", "tests/test_steps.py", "-k"),
-    "(large_fleets or idle or slack or too_little or too_early or out_of_reach or itself or sample or slope or passes)"
+    "(bracket or at_all or large_fleets or idle or slack or too_little or too_early or out_of_reach or itself"
+    " or sample or slope or passes)"
     f" and not ({OTHERS})",
 )
 LEVEL3 = ("tests/test_level3.py", "tests/test_instances.py", "tests/test_degenerate.py", "-k", QUICK)

@@ -381,6 +381,23 @@ def test_a_round_of_idle_clients_takes_no_time_whatever_the_budget(timing: str) 
     assert fedopt.schedule(clients, work, Deadline(3.0), timing=timing).duration == 3.0
 
 
+@pytest.mark.parametrize("timing", EXACT_METHODS)
+def test_no_power_at_all_is_enough_for_those_who_need_none(timing: str) -> None:
+    """A client whose frequency and power are given ends at T_min = T_flat, and takes energy there."""
+    fixed = fedopt.Clients(
+        frequency_min=1e9,
+        frequency_max=1e9,
+        samples=1,
+        channel_gain=[1e-9],
+        bandwidth=1e6,
+        power_min=0.1,
+        power_max=0.1,
+    )
+    for cycles, bits, status in ((0.0, 0.0, Status.SLACK), (1e9, 1e6, Status.INFEASIBLE)):
+        work = fedopt.Workload(cycles=cycles, upload_bits=bits, download_bits=0.0)
+        assert fedopt.schedule(fixed, work, PowerBudget(0.0), timing=timing).status is status
+
+
 @pytest.mark.parametrize("family", ORDINARY)
 def test_another_method_of_level_3_takes_hardly_more_passes(family: str) -> None:
     """Newton works the curvature out of the readable reference's point, near bounds not quite as the kernel does."""

@@ -17,8 +17,10 @@ import fedopt
 from fedopt.rounds import rows_of
 from solvers.allocation import METHODS
 from solvers.allocation.kernel import EXACT, price_blocks
-from solvers.blocks import ANCHOR, BLOCK, FIXED, T_LOW, TAU_LOW
+from solvers.blocks import ANCHOR, BLOCK, FIXED, NO_UPLOAD, NO_WORK, T_LOW, TAU_LOW
+from solvers.blocks import ORDINARY as ORDINARY_ROW
 from solvers.plan import feasible_rows, make_plan
+from solvers.plan import rows_of as rows_in
 from solvers.rows import ROUNDING
 
 EPS = 2.0**-52
@@ -373,6 +375,20 @@ def test_who_all_do_the_same_are_planned_by_one_number(kind: str) -> None:
     assert found.feasible.all()
 
 
+@pytest.mark.parametrize("static", [0.0, 0.01, [0.0, 0.01, 0.0]])
+@pytest.mark.parametrize("circuit", [0.0, 0.1, [0.0, 0.1, 0.0]])
+def test_a_plan_knows_the_least_duration_and_energy_of_all(static: object, circuit: object) -> None:
+    """Powers of nobody, of all and of some, next to columns that are one number and columns that are not."""
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, static_power=static, circuit_power=circuit, samples=1,
+        channel_gain=[1e-9, 1e-10, 1e-11], bandwidth=1e6,
+    )  # fmt: skip
+    work = fedopt.Workload(cycles=[1e8, 3e8, 2e8], upload_bits=[1e6, 1e5, 1e6], download_bits=1e5)
+    plan, fleet = make_plan(rows_of(clients, work)), Fleet(clients, work)
+    assert plan.t_min == pytest.approx(float(fleet.t_min), rel=1e-14)
+    assert plan.e_inf == pytest.approx(float(fleet.e_inf), rel=1e-13)
+
+
 @pytest.mark.parametrize("family", ["powers", "bounds", "mixed"])
 def test_a_plan_made_in_chunks_is_the_same_plan(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
     instance = make(family, 9, 3 * BLOCK + 5)
@@ -404,6 +420,15 @@ def test_the_anchor_of_a_plan_is_a_time_that_no_interior_optimum_passes() -> Non
                 assert (best.t if more > 0 else best.tau) < anchor
                 checked += 1
     assert checked >= 5
+
+
+@pytest.mark.parametrize("kinds", [["both", "both"], ["both", "no work", "both", "no upload"]])
+def test_a_plan_finds_the_rows_of_some_kinds(kinds: list[str]) -> None:
+    instance = of_kinds("typical", 11, kinds)
+    plan, everyone = make_plan(rows_of(instance.clients, instance.work)), np.arange(len(kinds))
+    for numbers, names in (((ORDINARY_ROW,), {"both"}), ((NO_WORK, NO_UPLOAD), {"no work", "no upload"})):
+        found = everyone[rows_in(plan, *numbers)].tolist()
+        assert found == [n for n, kind in enumerate(kinds) if kind in names]
 
 
 def test_a_plan_knows_who_meets_a_duration_to_the_last_bit() -> None:
