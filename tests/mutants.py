@@ -31,11 +31,23 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 QUICK = "not 1000 and not cone and not cvxpy and not interpreted and not few_passes and not anywhere"
+OTHERS = "1000 or cone or cvxpy or few_passes or anywhere or hardly or bisection"
 LEVEL2 = (
     *("tests/test_steps.py", "tests/test_instances.py", "tests/test_drawn.py", "tests/test_degenerate.py"),
     *("tests/test_level2.py", "-k", f"{QUICK} and not larger"),
 )
 STATUS = ("tests/test_status.py", "tests/test_level2.py", "-k", f"{QUICK} and not larger")
+SWEEP = (
+    *("tests/test_level3.py", "-k"),
+    "(sweep or rough or cannot_meet or least_duration or kink or squares or far_below or plan or one_number)"
+    " and not (cvxpy or scipy)",
+)
+SEARCH = (
+    *("tests/test_level2.py", "tests/test_steps.py", "-k"),
+    "(bracket or at_all or large_fleets or idle or slack or too_little or too_early or out_of_reach or itself"
+    " or sample or slope or passes)"
+    f" and not ({OTHERS})",
+)
 LEVEL3 = ("tests/test_level3.py", "tests/test_instances.py", "tests/test_degenerate.py", "-k", QUICK)
 JUDGE = (
     *("tests/test_judge.py", "tests/test_door.py", "tests/test_input_others.py"),
@@ -51,11 +63,14 @@ SUBSETS = {
     "solvers/duration/cvxpy.py": ("tests/test_level2.py", "-k", "cone or cvxpy"),
     "fedopt/verdict.py": JUDGE,
     "solvers/judging.py": JUDGE,
+    "solvers/allocation/kernel.py": SWEEP,
     "solvers/allocation/": LEVEL3,
     "solvers/duration/verdicts.py": STATUS,
+    "solvers/duration/steps.py": ("tests/test_steps.py",),
+    "solvers/duration/newton.py": SEARCH,
     "solvers/duration/": LEVEL2,
-    "solvers/plan.py": LEVEL3,
-    "solvers/fill.py": LEVEL3,
+    "solvers/plan.py": SWEEP,
+    "solvers/fill.py": SWEEP,
 }
 FILES = tuple(name for name in SUBSETS if not name.endswith(("cvxpy.py", "scipy.py")))
 with open(ROOT / "tests" / "equivalent.csv", encoding="utf-8", newline="") as file:

@@ -21,9 +21,12 @@ from oracle import INF, Fleet
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Status, TimePrice
 from fedopt.rounds import rows_of
-from solvers.duration import METHODS
-from solvers.duration.steps import halley_guess
+from solvers.allocation import reference
+from solvers.duration import METHODS, newton
+from solvers.duration.steps import T_NOW, halley_guess
 from solvers.limits import limits
+from solvers.plan import make_plan
+from solvers.rows import Goal
 
 EPS = 2.0**-52
 
@@ -333,6 +336,40 @@ def test_the_ways_of_large_fleets_lead_to_the_same_answer(family: str, monkeypat
         assert found.stats["passes"] <= other.stats["passes"] + 1
 
 
+@pytest.mark.parametrize("family", ["typical", "powers", "mixed"])
+def test_a_sample_that_has_one_of_every_client_guesses_the_duration(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every client 16 times in a row, and every 16th row in the sample: its answer is that of all, to a rough step."""
+    for name, value in {"_SAMPLE_LEAST": 16, "_SAMPLE_MOST": 64}.items():
+        monkeypatch.setattr(f"solvers.duration.newton.{name}", value)
+    one = make(family, 9, 20)
+    many = np.repeat(np.arange(20), 16)
+    for budget in _plain_budgets(one):
+        alone = fedopt.schedule(one.clients, one.work, budget)
+        value = budget.joules if isinstance(budget, EnergyBudget) else budget.watts
+        goal = {EnergyBudget: Goal.ENERGY, PowerBudget: Goal.POWER, TimePrice: Goal.PRICE}[type(budget)]
+        plan = make_plan(rows_of(one.clients, one.work).take(many))
+        state = newton._state(plan, goal, 16.0 * value)
+        newton._guess_from_sample(plan, state)
+        assert state[T_NOW] == pytest.approx(alone.duration, rel=1e-3)
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "bounds"])
+def test_the_curvature_of_a_point_is_the_slope_of_its_price(family: str) -> None:
+    """d2E/dT2 worked out from an answer of the readable reference, against a difference of prices of its answers."""
+    h = 1e-5
+    for seed in range(3):
+        instance = make(family, seed, 1)
+        rows = rows_of(instance.clients, instance.work)
+        for T in instance.duration * np.array([0.8, 1.0, 1.3]):
+            early, here, late = (reference.allocate(rows, T * (1.0 + s * h)) for s in (-1, 0, 1))
+            if not early.feasible.all():
+                continue
+            slope = (early.price.sum() - late.price.sum()) / (2.0 * h * T)
+            assert newton._curvature(rows, here) == pytest.approx(slope, rel=1e-5, abs=1e-9 * here.price.sum() / T)
+
+
 @pytest.mark.parametrize("timing", EXACT_METHODS)
 def test_a_round_of_idle_clients_takes_no_time_whatever_the_budget(timing: str) -> None:
     clients = make("typical", 0, 2).clients
@@ -342,6 +379,23 @@ def test_a_round_of_idle_clients_takes_no_time_whatever_the_budget(timing: str) 
         found = fedopt.schedule(clients, work, budget, timing=timing)
         assert (found.status, found.duration, found.energy) == (status, 0.0, 0.0)
     assert fedopt.schedule(clients, work, Deadline(3.0), timing=timing).duration == 3.0
+
+
+@pytest.mark.parametrize("timing", EXACT_METHODS)
+def test_no_power_at_all_is_enough_for_those_who_need_none(timing: str) -> None:
+    """A client whose frequency and power are given ends at T_min = T_flat, and takes energy there."""
+    fixed = fedopt.Clients(
+        frequency_min=1e9,
+        frequency_max=1e9,
+        samples=1,
+        channel_gain=[1e-9],
+        bandwidth=1e6,
+        power_min=0.1,
+        power_max=0.1,
+    )
+    for cycles, bits, status in ((0.0, 0.0, Status.SLACK), (1e9, 1e6, Status.INFEASIBLE)):
+        work = fedopt.Workload(cycles=cycles, upload_bits=bits, download_bits=0.0)
+        assert fedopt.schedule(fixed, work, PowerBudget(0.0), timing=timing).status is status
 
 
 @pytest.mark.parametrize("family", ORDINARY)
