@@ -169,10 +169,12 @@ def limits_of(
     """
     if kind.shape[0] == 1 and kind[0] == ORDINARY and _unhurried(columns):
         return _limits_unhurried(columns, size, first, last)
-    t_min, t_flat, e_inf = 0.0, 0.0, 0.0
+    t_min, t_flat, e_inf, energy = 0.0, 0.0, 0.0, np.empty(min(size, BLOCK))
     for block in range(first, last):
-        e = 0.0
-        for i in range(block * BLOCK, min((block + 1) * BLOCK, size)):
+        start = block * BLOCK
+        n = min(BLOCK, size - start)
+        for i in range(start, start + n):
+            energy[i - start] = 0.0
             what = kind[i] if kind.shape[0] > 1 else kind[0]
             if what == IDLE:
                 continue
@@ -180,7 +182,7 @@ def limits_of(
             t_min = max(t_min, fixed + (at(columns[T_LOW], i) + at(columns[TAU_LOW], i)))
             t, tau = at(columns[T_FREE], i), at(columns[TAU_FREE], i)
             t_flat = max(t_flat, fixed + (t + tau))
-            e += energy_of(
+            energy[i - start] = energy_of(
                 at(columns[K], i),
                 at(columns[A], i),
                 at(columns[GAMMA], i),
@@ -190,7 +192,7 @@ def limits_of(
                 t,
                 tau,
             )
-        e_inf += e
+        e_inf += total(energy[:n])  # as for unhurried rows: the same bits whichever way a number for all is given
     return t_min, t_flat, e_inf
 
 

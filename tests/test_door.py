@@ -17,8 +17,9 @@ import fedopt
 from fedopt import EnergyBudget, InputError, checks, judge, verdict
 from solvers.threads import CHUNK
 
-MANY = checks._MANY
 SEAM = CHUNK * 256  # of the chunks that are copied
+MANY = checks._MANY
+LARGE = max(MANY, 2 * SEAM)
 
 
 def fleet(size: int, **changes: Any) -> fedopt.Clients:
@@ -33,7 +34,7 @@ def fleet(size: int, **changes: Any) -> fedopt.Clients:
     return fedopt.Clients(**{**columns, **changes})
 
 
-@pytest.mark.parametrize("size", [1, 2, MANY - 1, MANY, MANY + 1, 2 * MANY + 3])
+@pytest.mark.parametrize("size", [1, 2, MANY - 1, MANY, MANY + 1, 2 * LARGE + 3])
 def test_columns_are_copies_bit_for_bit(size: int) -> None:
     samples = np.arange(1.0, size + 1.0)
     clients = fleet(size, samples=samples, static_power=np.full(size, -0.0))
@@ -47,9 +48,9 @@ def test_columns_are_copies_bit_for_bit(size: int) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, -1.0, 5e-324, -5e-324])
-@pytest.mark.parametrize("client", [0, SEAM - 1, SEAM, MANY + 2])
+@pytest.mark.parametrize("client", [0, SEAM - 1, SEAM, LARGE + 2])
 def test_an_odd_number_is_found_beside_every_seam(bad: float, client: int) -> None:
-    samples = np.arange(1.0, MANY + 4.0)
+    samples = np.arange(1.0, LARGE + 4.0)
     samples[client] = bad
     with pytest.raises(InputError) as caught:
         fleet(samples.size, samples=samples)
@@ -59,10 +60,10 @@ def test_an_odd_number_is_found_beside_every_seam(bad: float, client: int) -> No
     assert (caught.value.field, caught.value.client) == ("Workload.upload_bits", client)
 
 
-@pytest.mark.parametrize("client", [0, SEAM, MANY + 2])
+@pytest.mark.parametrize("client", [0, SEAM, LARGE + 2])
 def test_a_minimum_above_its_maximum_is_found_where_the_ranges_overlap(client: int) -> None:
     """The spans of both columns overlap, so only a look at every client can tell."""
-    low, high = np.linspace(1e8, 9e8, MANY + 3), np.linspace(2e8, 1e9, MANY + 3)
+    low, high = np.linspace(1e8, 9e8, LARGE + 3), np.linspace(2e8, 1e9, LARGE + 3)
     assert fleet(low.size, frequency_min=low, frequency_max=high).frequency_min.tobytes() == low.tobytes()
     low[client] = high[client] * 1.01
     with pytest.raises(InputError) as caught:
