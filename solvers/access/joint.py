@@ -41,7 +41,7 @@ _LAST = 1e-6  # a step below this leaves an error of its square: the next pass s
 _NEAR = 1.5  # times: of what is near a duration or a price
 _FAR, _HELD = 1.0, 4  # in ln mu; passes
 _PART = 0.1  # of the step to a pass: rows whose steps are below it leave less than the next step corrects
-_DONE, _MUCH = 2e-12, 1e-8
+_DONE, _MUCH = 2e-12, 1e-8  # a step after which nothing is left; and the most that rounding may hide of a duration
 _MARGIN = 4e-15  # aim this far inside a budget: the rounding of the sums must not exceed it
 _CHEAP, _DEAR = -650.0, 650.0  # ln of prices of bandwidth that stand for none and for any
 
