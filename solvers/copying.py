@@ -20,21 +20,16 @@ def copied(arrays: Sequence[FloatArray], rows: FloatArray) -> tuple[FloatArray, 
     They are right where all are 0 or greater. A negative number, -0.0 too, makes the least one negative; a NaN makes
     the least one negative or the greatest one NaN.
     """
-    size = rows.shape[1]
-    blocks = -(-size // _BLOCK)
-    sources, targets = [array.view(np.int64) for array in arrays], rows.view(np.int64)
+    sources, targets = [array.view(np.int64) for array in arrays], list(rows.view(np.int64))
     for source in sources:
         source.flags.writeable = False  # all of one type for the compiler
-    spans = np.empty((blocks, len(arrays), 2), np.int64)  # of the chunk a block is in
 
-    def work(first: int, last: int) -> None:
+    def work(first: int, last: int) -> list[tuple[int, int]]:
         part = slice(first * _BLOCK, last * _BLOCK)
-        for index, source in enumerate(sources):
-            spans[first:last, index] = _copy(source[part], targets[index, part])
+        return [_copy(source[part], target[part]) for source, target in zip(sources, targets, strict=True)]
 
-    each_chunk(work, blocks)
-    least, greatest = spans[:, :, 0].min(0), spans[:, :, 1].max(0)
-    return least.view(np.float64), greatest.view(np.float64)
+    spans = np.array(each_chunk(work, -(-rows.shape[1] // _BLOCK)))  # (chunks, M, 2)
+    return spans[:, :, 0].min(0).view(np.float64), spans[:, :, 1].max(0).view(np.float64)
 
 
 @kernel

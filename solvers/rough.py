@@ -226,3 +226,32 @@ def _marginal(x: np.float32, e_x: np.float32) -> np.float32:
     low = (_f(1.0 / 2.0) + r * _f(1.0 / 3.0)) + r2 * (_f(1.0 / 8.0) + r * _f(1.0 / 30.0))
     high = (_f(1.0 / 144.0) + r * _f(1.0 / 840.0)) + r2 * (_f(1.0 / 5760.0) + r * _f(1.0 / 45360.0))
     return r2 * (low + (r2 * r2) * high) if x < _SMALL else _f(1.0) + (x - _f(1.0)) * e_x
+
+
+@stage
+def upload_block(l: SingleArray, u: SingleArray, x: SingleArray, e_x: SingleArray, f: SingleArray) -> None:
+    """x = l/u, e^x and F(x)."""
+    wide()
+    for i in range(u.shape[0]):
+        x[i] = min(l[i] / u[i], _LARGE)
+        e_x[i] = _exp(x[i])
+    for i in range(u.shape[0]):
+        f[i] = _marginal(x[i], e_x[i])
+
+
+@stage
+def powers_block(gamma: FloatArray, power: FloatArray, scaled: SingleArray) -> None:
+    """gamma P, without a unit, as a single."""
+    wide()
+    for i in range(scaled.shape[0]):
+        scaled[i] = np.float32(min(gamma[i] * power[i], 1e18))
+
+
+@stage
+def unfinished_rows(error: SingleArray, tolerance: np.float32) -> int:
+    """How many errors are above the tolerance, or NaN."""
+    wide()
+    count = 0
+    for i in range(error.shape[0]):
+        count += 0 if error[i] <= tolerance else 1
+    return count

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from solvers.allocation import kernel as level3
 from solvers.allocation.kernel import CLOSE, EXACT, complete, price_blocks
-from solvers.blocks import Columns, K
+from solvers.blocks import ORDINARY, Columns, K
 from solvers.compile import kernel, stage
+from solvers.duration.preview import preview
 from solvers.duration.steps import (
     A_G,
     A_PRICE,
@@ -42,9 +43,10 @@ from solvers.duration.verdicts import Seen, allowance, bracket, hides, honest
 from solvers.memory import table
 from solvers.plan import Plan, frozen, make_plan, plan_of
 from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing
+from solvers.shift import SHORT, shift_blocks
 from solvers.threads import CHUNK, each_chunk
 
-_LARGE = 1 << 12  # from this many rows on a sample makes the first guess
+_LARGE = 1 << 12  # from this many rows on a sample makes the first guess, where no preview does
 _SAMPLE_LEAST, _SAMPLE_MOST, _SHARE = 512, 4096, 16  # its rows: one in so many, within these bounds
 _ROUGHLY = 0.02  # relative: the step from which on a sample knows no better
 _AT_BOUND = 1e-12  # relative: a value this near its bound is at it
@@ -65,11 +67,12 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
         state[STOP], state[LOWER], state[UPPER] = float(decided), state[T_NOW], state[T_NOW]
     if allocate is not level3.allocate:
         return honest(_with_method(rows, state, goal, allocate), rows, goal, value, allocate)
-    if plan.size >= _LARGE and decided is None:
-        _guess_from_sample(plan, state)
     room = table(7, plan.size)
-    out = room[:6]
-    state = _with_kernel(plan, state, out, room[6])
+    out, odds = room[:6], room[6]
+    previewed = decided is None and plan.blocks <= CHUNK and preview(plan, state, odds)
+    if decided is None and not previewed and plan.size >= _LARGE:
+        _guess_from_sample(plan, state)
+    state = _with_kernel(plan, state, out, odds, previewed)
     return honest(_timing(state, goal, complete(rows, plan, state[T_NOW], out)), rows, goal, value, allocate)
 
 
@@ -97,19 +100,18 @@ def _state(plan: Plan, goal: Goal, value: float) -> list[float]:
     return state
 
 
-def _with_kernel(plan: Plan, state: list[float], out: FloatArray, odds: FloatArray) -> list[float]:
-    """Search; out (4 or more, N), odds (N,): as in price_blocks.
+def _with_kernel(plan: Plan, state: list[float], out: FloatArray, odds: FloatArray, warm: bool = False) -> list[float]:
+    """Search; out (4 or more, N), odds (N,), warm: as in price_blocks.
 
     A large fleet's passes are spread over threads, the sums per block: no bit depends on the threads.
     """
     sums = np.empty((plan.blocks, 3))
     if plan.blocks <= CHUNK:
         numbers = np.array(state)
-        search(plan.kind, plan.columns, plan.priced, numbers, odds, sums, out)
+        search(plan.kind, plan.columns, plan.priced, numbers, odds, warm, sums, out)
         ended: list[float] = numbers.tolist()
         return ended
     nothing = np.empty((4, 0))
-    warm = False
     while True:
         stopped, last = state[STOP] != 0.0, state[LAST] != 0.0
         target, tolerance = (out, EXACT) if stopped or last else (nothing, CLOSE)
@@ -142,7 +144,9 @@ def _guess_from_sample(plan: Plan, state: list[float]) -> None:
     value = sample.e_inf + (value - plan.e_inf) * share if goal is Goal.ENERGY else value * share
     if not 0.0 < value < math.inf or _closed_form(sample, goal, value) is not None:
         return
-    inner = _with_kernel(sample, _state(sample, goal, value), np.empty((4, 0)), np.empty(sample.size))
+    inner, odds = _state(sample, goal, value), np.empty(sample.size)
+    if not preview(sample, inner, odds):
+        inner = _with_kernel(sample, inner, np.empty((4, 0)), odds)
     if math.isfinite(inner[T_NOW]):
         state[T_NOW] = min(max(inner[T_NOW], state[T_MIN]), max(state[T_FLAT], state[T_MIN]))
 
@@ -213,21 +217,26 @@ def search(
     priced: bool,
     state: FloatArray,
     odds: FloatArray,
+    warm: bool,
     sums: FloatArray,
     out: FloatArray,
 ) -> None:
     """Run a search to its end, or roughly where nothing is kept: out (4, N) or (4, 0).
 
-    odds (N,), sums (blocks, 3), out: as in price_blocks; all written.
+    odds (N,), warm, sums (blocks, 3), out: as in price_blocks; all written.
     """
     first, blocks = int(np.int64(0)), sums.shape[0]  # a literal would compile price_blocks once more
-    warm = bool(np.bool_(False))
+    near = SHORT if out.shape[1] > 0 and kind.shape[0] == 1 and kind[0] == ORDINARY else -1.0
+    kept = math.nan  # the duration that out is of
     nothing = np.empty((4, 0))
     while True:
         last = state[STOP] != 0.0 or state[LAST] != 0.0
         T = state[T_NOW]
-        if last:
+        if last and abs(T - kept) <= near * T and shift_blocks(columns, kept, T, sums, out) == 0:
+            kept = T
+        elif last:
             price_blocks(kind, columns, priced, T, odds, warm, EXACT, sums, out, first, blocks)
+            kept = T
         else:
             price_blocks(kind, columns, priced, T, odds, warm, CLOSE, sums, nothing, first, blocks)
         warm = bool(np.bool_(True))

@@ -202,7 +202,7 @@ def solve_partitions(
                     stop = _LOSES if _total(sums) > (value * limit if goal == _POWER else value) else 0
                     state[T_NOW] = limit
             if stop == 0:
-                search(kind_read, columns, priced, state, v, sums, out)
+                search(kind_read, columns, priced, state, v, cold, sums, out)
                 passes += max(int(state[PASSES]), 1)
                 T, e = state[T_NOW], _total(sums)
                 reached = T if goal < _DEADLINE else (e if goal == _DEADLINE else e + value * T)

@@ -1,0 +1,265 @@
+"""Level 3 in single precision: the sums of a pass over the rows, right to some 1e-7, for half the price of a pass.
+
+Nothing is proved by them: a search takes its first steps here. The energy of a row is T'/gamma times a number without
+a unit, which a single holds: c/(2 s^2) + u (e^x - 1) and gamma (P_s s + P_c u), with s = t/T', u = tau/T', x = l/u and
+c, l as in allocation/kernel.py. Likewise its price is 1/gamma and its curvature 1/(gamma T') times such a number.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from solvers.blocks import (
+    ANCHOR,
+    BLOCK,
+    COLUMNS,
+    E_FIXED,
+    FIXED,
+    GAMMA,
+    P_C,
+    P_S,
+    T_FREE,
+    T_HIGH,
+    T_LOW,
+    TAU_FREE,
+    TAU_HIGH,
+    TAU_LOW,
+    A,
+    Columns,
+    K,
+    total,
+    view,
+)
+from solvers.compile import single, stage, wide
+from solvers.rough import (
+    SingleArray,
+    anchor_block,
+    fits_block,
+    logs_block,
+    powers_block,
+    rough_block,
+    singles_block,
+    start_block,
+    unfinished_rows,
+    upload_block,
+)
+from solvers.rows import FloatArray
+
+_f = single
+_STEPS = 4  # of Halley
+_NEAR = _f(0.1)  # a step this small leaves an error of its cube, and the energy has the square of that
+
+
+@stage
+def single_pass(
+    columns: Columns, priced: bool, T: float, stride: int, odds: SingleArray, warm: bool
+) -> tuple[float, float, float]:
+    """Energy [J], -dE/dT [W] and d2E/dT2 [W/s] of all rows at duration T [s], roughly, as every ``stride``-th block of
+    them says; an energy of inf where numbers of a row are beyond a single.
+
+    All rows compute and send. odds (N,): t/tau, read where ``warm`` and always written, of the blocks looked at.
+    """
+    wide()
+    size = odds.shape[0]
+    width = min(size, BLOCK)
+    constant = np.empty((COLUMNS, width))  # columns that are one number
+    for j in range(COLUMNS):
+        if columns[j].shape[0] == 1:
+            constant[j, :] = columns[j][0]
+    doubles, singles = np.zeros((4, width)), np.zeros((18, width), dtype=np.float32)
+    fits, no_power = singles[17], singles[16]
+    fits[:] = _f(1.0)
+    powers = columns[P_S].shape[0] > 1 or columns[P_C].shape[0] > 1 or columns[P_S][0] > 0.0 or columns[P_C][0] > 0.0
+    lasting = columns[TAU_FREE].shape[0] == 1 and columns[TAU_FREE][0] == math.inf  # nobody has time to spare
+    e, lam, curvature, seen = 0.0, 0.0, 0.0, 0
+    for block in range(0, -(-size // BLOCK), stride):
+        start = block * BLOCK
+        n = min(BLOCK, size - start)
+        fixed, k = view(columns[FIXED], constant[FIXED], start, n), view(columns[K], constant[K], start, n)
+        a, gamma = view(columns[A], constant[A], start, n), view(columns[GAMMA], constant[GAMMA], start, n)
+        left, per, c, l = doubles[0, :n], doubles[1, :n], doubles[2, :n], doubles[3, :n]
+        w, near, c_1, l_1, d = odds[start : start + n], fits[:n], singles[0, :n], singles[1, :n], singles[2, :n]
+        p_s, p_c, spare = no_power[:n], no_power[:n], no_power[:n]
+        error, s, u, x, f = singles[3, :n], singles[4, :n], singles[5, :n], singles[6, :n], singles[7, :n]
+        s_low, s_high, u_low, u_high = singles[8, :n], singles[9, :n], singles[10, :n], singles[11, :n]
+        _scale(T, fixed, k, a, gamma, left, per, c, l)
+        singles_block(c, l, c_1, l_1)
+        if powers:
+            p_s, p_c = singles[12, :n], singles[13, :n]
+            powers_block(gamma, view(columns[P_S], constant[P_S], start, n), p_s)
+            powers_block(gamma, view(columns[P_C], constant[P_C], start, n), p_c)
+        for i in range(n):
+            d[i] = p_c[i] - p_s[i]
+        if not warm:
+            log_c, log_l, v = s_low, s_high, u_low
+            logs_block(c, log_c)
+            logs_block(l, log_l)
+            start_block(log_c, log_l, l_1, v, x)
+            if priced:
+                anchor_block(view(columns[ANCHOR], constant[ANCHOR], start, n), left, d, v)
+            if fits_block(log_c, log_l, v, w, u_high) > 0:
+                return math.inf, 0.0, 0.0
+        for _ in range(_STEPS):
+            rough_block(c_1, l_1, d, near, w, error, s, x, u, f)
+            if unfinished_rows(error, _NEAR) == 0:
+                break
+        t_low, t_high = (
+            view(columns[T_LOW], constant[T_LOW], start, n),
+            view(columns[T_HIGH], constant[T_HIGH], start, n),
+        )
+        tau_low = view(columns[TAU_LOW], constant[TAU_LOW], start, n)
+        tau_high = view(columns[TAU_HIGH], constant[TAU_HIGH], start, n)
+        _shares(per, t_low, t_high, s_low, s_high)
+        _shares(per, tau_low, tau_high, u_low, u_high)
+        _parts(w, s_low, s_high, u_low, u_high, s, u)
+        if not lasting:
+            spare, s_free, u_free = singles[14, :n], singles[15, :n], error
+            t_free = view(columns[T_FREE], constant[T_FREE], start, n)
+            tau_free = view(columns[TAU_FREE], constant[TAU_FREE], start, n)
+            _shares(per, t_free, tau_free, s_free, u_free)
+            _spare(s_free, u_free, spare, s, u)
+        upload_block(l_1, u, x, error, f)
+        _found(c_1, p_s, p_c, s, s_low, s_high, u, u_low, u_high, spare, x, error, f, d)
+        _with_units(left, per, gamma, view(columns[E_FIXED], constant[E_FIXED], start, n), x, f, d, c, l)
+        e += total(left)
+        lam += total(c)
+        curvature += total(l)
+        seen += n
+    share = size / seen
+    return e * share, lam * share, curvature * share
+
+
+@stage
+def _scale(
+    T: float,
+    fixed: FloatArray,
+    k: FloatArray,
+    a: FloatArray,
+    gamma: FloatArray,
+    left: FloatArray,
+    per: FloatArray,
+    c: FloatArray,
+    l: FloatArray,
+) -> None:
+    """left = T' [s], per = 1/T', c and l."""
+    wide()
+    for i in range(left.shape[0]):
+        left[i] = T - fixed[i]
+        per[i] = 1.0 / left[i]
+    for i in range(left.shape[0]):
+        c[i] = 2.0 * (k[i] * per[i]) * (gamma[i] * per[i]) * per[i]
+        l[i] = a[i] * per[i]
+
+
+@stage
+def _shares(per: FloatArray, one: FloatArray, other: FloatArray, s: SingleArray, u: SingleArray) -> None:
+    """Two times as shares of T', at most 2; per: 1/T'."""
+    wide()
+    for i in range(per.shape[0]):
+        s[i], u[i] = np.float32(min(one[i] * per[i], 2.0)), np.float32(min(other[i] * per[i], 2.0))
+
+
+@stage
+def _parts(
+    odds: SingleArray,
+    s_low: SingleArray,
+    s_high: SingleArray,
+    u_low: SingleArray,
+    u_high: SingleArray,
+    s: SingleArray,
+    u: SingleArray,
+) -> None:
+    """s and u = 1 - s, each clipped to its range, as pricing.times_block has it."""
+    wide()
+    n = odds.shape[0]
+    for i in range(n):
+        u[i] = _f(1.0) / (_f(1.0) + odds[i])
+        s[i] = odds[i] * u[i]
+    for i in range(n):
+        low, high = s_low[i], s_high[i]
+        u[i] = _f(1.0) - low if s[i] <= low else (_f(1.0) - high if s[i] >= high else u[i])
+        s[i] = min(max(s[i], low), high)
+    for i in range(n):
+        low, high = u_low[i], u_high[i]
+        s[i] = _f(1.0) - low if u[i] <= low else (_f(1.0) - high if u[i] >= high else s[i])
+        u[i] = min(max(u[i], low), high)
+    for i in range(n):
+        s[i] = min(max(s[i], s_low[i]), s_high[i])
+
+
+@stage
+def _spare(s_free: SingleArray, u_free: SingleArray, spare: SingleArray, s: SingleArray, u: SingleArray) -> None:
+    """Rows with time to spare (1, else 0) take the times that cost least."""
+    wide()
+    for i in range(s.shape[0]):
+        spare[i] = _f(1.0) if s_free[i] + u_free[i] <= _f(1.0) else _f(0.0)
+    for i in range(s.shape[0]):
+        kept, free = s[i], s_free[i]
+        s[i] = free if spare[i] > _f(0.0) else kept
+    for i in range(s.shape[0]):
+        kept, free = u[i], u_free[i]
+        u[i] = free if spare[i] > _f(0.0) else kept
+
+
+@stage
+def _found(
+    c: SingleArray,
+    p_s: SingleArray,
+    p_c: SingleArray,
+    s: SingleArray,
+    s_low: SingleArray,
+    s_high: SingleArray,
+    u: SingleArray,
+    u_low: SingleArray,
+    u_high: SingleArray,
+    spare: SingleArray,
+    x: SingleArray,
+    e_x: SingleArray,
+    f: SingleArray,
+    curve: SingleArray,
+) -> None:
+    """Energy (into x), price (into f) and curvature without units, as in pricing; p_s, p_c: gamma times P_s, P_c."""
+    wide()
+    n = s.shape[0]
+    for i in range(n):
+        curve[i] = x[i] * x[i] * e_x[i] / u[i]
+        x[i] = u[i] * ((x[i] * e_x[i] - f[i]) + p_c[i])
+    for i in range(n):
+        per = _f(1.0) / s[i]
+        cube = c[i] * per * (per * per)
+        x[i] += s[i] * (_f(0.5) * cube + p_s[i])
+        e_x[i] = _f(3.0) * cube * per
+        by_work, by_upload = cube - p_s[i], f[i] - p_c[i]
+        f[i] = max(by_work if s[i] < s_high[i] else _f(0.0), by_upload if u[i] < u_high[i] else _f(0.0), _f(0.0))
+    for i in range(n):
+        free_s, free_u = (s[i] > s_low[i]) & (s[i] < s_high[i]), (u[i] > u_low[i]) & (u[i] < u_high[i])
+        both = e_x[i] * (curve[i] / (e_x[i] + curve[i]))
+        one = e_x[i] if free_s else curve[i]
+        curve[i] = both if free_s == free_u else one
+    for i in range(n):
+        price, curvature = f[i], curve[i]
+        f[i] = _f(0.0) if spare[i] > _f(0.0) else price
+        curve[i] = _f(0.0) if spare[i] > _f(0.0) else curvature
+
+
+@stage
+def _with_units(
+    left: FloatArray,
+    per: FloatArray,
+    gamma: FloatArray,
+    e_fixed: FloatArray,
+    energy: SingleArray,
+    price: SingleArray,
+    curvature: SingleArray,
+    lam: FloatArray,
+    curve: FloatArray,
+) -> None:
+    """Energy [J] (into left = T'), price [W] and curvature [W/s] from the numbers without units; per: 1/T'."""
+    wide()
+    for i in range(left.shape[0]):
+        power = 1.0 / gamma[i]
+        left[i] = left[i] * power * energy[i] + e_fixed[i]
+        lam[i] = power * price[i]
+        curve[i] = power * per[i] * curvature[i]
