@@ -1,0 +1,218 @@
+"""Level 2 in single precision, and the last step by derivatives: what may only guess, and what must be exact."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets import Instance, make
+from numpy.typing import NDArray
+
+import fedopt
+from fedopt import EnergyBudget, PowerBudget, Status, TimePrice
+from fedopt.rounds import rows_of
+from solvers import firstcalls
+from solvers.allocation import reference
+from solvers.allocation.kernel import EXACT, price_blocks
+from solvers.blocks import ORDINARY, Columns
+from solvers.compile import kernel
+from solvers.duration import newton, preview
+from solvers.duration.steps import LAST, PASSES, STOP, T_NOW
+from solvers.plan import Plan, make_plan
+from solvers.rows import FloatArray, Goal
+from solvers.shift import SHORT, shift_blocks
+from solvers.singles import single_pass
+
+SIZE = 600  # three blocks, the last one short
+
+
+@kernel
+def _pass(columns: Columns, priced: bool, T: float, stride: int, odds: NDArray[np.float32], sums: FloatArray) -> None:
+    sums[0, 0], sums[0, 1], sums[0, 2] = single_pass(columns, priced, T, stride, odds, False)
+    sums[1, 0], sums[1, 1], sums[1, 2] = single_pass(columns, priced, T, stride, odds, True)
+
+
+@kernel
+def _shift(columns: Columns, before: float, T: float, sums: FloatArray, out: FloatArray) -> int:
+    return shift_blocks(columns, before, T, sums, out)
+
+
+def plan_for(instance: Instance) -> Plan:
+    return make_plan(rows_of(instance.clients, instance.work))
+
+
+def priced(plan: Plan, T: float) -> tuple[FloatArray, FloatArray]:
+    """What an exact pass from nothing finds: out (4, N) and the sums of every block."""
+    out, sums = np.empty((4, plan.size)), np.empty((plan.blocks, 3))
+    odds = np.empty(plan.size)
+    price_blocks(plan.kind, plan.columns, plan.priced, T, odds, False, EXACT, sums, out, 0, plan.blocks)
+    return out, sums
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "bounds"])
+def test_a_pass_in_singles_sums_what_the_readable_reference_does(family: str) -> None:
+    """Energy, price and curvature, from nothing and from the odds of the last pass; T_free of some rows is passed."""
+    instance = make(family, 4, SIZE)
+    rows, plan = rows_of(instance.clients, instance.work), plan_for(instance)
+    odds, sums = np.empty(SIZE, dtype=np.float32), np.empty((2, 3))
+    for T in plan.t_min * np.array([1.001, 1.1, 1.7, 4.0, 30.0]):
+        point = reference.allocate(rows, T)
+        true = float(point.energy.sum()), float(point.price.sum()), newton._curvature(rows, point)
+        _pass(plan.columns, plan.priced, T, 1, odds, sums)
+        for found in sums:
+            assert found[0] == pytest.approx(true[0], rel=1e-6)
+            assert found[1] == pytest.approx(true[1], rel=1e-5)
+            assert found[2] == pytest.approx(true[2], rel=1e-3)  # a row next to a bound may be on its other side
+
+
+def test_some_blocks_stand_for_all() -> None:
+    """Every row as often as there are blocks: the first block says what all do, and the others are not touched."""
+    one = make("typical", 5, 256)
+    plan = make_plan(rows_of(one.clients, one.work).take(np.tile(np.arange(256), 9)))
+    T, sums, some = 1.5 * plan.t_min, np.empty((2, 3)), np.empty((2, 3))
+    odds = np.full(plan.size, -1.0, dtype=np.float32)
+    _pass(plan.columns, plan.priced, T, 4, odds, some)
+    assert (odds.reshape(9, 256) > 0.0).all(axis=1).tolist() == [k % 4 == 0 for k in range(9)]
+    _pass(plan.columns, plan.priced, T, 1, odds, sums)
+    np.testing.assert_allclose(some, sums, rtol=1e-12)
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "bounds", "wide"])
+@pytest.mark.parametrize("size", [SIZE, 5000])
+def test_the_answer_does_not_depend_on_the_preview(family: str, size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = make(family, 6, size)
+    T = instance.duration
+    energy = fedopt.allocate(instance.clients, instance.work, duration=T).energy.sum()
+    budgets = [EnergyBudget(energy), PowerBudget(energy / T), EnergyBudget(math.inf)]
+    used: list[bool] = []
+    whole = preview.preview
+
+    def noted(*arguments: Any) -> bool:
+        used.append(whole(*arguments))
+        return used[-1]
+
+    monkeypatch.setattr(newton, "preview", noted)
+    found = [fedopt.schedule(instance.clients, instance.work, budget) for budget in budgets]
+    assert family == "wide" or all(used[:2]), "no preview was made"
+    monkeypatch.setattr(preview, "_MANY", math.inf)
+    for budget, here in zip(budgets, found, strict=True):
+        other = fedopt.schedule(instance.clients, instance.work, budget)
+        assert here.status is other.status
+        assert here.status in (Status.OPTIMAL, Status.SLACK)
+        assert here.allocation is not None
+        assert other.allocation is not None
+        condition = max(1.0, here.energy / (here.duration * here.allocation.price.sum()))
+        assert here.duration == pytest.approx(other.duration, rel=4e-15 * condition)
+        for name in ("compute_time", "upload_time", "energy", "price"):
+            near, far = getattr(here.allocation, name), getattr(other.allocation, name)
+            np.testing.assert_allclose(near, far, rtol=1e-11, atol=1e-12 * np.abs(far).max(), err_msg=name)
+        assert here.stats["passes"] <= other.stats["passes"] + 3
+
+
+def _jammed(instance: Instance) -> Instance:
+    """One client has so much to send that x is beyond 24."""
+    bits = instance.work.upload_bits.copy()
+    bits[7] = 30.0 * 1.5 * instance.duration * instance.clients.bandwidth[7] / math.log(2.0)
+    work = fedopt.Workload(cycles=instance.work.cycles, upload_bits=bits)
+    return Instance(instance.clients.replace(power_max=math.inf), work, instance.duration)
+
+
+def _one_rests(instance: Instance) -> Instance:
+    cycles = instance.work.cycles.copy()
+    cycles[3] = 0.0
+    work = fedopt.Workload(cycles=cycles, upload_bits=instance.work.upload_bits)
+    return Instance(instance.clients, work, instance.duration)
+
+
+@pytest.mark.parametrize("odd", [_jammed, _one_rests])
+def test_a_fleet_that_does_not_fit_singles_is_searched_in_doubles(odd: Callable[[Instance], Instance]) -> None:
+    instance = odd(make("typical", 7, SIZE))
+    plan = plan_for(instance)
+    T = 1.5 * instance.duration
+    energy = fedopt.allocate(instance.clients, instance.work, duration=T).energy.sum()
+    state = newton._state(plan, Goal.ENERGY, float(energy))
+    before = list(state)
+    assert not preview.preview(plan, state, np.empty(SIZE))
+    assert state == before
+    found = fedopt.schedule(instance.clients, instance.work, EnergyBudget(energy))
+    assert found.status is Status.OPTIMAL
+    assert found.duration == pytest.approx(T, rel=1e-12)
+
+
+def test_a_preview_is_right_to_what_singles_tell_and_says_how_often_it_looked() -> None:
+    instance = make("typical", 8, SIZE)
+    plan = plan_for(instance)
+    energy = float(reference.allocate(rows_of(instance.clients, instance.work), instance.duration).energy.sum())
+    state, odds = newton._state(plan, Goal.ENERGY, energy), np.empty(SIZE)
+    assert preview.preview(plan, state, odds)
+    assert state[T_NOW] == pytest.approx(instance.duration, rel=1e-6)
+    assert 2 <= state[PASSES] <= 6
+    assert (state[LAST], state[STOP]) == (1.0, 0.0)
+    out, _ = priced(plan, state[T_NOW])
+    inside = (out[0] > plan.columns[4]) & (out[0] < plan.columns[5])  # t off its bounds: odds say where it is
+    np.testing.assert_allclose(odds[inside], (out[0] / out[1])[inside], rtol=1e-3)
+
+
+def test_no_preview_of_few_rows_of_prices_or_next_to_the_least_energy() -> None:
+    instance, few = make("typical", 9, SIZE), make("typical", 9, 100)
+    plan = plan_for(instance)
+    for known, goal, value in (
+        (plan_for(few), Goal.ENERGY, 2.0 * plan_for(few).e_inf),
+        (plan, Goal.PRICE, 1.0),
+        (plan, Goal.ENERGY, plan.e_inf * (1.0 + 1e-5)),
+    ):
+        assert not preview.preview(known, newton._state(known, goal, value), np.empty(known.size))
+    assert preview.preview(plan, newton._state(plan, Goal.ENERGY, 2.0 * plan.e_inf), np.empty(SIZE))
+    assert fedopt.schedule(instance.clients, instance.work, TimePrice(1.0)).status is Status.OPTIMAL
+
+
+def test_plain_python_previews_to_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firstcalls, "PATIENCE", 0)
+    for family in ("typical", "powers"):
+        plan = plan_for(make(family, 10, SIZE))
+        found = []
+        for function in (preview.search_roughly, firstcalls.plain(preview.search_roughly)):
+            state, odds = np.array(newton._state(plan, Goal.POWER, 3.0)), np.empty(SIZE)
+            assert firstcalls.call(function, plan.columns, plan.priced, state, odds)
+            found.append(state.tobytes() + odds.tobytes())
+        assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "bounds", "wide", "mixed"])
+def test_a_short_step_by_derivatives_ends_where_a_pass_does(family: str) -> None:
+    """Times to 1e-12, energies to rounding: of a step's error the times have the square and the energies the cube."""
+    moved = 0
+    for seed in range(6):
+        plan = plan_for(make(family, seed, SIZE if seed == 0 else 3))
+        if plan.kind.shape[0] > 1 or plan.kind[0] != ORDINARY:
+            continue
+        for T in plan.t_min * np.array([1.01, 1.4, 3.0, 20.0]):
+            for step in (SHORT, -SHORT, 1e-10, -1e-13):
+                (out, sums), (there, of_blocks) = priced(plan, T), priced(plan, T * (1.0 + step))
+                if _shift(plan.columns, T, T * (1.0 + step), sums, out) > 0:
+                    continue
+                moved += 1
+                np.testing.assert_allclose(out[:2], there[:2], rtol=1e-12)
+                np.testing.assert_allclose(out[2], there[2], rtol=4e-15)
+                np.testing.assert_allclose(out[3], there[3], rtol=1e-11, atol=1e-14 * there[3].max())
+                np.testing.assert_allclose(sums[:, :2], of_blocks[:, :2], rtol=1e-13)
+                np.testing.assert_allclose(sums[:, 2], of_blocks[:, 2], rtol=1e-5)
+    assert moved > 8
+
+
+def test_a_step_that_meets_a_bound_is_not_taken() -> None:
+    """A row with time to spare that would have none, and one whose times are both at a bound."""
+    plan = plan_for(make("bounds", 3, 1))
+    t_flat = plan.t_flat
+    assert t_flat < math.inf
+    for T, step, taken in (
+        (t_flat * (1.0 + 1e-9), -2e-9, False),  # from spare time to none
+        (t_flat * (1.0 + 1e-9), 2e-9, True),
+        (t_flat * (1.0 + 1e-7), -1e-8, True),
+        (plan.t_min, 1e-9, False),  # both times at their least: which one grows is not in the derivatives
+    ):
+        out, sums = priced(plan, T)
+        assert (_shift(plan.columns, T, T * (1.0 + step), sums, out) == 0) is taken
