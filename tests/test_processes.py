@@ -44,12 +44,34 @@ def digest(seed: int, size: int = SIZE) -> str:
     work = fleet(size).workload(TYPES, np.random.default_rng(seed).integers(0, 2, size))
     found = fedopt.schedule(fleet(size), work, fedopt.PowerBudget((0.1 + 0.01 * seed) * size))
     assert found.status.solved
-    assert found.allocation is not None
-    hashed = hashlib.sha256(np.float64(found.duration).tobytes())
-    for name in fedopt.Allocation.__slots__:
-        for part in np.array_split(getattr(found.allocation, name), 1 + size // 1_000_000):  # Ctrl-C waits for one
+    return bits(found)
+
+
+def bits(found: fedopt.Schedule) -> str:
+    """A hash of all bits of an answer."""
+    hashed = hashlib.sha256(f"{found.status} {found.duration!r} {found.energy!r} {found.bracket!r}".encode())
+    for name in fedopt.Allocation.__slots__ if found.allocation is not None else ():
+        whole = getattr(found.allocation, name)
+        for part in np.array_split(whole, 1 + whole.shape[0] // 1_000_000):  # Ctrl-C waits for one
             hashed.update(np.ascontiguousarray(part))
     return hashed.hexdigest()
+
+
+def answers(seed: int) -> list[str]:
+    """Every budget on channels of the clients' own, and a shared uplink, of a fleet of two chunks: all their bits."""
+    rng = np.random.default_rng([11, seed])
+    size = int(rng.integers(33_000, 45_000))
+    clients = random_fleet(size, seed=seed)
+    work = clients.workload(TYPES, rng.integers(0, 2, size))
+    shortest = fedopt.schedule(clients, work, fedopt.EnergyBudget(np.inf)).duration
+    T = float(rng.uniform(1.05, 3.0)) * shortest
+    then = fedopt.allocate(clients, work, duration=T)
+    joules, watts = float(then.energy.sum()), float(then.price.sum())
+    budgets = (fedopt.PowerBudget(joules / T), fedopt.EnergyBudget(joules), fedopt.Deadline(T), fedopt.TimePrice(watts))
+    found = [fedopt.schedule(clients, work, budget) for budget in budgets]
+    shared = fedopt.SharedBandwidth(1e6 * size)
+    found.append(fedopt.schedule(clients, work, budgets[0], access=shared))
+    return [bits(each) for each in found]
 
 
 def search(seed: int) -> str:
@@ -93,6 +115,25 @@ def test_eight_threads_at_once() -> None:
 @pytest.mark.nightly("R13", 800)
 def test_eight_hundred_solves_in_eight_threads() -> None:
     eight_threads(FULL)
+
+
+def one_bit_pattern(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One, two, three, four and eight threads, each twice."""
+    for seed in seeds:
+        found = set()
+        for threads in (1, 2, 3, 4, 8):
+            monkeypatch.setenv("FEDOPT_THREADS", str(threads))
+            found |= {tuple(answers(seed)) for _ in range(2)}
+        assert len(found) == 1, f"seed {seed}"
+
+
+def test_one_bit_pattern_whatever_the_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_bit_pattern(range(2), monkeypatch)
+
+
+@pytest.mark.nightly("R11", 15_000)
+def test_one_bit_pattern_of_fifteen_thousand_solves(monkeypatch: pytest.MonkeyPatch) -> None:
+    one_bit_pattern(range(300), monkeypatch)
 
 
 @FORKS

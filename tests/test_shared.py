@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, InputError, PowerBudget, SharedBandwidth, Status, TimePrice
+from fedopt.devices import random_fleet
 
 FAMILIES = ("typical", "wide", "powers", "bounds", "mixed", "tight", "loose")
 TERMS = 40  # of (e^u - 1)/u: below 1e-12 of it for u up to 8
@@ -381,3 +382,22 @@ def test_a_duration_is_taken_only_where_the_model_of_the_energy_wants_it() -> No
     assert found.status is Status.OPTIMAL, found.reason
     assert found.stats["passes"] <= 20
     assert fedopt.verify_schedule(instance.clients, instance.work, budget, found, access=band).ok
+
+
+@pytest.mark.parametrize("share", [0.999, 0.9, 0.5, 0.1])
+def test_budgets_a_little_less_than_the_shortest_round_takes(share: float) -> None:
+    """One client holds the round up: a billionth of T later the others need half the energy. No search is long."""
+    clients = random_fleet(40, seed=1)
+    work = clients.workload(mnist_types(), np.random.default_rng(1).integers(0, 2, 40))
+    channel = SharedBandwidth(4e7)
+    first = fedopt.schedule(clients, work, EnergyBudget(math.inf), access=channel)
+    budget = EnergyBudget(share * first.energy)
+    found = fedopt.schedule(clients, work, budget, access=channel)
+    assert found.status is Status.OPTIMAL
+    assert found.energy == pytest.approx(budget.joules, rel=1e-6)  # an ulp of T is as much
+    assert first.duration < found.duration < first.duration * (1.0 + 1e-6)
+    shorter = found.duration - 4.0 * math.ulp(found.duration)
+    if shorter > first.duration:
+        there = fedopt.schedule(clients, work, Deadline(shorter), access=channel)
+        assert there.energy > budget.joules
+    assert found.stats["passes"] <= 180

@@ -129,14 +129,14 @@ lesson(int(sys.argv[1]), checkpoint=sys.argv[2], callbacks=[lambda state: print(
 
 
 def child(rounds: int, path: Path, kill_at: int, how: signal.Signals, delay: float) -> tuple[int, str]:
-    """A process that trains, sent a signal some time after the round ``kill_at``; its exit code and stderr."""
+    """A process that trains, sent a signal some time after its first round since ``kill_at``; exit code and stderr."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(fedopt.__file__).parents[1]), *sys.path])}
     arguments = [sys.executable, "-c", CHILD, str(rounds), str(path)]
     with subprocess.Popen(arguments, stdout=-1, stderr=-1, text=True, env=environment) as process:
         assert process.stdout is not None
         assert process.stderr is not None
         for line in process.stdout:
-            if int(line) == kill_at:
+            if int(line) >= kill_at:
                 with pytest.raises(subprocess.TimeoutExpired):
                     process.wait(delay)
                 process.send_signal(how)
@@ -152,6 +152,21 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(whole: History, tmp_path: 
         code, said = child(ROUNDS, path, at, signal.SIGKILL, chance.uniform(0.0, 0.05))
         assert code == -signal.SIGKILL, said
     same(lesson(ROUNDS, checkpoint=path), whole)
+
+
+@pytest.mark.nightly("R15", 200)
+def test_fifty_runs_that_are_killed_four_times(tmp_path: Path) -> None:
+    """At any moment from the end of a round on, the writing of its checkpoint included."""
+    whole, chance = lesson(12), random.Random(15)
+    for turn in range(50):
+        path = tmp_path / f"{turn}.safetensors"
+        for _ in range(4):
+            code, said = child(12, path, 1, signal.SIGKILL, chance.uniform(0.0, 0.05))
+            assert code == -signal.SIGKILL, said
+            with safe_open(path, "pt") as file:
+                settings = json.loads(file.metadata()["content"])["settings"]
+            assert read_checkpoint(path, settings).round < 12  # whole, its checksum says
+        same(lesson(12, checkpoint=path), whole)
 
 
 def test_ctrl_c_leaves_a_checkpoint_and_says_how_to_go_on(whole: History, tmp_path: Path) -> None:

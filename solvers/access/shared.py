@@ -9,8 +9,9 @@ duration by nested safeguarded roots.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 
 import numpy as np
 
@@ -258,6 +259,17 @@ def _easy(uplinks: Uplinks) -> float:
     return float(np.broadcast_to(uplinks.plan.columns[A], (uplinks.plan.size,)).sum()) / uplinks.room
 
 
+def _least_duration(excess: Callable[[float], float], t_min: float, low: float, high: float) -> float:
+    """The least duration in [low, high] without excess. Next to T_min the energy falls by a power of T - T_min."""
+    if low > t_min or t_min == 0.0:
+        return falling_root_of(excess, low, high)
+    nearest = t_min * (1.0 + _HAIR)
+    if not nearest < high or excess(nearest) <= 0.0:
+        return falling_root_of(excess, t_min, nearest) if nearest < high else high
+    y = falling_root_of(lambda y: excess(t_min * (1.0 + math.exp(y))), math.log(_HAIR), math.log(high / t_min - 1.0))
+    return t_min * (1.0 + math.exp(y))
+
+
 def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop, Share] | None:
     """The least duration without excess over the goal: energy over the budget, or prices over the price of time."""
     t_min = known.t_min
@@ -265,6 +277,7 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
         share = fleet.at(max(value, t_min))  # closed_form has seen to the difference
         return None if share is None else (Stop.OPTIMAL, share)
 
+    @cache  # the ends of a search next to T_min are one or two doubles, often asked for
     def excess(T: float) -> float:
         share = fleet.at(T)
         if share is None:
@@ -284,7 +297,7 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
         low, high = high, min(2.0 * high, known.t_flat)
         if not math.isfinite(high):
             return None
-    T = falling_root_of(excess, low, high)
+    T = _least_duration(excess, t_min, low, high)
     before, after = (excess(T * (1.0 + side)) if goal is Goal.PRICE else 0.0 for side in (-_HAIR, _HAIR))
     found = result(Stop.OPTIMAL, T)
     if found is None or goal is not Goal.PRICE or not math.inf > before >= 0.0 >= after:
