@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import re
@@ -12,6 +13,7 @@ from fleets import make, mnist_types
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, SharedBandwidth, Status, TimePrice
+from fedopt.devices import phones64
 from fedopt.submodels import Partition
 
 TYPES = mnist_types((1, 2, 2, 4))[:3]
@@ -145,3 +147,18 @@ def test_a_price_of_time_passes_over_partitions_that_cannot_win() -> None:
         one = fedopt.Problem(clients, TYPES, budget=problem.budget, access=problem.access, partitions=[counts])
         alone.append(fedopt.solve(one).utility)
     assert together.utility == pytest.approx(max(alone), rel=1e-3)
+
+
+@pytest.mark.parametrize("partitions", [[(24, 12, 4, 24), (26, 10, 12, 16)], [(26, 22, 0, 16), (20, 8, 4, 32)]])
+def test_only_the_cheapest_matching_of_a_partition_speaks_for_it(partitions: list[tuple[int, ...]]) -> None:
+    """A costlier one that is shorter, met on the way, neither wins nor rules another partition out."""
+    problem = fedopt.Problem(
+        phones64(), mnist_types(), budget=TimePrice(1.0), access=SharedBandwidth(1e6), partitions=partitions
+    )
+    alone = [fedopt.solve(dataclasses.replace(problem, partitions=[each])) for each in partitions]
+    found, best = fedopt.solve(problem), max(alone, key=lambda solution: solution.utility)
+    assert found.partition == best.partition
+    assert found.utility == pytest.approx(best.utility, rel=1e-3)
+    for each in (found, *alone):
+        low, cost = each.cost_bracket
+        assert 0.999 * cost < low <= cost == pytest.approx(each.energy + each.duration, rel=1e-12)

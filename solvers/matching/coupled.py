@@ -23,7 +23,8 @@ _MORE = 1.0 + 1e-11  # beyond rounding
 
 
 class Coupled:
-    """One task. lower (P,): what no matching of a partition costs less than [J]; best: the greatest gain / T so far.
+    """One task. lower (P,): what no matching of a partition costs less than [J]; best: the greatest gain / T of a
+    cheapest matching so far.
 
     known (P,): what some matching costs [J].
     """
@@ -65,10 +66,15 @@ class Coupled:
         for done, p in enumerate(self._order()):
             if p not in self.done and not self._too_long(p):
                 self.solve(p)
+            if p in self.done and task.gains is not None and self.results[p, DURATION] > 0.0:
+                self.best = max(self.best, float(task.gains[p]) / float(self.results[p, DURATION]))
             task.progress(done + 1, total, self.best)
             stopped = task.late
             if stopped:
                 break
+        if not stopped:  # of others the cheapest matching does not win, and another one, if shorter, is no answer
+            others = [p for p in range(total) if p not in self.done]
+            self.results[others] = empty_results(len(others))
         if not stopped and not np.isfinite(self.results[:, DURATION]).any():
             start = marginal.search(task.quiet())
             self.passes += start.passes
@@ -83,11 +89,9 @@ class Coupled:
         )
 
     def keep(self, p: int, assignment: IntArray, T: float, E: float, stop: int) -> None:
-        """An answer of partition p."""
+        """The cheapest answer of partition p so far."""
         self.chosen[p], self.known[p] = assignment, E + self.task.value * T
         self.results[p, :3] = T, E, stop
-        if self.task.gains is not None and T > 0.0:
-            self.best = max(self.best, float(self.task.gains[p]) / T)
 
     def match(self, costs: FloatArray, p: int) -> Transport | Impossible:
         """The best matching of partition p at some costs."""
