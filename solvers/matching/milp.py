@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from solvers.matching import marginal
 from solvers.matching.assignment import one_by_one
+from solvers.matching.best import OutOfTime
 from solvers.matching.fixed import duration_of
 from solvers.matching.least import Match, least_duration
 from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched, Task
@@ -48,31 +49,36 @@ def search(task: Task) -> Searched:
         best = float(np.nanmax(task.gains / results[:, DURATION], initial=0.0))
     replicas = task.counts @ menu.weights
     steps = np.unique(task.gains)[::-1]
-    for done, gain in enumerate(steps):
-        match = _at_least(task, float(replicas[task.gains == gain].min()))
-        if goal is Goal.DEADLINE:
-            found = match(value) if gain >= best * value * (1.0 - 1e-14) else None
-            assignment = None if found is None else found[0]
-        else:
-            high = gain / best if best > 0.0 else 1e4 * menu.longest
-            shorter = least_duration(
-                match, lambda a: duration_of(task, a), goal, value, menu.shortest, high, lambda: menu.shortest
-            )
-            assignment = None if shorter is None else shorter.assignment
-        if assignment is not None:
-            duration, energy = duration_of(task, assignment)
-            p = _row_of(task, assignment)
-            if (duration, energy) < (results[p, DURATION], results[p, ENERGY]) or results[p, STOPPED] == SCREENED:
-                chosen[p] = assignment
-                results[p, DURATION], results[p, ENERGY], results[p, STOPPED] = duration, energy, Stop.OPTIMAL
-                best = max(best, float(task.gains[p]) / duration if duration > 0.0 else math.inf)
-        solved += 1
-        task.progress(done + 1, len(steps), best)
+    stopped = False
+    try:
+        for done, gain in enumerate(steps):
+            match = _at_least(task, float(replicas[task.gains == gain].min()))
+            if goal is Goal.DEADLINE:
+                found = match(value) if gain >= best * value * (1.0 - 1e-14) else None
+                assignment = None if found is None else found[0]
+            else:
+                high = gain / best if best > 0.0 else 1e4 * menu.longest
+                shorter = least_duration(
+                    match, lambda a: duration_of(task, a), goal, value, menu.shortest, high, lambda: menu.shortest
+                )
+                assignment = None if shorter is None else shorter.assignment
+            if assignment is not None:
+                duration, energy = duration_of(task, assignment)
+                p = _row_of(task, assignment)
+                if (duration, energy) < (results[p, DURATION], results[p, ENERGY]) or results[p, STOPPED] == SCREENED:
+                    chosen[p] = assignment
+                    results[p, DURATION], results[p, ENERGY], results[p, STOPPED] = duration, energy, Stop.OPTIMAL
+                    best = max(best, float(task.gains[p]) / duration if duration > 0.0 else math.inf)
+            solved += 1
+            task.progress(done + 1, len(steps), best)
+    except OutOfTime:
+        stopped = True
     return Searched(
         results=results,
         passes=start.passes + solved,
         assign=lambda p: chosen[p] if p in chosen else start.assign(p),
-        proof=Proof.MATCHINGS,
+        proof=Proof.NONE if stopped else Proof.MATCHINGS,
+        stopped=stopped,
     )
 
 
@@ -82,10 +88,16 @@ def _of_partition(task: Task, costs: FloatArray, counts: IntArray) -> tuple[IntA
 
 
 def _at_least(task: Task, replicas: float) -> Match:
-    """The cheapest partition and matching at a duration that train at least so many replicas."""
+    """The cheapest partition and matching at a duration that train at least so many replicas. Raises OutOfTime."""
     listed = task.counts if task.listed else None
     menu = task.menu
-    return lambda T: cheapest(menu.costs(T).T, menu.covers, menu.weights, replicas, listed)
+
+    def match(T: float) -> tuple[IntArray, float] | None:
+        if task.late:
+            raise OutOfTime
+        return cheapest(menu.costs(T).T, menu.covers, menu.weights, replicas, listed)
+
+    return match
 
 
 def _row_of(task: Task, assignment: IntArray) -> int:

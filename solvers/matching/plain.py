@@ -28,8 +28,7 @@ def search_plain(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
     menu, counts, goal, value = task.menu, task.counts, task.goal, task.value
     results = empty_results(counts.shape[0])
     chosen: dict[int, IntArray] = {}
-    best = 0.0
-    passes = 0
+    best, passes, stopped = 0.0, 0, False
     for p in range(counts.shape[0]):
         order = orders[p] if orders.shape[0] > 1 else orders[0]
         score = math.inf
@@ -61,7 +60,10 @@ def search_plain(task: Task, orders: IntArray, *, marginal: bool) -> Searched:
         if task.gains is not None and math.isfinite(score):
             best = max(best, float(task.gains[p]) / T if T > 0.0 else math.inf)
         task.progress(p + 1, counts.shape[0], best)
-    return Searched(results=results, passes=passes, assign=chosen.__getitem__)
+        stopped = task.late and p + 1 < counts.shape[0]
+        if stopped:
+            break
+    return Searched(results=results, passes=passes, assign=chosen.__getitem__, stopped=stopped)
 
 
 def by_marginal(menu: Menu, counts: IntArray, order: IntArray, duration: float) -> IntArray:

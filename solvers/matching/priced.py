@@ -74,8 +74,8 @@ def search(task: Task) -> Searched:
     results, lower = empty_results(task.counts.shape[0]), np.full(task.counts.shape[0], run.floor)
     chosen: dict[int, IntArray] = {}
     tried: list[int] = []
-    best, cuts, order = 0.0, list[Cut](), _order(task)
-    while order:
+    best, cuts, order, stopped = 0.0, list[Cut](), _order(task), False
+    while order and not stopped:
         p, needed = order.pop(0), math.inf
         if best > 0.0 and task.gains is not None:
             needed = float(task.gains[p]) / best
@@ -93,6 +93,7 @@ def search(task: Task) -> Searched:
                 best = max(best, float(task.gains[p]) / found.T)
         elif best == 0.0:
             tried.append(p)
+        stopped = task.late and len(order) > 0
         task.progress(task.counts.shape[0] - len(order), task.counts.shape[0], best)
 
     def assign(p: int) -> IntArray:
@@ -100,11 +101,18 @@ def search(task: Task) -> Searched:
 
     passes = run.passes + run.costs.passes
     if task.gains is None:
-        return Searched(results=results, passes=passes, assign=assign)
+        return Searched(results=results, passes=passes, assign=assign, stopped=stopped)
     with np.errstate(divide="ignore"):
         ceiling = float((task.gains / lower).max())
-    proof = Proof.MATCHINGS
-    return Searched(results=results, passes=passes, assign=assign, proof=proof, lower=lower, ceiling=ceiling)
+    return Searched(
+        results=results,
+        passes=passes,
+        assign=assign,
+        proof=Proof.MATCHINGS,
+        lower=lower,
+        ceiling=ceiling,
+        stopped=stopped,
+    )
 
 
 def _order(task: Task) -> list[int]:
@@ -148,6 +156,8 @@ class _Run:
             best = self._first(p, results)
         for _ in range(_ROUNDS if best is not None else 0):
             assert best is not None
+            if task.late:
+                break
             new = self._better(best, self._bound(best.T, best.mu, counts, once=True), p, results)
             if new is best:
                 break
@@ -165,7 +175,7 @@ class _Run:
         """Look below the best duration until the bound exceeds the budget, then between; take what is better."""
         task, counts = self.task, self.task.counts[p]
         lower, fails, turn = self.floor, math.inf, 0
-        while turn < len(_GAPS):
+        while turn < len(_GAPS) and not task.late:
             reference = needed if best is None else min(needed, best.T)
             T = reference * (1.0 - _GAPS[turn])
             if not self.floor < T < math.inf:
