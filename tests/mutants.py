@@ -130,7 +130,7 @@ class Swap(ast.NodeTransformer):
 
 
 def quiet(tree: ast.Module) -> set[ast.AST]:
-    """Nodes whose change no test should notice: annotations, and what is imported for types alone."""
+    """Nodes whose change no test should notice: annotations, decorators, and what is imported for types alone."""
     found: set[ast.AST] = set()
     for node in ast.walk(tree):
         hidden: list[ast.AST | None] = []
@@ -138,6 +138,8 @@ def quiet(tree: ast.Module) -> set[ast.AST]:
             case ast.FunctionDef():
                 arguments = [*node.args.args, *node.args.kwonlyargs]
                 hidden = [node.returns, *(argument.annotation for argument in arguments), *node.decorator_list]
+            case ast.ClassDef():
+                hidden = [*node.decorator_list]
             case ast.AnnAssign():
                 hidden = [node.annotation]
             case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.Assert():
