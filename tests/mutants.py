@@ -32,23 +32,29 @@ import pytest
 ROOT = Path(__file__).parent.parent
 QUICK = "not 1000 and not cone and not cvxpy and not interpreted and not few_passes and not anywhere"
 OTHERS = "1000 or cone or cvxpy or few_passes or anywhere or hardly or bisection"
+DURATIONS = (
+    *("tests/test_level2.py", "tests/test_level2_ends.py", "tests/test_newton.py"),
+    *("-k", f"{QUICK} and not larger"),
+)
 LEVEL2 = (
     *("tests/test_steps.py", "tests/test_instances.py", "tests/test_drawn.py", "tests/test_degenerate.py"),
-    *("tests/test_level2.py", "-k", f"{QUICK} and not larger"),
+    *DURATIONS,
 )
-STATUS = ("tests/test_status.py", "tests/test_level2.py", "-k", f"{QUICK} and not larger")
+STATUS = ("tests/test_status.py", *DURATIONS)
 SWEEP = (
-    *("tests/test_level3.py", "-k"),
-    "(sweep or rough or cannot_meet or least_duration or kink or squares or far_below or plan or one_number)"
-    " and not (cvxpy or scipy)",
+    *("tests/test_sweep.py", "tests/test_level3.py", "tests/test_level3_facts.py", "-k"),
+    "(sweep or cannot_meet or least_duration or kink or squares or far_below) and not (cvxpy or scipy)",
 )
 SEARCH = (
-    *("tests/test_level2.py", "tests/test_steps.py", "-k"),
+    *("tests/test_newton.py", "tests/test_level2.py", "tests/test_level2_ends.py", "tests/test_steps.py", "-k"),
     "(bracket or at_all or large_fleets or idle or slack or too_little or too_early or out_of_reach or itself"
     " or sample or slope or passes)"
     f" and not ({OTHERS})",
 )
-LEVEL3 = ("tests/test_level3.py", "tests/test_instances.py", "tests/test_degenerate.py", "-k", QUICK)
+LEVEL3 = (
+    *("tests/test_level3.py", "tests/test_level3_facts.py", "tests/test_sweep.py"),
+    *("tests/test_instances.py", "tests/test_degenerate.py", "-k", QUICK),
+)
 JUDGE = (
     *("tests/test_judge.py", "tests/test_door.py", "tests/test_input_others.py"),
     *("-k", "not any_block and not (door and not judges)"),
@@ -58,9 +64,9 @@ SUBSETS = {
     "fedopt/verifier/": VERIFIER,
     "solvers/matching/transport.py": ("tests/test_exact.py", "-k", "transport or first_prices or exhaustive"),
     "solvers/matching/branch.py": ("tests/test_price.py", "-k", "not baselines"),
-    "solvers/allocation/cvxpy.py": ("tests/test_level3.py", "-k", "cone or cvxpy"),
-    "solvers/allocation/scipy.py": ("tests/test_level3.py", "-k", "scipy"),
-    "solvers/duration/cvxpy.py": ("tests/test_level2.py", "-k", "cone or cvxpy"),
+    "solvers/allocation/cvxpy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "cone or cvxpy"),
+    "solvers/allocation/scipy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "scipy"),
+    "solvers/duration/cvxpy.py": ("tests/test_level2.py", "tests/test_level2_ends.py", "-k", "cone or cvxpy"),
     "fedopt/verdict.py": JUDGE,
     "solvers/judging.py": JUDGE,
     "solvers/allocation/kernel.py": SWEEP,
