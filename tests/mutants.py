@@ -33,26 +33,25 @@ ROOT = Path(__file__).parent.parent
 QUICK = "not 1000 and not cone and not cvxpy and not interpreted and not few_passes and not anywhere"
 OTHERS = "1000 or cone or cvxpy or few_passes or anywhere or hardly or bisection"
 DURATIONS = (
-    *("tests/test_level2.py", "tests/test_level2_ends.py", "tests/test_newton.py"),
+    *("tests/test_level2.py", "tests/test_level2_ends.py", "tests/test_newton.py", "tests/test_newton_parts.py"),
     *("-k", f"{QUICK} and not larger"),
 )
+STEPS = ("tests/test_steps.py", "tests/test_steps_budget.py", "tests/test_steps_price.py")
 LEVEL2 = (
-    *("tests/test_steps.py", "tests/test_instances.py", "tests/test_drawn.py", "tests/test_degenerate.py"),
+    *(*STEPS, "tests/test_instances.py", "tests/test_drawn.py", "tests/test_degenerate.py"),
     *DURATIONS,
 )
 STATUS = ("tests/test_status.py", *DURATIONS)
 SWEEP = (
-    *("tests/test_sweep.py", "tests/test_level3.py", "tests/test_level3_facts.py", "-k"),
-    "(sweep or cannot_meet or least_duration or kink or squares or far_below) and not (cvxpy or scipy)",
+    *("tests/test_sweep.py", "tests/test_plan.py", "tests/test_level3.py", "tests/test_level3_facts.py", "-k"),
+    "(sweep or plan or cannot_meet or least_duration or kink or squares or far_below) and not (cvxpy or scipy)",
 )
 SEARCH = (
-    *("tests/test_newton.py", "tests/test_level2.py", "tests/test_level2_ends.py", "tests/test_steps.py", "-k"),
-    "(bracket or at_all or large_fleets or idle or slack or too_little or too_early or out_of_reach or itself"
-    " or sample or slope or passes)"
-    f" and not ({OTHERS})",
+    *("tests/test_newton.py", "tests/test_newton_parts.py", "tests/test_level2_ends.py", "tests/test_level2.py"),
+    *("-k", f"(test_newton or level2_ends or bracket or slack) and not ({OTHERS})"),
 )
 LEVEL3 = (
-    *("tests/test_level3.py", "tests/test_level3_facts.py", "tests/test_sweep.py"),
+    *("tests/test_level3.py", "tests/test_level3_facts.py", "tests/test_sweep.py", "tests/test_plan.py"),
     *("tests/test_instances.py", "tests/test_degenerate.py", "-k", QUICK),
 )
 JUDGE = (
@@ -72,7 +71,7 @@ SUBSETS = {
     "solvers/allocation/kernel.py": SWEEP,
     "solvers/allocation/": LEVEL3,
     "solvers/duration/verdicts.py": STATUS,
-    "solvers/duration/steps.py": ("tests/test_steps.py",),
+    "solvers/duration/steps.py": STEPS,
     "solvers/duration/newton.py": SEARCH,
     "solvers/duration/": LEVEL2,
     "solvers/plan.py": SWEEP,

@@ -1,23 +1,17 @@
-"""Newton's own ways: guesses from a sample, passes in chunks, curvature, prices in jumps, and how many passes."""
+"""Newton's own ways: passes in chunks, other methods of level 3, prices in jumps, and how many passes it takes."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import numpy as np
 import pytest
-from fleets import ORDINARY, Instance, make
+from fleets import ORDINARY, Instance, make, plain_budgets
 
 import fedopt
 from fedopt import EnergyBudget, PowerBudget, Status, TimePrice
-from fedopt.rounds import rows_of
-from solvers.allocation import reference
-from solvers.duration import newton
-from solvers.duration.steps import T_NOW, halley_guess
-from solvers.plan import make_plan
-from solvers.rows import Goal
+from solvers.duration.steps import halley_guess
 
 BUDGETS = (EnergyBudget, PowerBudget, TimePrice)
 
@@ -28,7 +22,7 @@ def test_the_ways_of_large_fleets_lead_to_the_same_answer(family: str, monkeypat
     instance = make(family, 8, 300)
     clients = instance.clients.replace(bandwidth=2e6, capacitance=1e-28) if family == "typical" else instance.clients
     plain = Instance(clients, instance.work, instance.duration)
-    budgets = _plain_budgets(plain)
+    budgets = plain_budgets(plain)
     usual = [fedopt.schedule(clients, instance.work, budget) for budget in budgets]
     for name, value in {"_LARGE": 32, "_SAMPLE_LEAST": 16, "_SAMPLE_MOST": 64, "CHUNK": 1}.items():
         monkeypatch.setattr(f"solvers.duration.newton.{name}", value)
@@ -43,47 +37,13 @@ def test_the_ways_of_large_fleets_lead_to_the_same_answer(family: str, monkeypat
         assert found.stats["passes"] <= other.stats["passes"] + 1
 
 
-@pytest.mark.parametrize("family", ["typical", "powers", "mixed"])
-def test_a_sample_that_has_one_of_every_client_guesses_the_duration(
-    family: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every client 16 times in a row, and every 16th row in the sample: its answer is that of all, to a rough step."""
-    for name, value in {"_SAMPLE_LEAST": 16, "_SAMPLE_MOST": 64}.items():
-        monkeypatch.setattr(f"solvers.duration.newton.{name}", value)
-    one = make(family, 9, 20)
-    many = np.repeat(np.arange(20), 16)
-    for budget in _plain_budgets(one):
-        alone = fedopt.schedule(one.clients, one.work, budget)
-        value = budget.joules if isinstance(budget, EnergyBudget) else budget.watts
-        goal = {EnergyBudget: Goal.ENERGY, PowerBudget: Goal.POWER, TimePrice: Goal.PRICE}[type(budget)]
-        plan = make_plan(rows_of(one.clients, one.work).take(many))
-        state = newton._state(plan, goal, 16.0 * value)
-        newton._guess_from_sample(plan, state)
-        assert state[T_NOW] == pytest.approx(alone.duration, rel=1e-3)
-
-
-@pytest.mark.parametrize("family", ["typical", "powers", "bounds"])
-def test_the_curvature_of_a_point_is_the_slope_of_its_price(family: str) -> None:
-    """d2E/dT2 worked out from an answer of the readable reference, against a difference of prices of its answers."""
-    h = 1e-5
-    for seed in range(3):
-        instance = make(family, seed, 1)
-        rows = rows_of(instance.clients, instance.work)
-        for T in instance.duration * np.array([0.8, 1.0, 1.3]):
-            early, here, late = (reference.allocate(rows, T * (1.0 + s * h)) for s in (-1, 0, 1))
-            if not early.feasible.all():
-                continue
-            slope = (early.price.sum() - late.price.sum()) / (2.0 * h * T)
-            assert newton._curvature(rows, here) == pytest.approx(slope, rel=1e-5, abs=1e-9 * here.price.sum() / T)
-
-
 @pytest.mark.parametrize("family", ORDINARY)
 def test_another_method_of_level_3_takes_hardly_more_passes(family: str) -> None:
     """Newton works the curvature out of the readable reference's point, near bounds not quite as the kernel does."""
     passes = {"kernel": 0.0, "reference": 0.0}
     for seed in range(3):
         instance = make(family, 30 + seed, 6)
-        for budget, method in itertools.product(_plain_budgets(instance), passes):
+        for budget, method in itertools.product(plain_budgets(instance), passes):
             found = fedopt.schedule(instance.clients, instance.work, budget, allocation=method)
             passes[method] += found.stats["passes"]
     assert passes["reference"] <= 1.2 * passes["kernel"]
@@ -99,7 +59,7 @@ def test_newton_needs_few_passes() -> None:
     for seed in range(20):
         for family in ORDINARY:
             instance = make(family, seed, 200)
-            for budget in _plain_budgets(instance):
+            for budget in plain_budgets(instance):
                 found = fedopt.schedule(instance.clients, instance.work, budget, timing="newton")
                 assert found.status.solved, found.reason
                 passes[type(budget)].append(found.stats["passes"])
@@ -110,14 +70,6 @@ def test_newton_needs_few_passes() -> None:
     assert len(passes[TimePrice]) > 100
     assert np.mean(passes[TimePrice]) <= 6.0
     assert max(passes[TimePrice]) <= 14
-
-
-def _plain_budgets(instance: Instance) -> list[Any]:
-    """Budgets that lead to the instance's own duration, by the kernel."""
-    found = fedopt.allocate(instance.clients, instance.work, duration=instance.duration)
-    energy, price = float(found.energy.sum()), float(found.price.sum())
-    budgets: list[Any] = [EnergyBudget(energy), PowerBudget(energy / instance.duration)]
-    return budgets + ([TimePrice(price)] if price > 0.0 else [])
 
 
 @pytest.mark.parametrize("seed", range(3))
