@@ -61,7 +61,7 @@ JUDGE = (
 VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py", "-k", "not stopped")
 SUBSETS = {
     "fedopt/verifier/": VERIFIER,
-    "solvers/matching/transport.py": ("tests/test_exact.py", "-k", "transport or first_prices or exhaustive"),
+    "solvers/matching/transport.py": ("tests/test_transport.py", "-k", "not change_the_way"),
     "solvers/matching/branch.py": ("tests/test_price.py", "-k", "not baselines"),
     "solvers/allocation/cvxpy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "cone or cvxpy"),
     "solvers/allocation/scipy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "scipy"),

@@ -7,7 +7,7 @@ import math
 
 import numpy as np
 import pytest
-from fleets import KINDS, ORDINARY, Instance, make, of_kinds
+from fleets import FAMILIES, KINDS, Instance, make, of_kinds
 
 import fedopt
 from fedopt.rounds import rows_of
@@ -42,7 +42,7 @@ def test_a_sweep_sums_what_each_of_its_rows_is_by_the_reference(family: str, kin
     assert curve == pytest.approx((early - late) / (2.0 * h * T), rel=1e-6, abs=1e-9 * price / T)
 
 
-@pytest.mark.parametrize("family", ORDINARY)
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_step_from_the_rough_start_is_all_but_there(family: str) -> None:
     """ln(t/tau) after single precision and one Halley step in double: 1e-4 for all, 1e-7 for most."""
     off = []
