@@ -62,7 +62,7 @@ VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py", "-k", "not s
 SUBSETS = {
     "fedopt/verifier/": VERIFIER,
     "solvers/matching/transport.py": ("tests/test_transport.py", "-k", "not change_the_way"),
-    "solvers/matching/branch.py": ("tests/test_price.py", "-k", "not baselines"),
+    "solvers/matching/branch.py": ("tests/test_branch.py", "tests/test_price.py", "-k", "test_branch or useless"),
     "solvers/allocation/cvxpy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "cone or cvxpy"),
     "solvers/allocation/scipy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "scipy"),
     "solvers/duration/cvxpy.py": ("tests/test_level2.py", "tests/test_level2_ends.py", "-k", "cone or cvxpy"),
