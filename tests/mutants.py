@@ -58,7 +58,7 @@ JUDGE = (
     *("tests/test_judge.py", "tests/test_door.py", "tests/test_input_others.py"),
     *("-k", "not any_block and not (door and not judges)"),
 )
-VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py", "-k", "not stopped")
+VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py", "-k", "not stopped and not too_large")
 SUBSETS = {
     "fedopt/verifier/": VERIFIER,
     "solvers/matching/transport.py": ("tests/test_transport.py", "-k", "not change_the_way"),
@@ -69,10 +69,12 @@ SUBSETS = {
     "fedopt/verdict.py": JUDGE,
     "solvers/judging.py": JUDGE,
     "solvers/allocation/kernel.py": SWEEP,
+    "solvers/allocation/reference.py": (*LEVEL3[:3], "-k", "reference"),
     "solvers/allocation/": LEVEL3,
     "solvers/duration/verdicts.py": STATUS,
     "solvers/duration/steps.py": STEPS,
     "solvers/duration/newton.py": SEARCH,
+    "solvers/duration/bisection.py": ("tests/test_bisection.py", *DURATIONS[:2], "-k", "bisection"),
     "solvers/duration/": LEVEL2,
     "solvers/plan.py": SWEEP,
     "solvers/fill.py": SWEEP,

@@ -12,7 +12,10 @@ from oracle import Fleet, marginal
 from truths import EXACT_METHODS, truth
 
 import fedopt
+from fedopt.rounds import rows_of
 from solvers.allocation import METHODS
+from solvers.limits import limits
+from solvers.rows import ROUNDING
 
 EPS = 2.0**-52
 
@@ -138,6 +141,16 @@ def test_who_cannot_meet_the_duration_gets_nan_and_no_plausible_number(method: s
     assert np.isfinite(found.energy).tolist() == [True, False, False, True]
     assert np.all(found.energy[[1, 2]] == np.inf)
     assert found.energy[3] == found.rate[3] == found.frequency[3] == 0.0
+
+
+@pytest.mark.parametrize("method", ["kernel", "reference"])
+def test_a_duration_is_met_to_the_last_bit_of_what_is_allowed_for_rounding(method: str) -> None:
+    """1e-15 below a client's least duration, and not a bit less."""
+    instance = make("typical", 3, 4)
+    clients, work = instance.clients, instance.work
+    for n, bound in enumerate(limits(rows_of(clients, work)).least_time * ROUNDING):
+        for T, met in ((bound, True), (math.nextafter(bound, 0.0), False)):
+            assert fedopt.allocate(clients, work, duration=T, allocation=method).feasible[n] == met
 
 
 @pytest.mark.parametrize("method", EXACT_METHODS)

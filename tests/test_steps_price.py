@@ -279,14 +279,15 @@ def test_a_price_in_a_jump_is_looked_for_where_the_models_cross() -> None:
 
 @pytest.mark.parametrize("stuck", [0.0, 1.0])
 @pytest.mark.parametrize("wide", [1.0, 0.01])
-def test_a_crossing_next_to_an_end_is_overshot(stuck: float, wide: float) -> None:
+@pytest.mark.parametrize("low", [1.0, 1e-3])
+def test_a_crossing_next_to_an_end_is_overshot(stuck: float, wide: float, low: float) -> None:
     """Four times as far in; after a pass of little use at least by a tenth of what is left, or a thousandth."""
-    low, high, near = 1.0, 1.0 + wide, 1e-4 * wide
-    least = (0.1 if wide > 0.02 else 1e-3) * wide if stuck else 0.0
+    wide, near = wide * low, 1e-4 * wide * low
+    high, least = low + wide, (0.1 if wide > 0.02 * low else 1e-3) * wide if stuck else 0.0
     beyond = near + max(4.0 * near, least)
     for at in (near, wide - near):  # 4 W up to there, 1 W from there on
         state = ends(2.0, (10.0, 4.0, 0.0), (10.0 - 4.0 * at - (wide - at), 1.0, 0.0), stuck)
         found = _between(state, low, high)
-        assert found == pytest.approx(low + beyond if at == near else high - beyond, rel=1e-10)
+        assert found == pytest.approx(low + beyond if at == near else high - beyond, rel=1e-8)
     touching = ends(2.0, (10.0, 4.0, 0.0), (10.0 - wide, 1.0, 0.0))  # the crossing is the end itself
-    assert low < _between(touching, low, high) <= low + least + 5e-15
+    assert low < _between(touching, low, high) <= low * (1.0 + 5e-15)

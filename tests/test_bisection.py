@@ -1,0 +1,116 @@
+"""The bisection of level 2 by itself: when it ends, what it gives up at, and the bracket it leaves."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets import make, plain_budgets
+from mpmath import mpf
+from oracle import Fleet
+
+import fedopt
+from fedopt import EnergyBudget
+from fedopt.rounds import rows_of
+from solvers.allocation import kernel, reference
+from solvers.duration import bisection
+from solvers.duration.bisection import _Step
+from solvers.limits import limits
+from solvers.rows import Goal, Point, Rows, Stop
+
+EPS = 2.0**-52
+
+
+def step(duration: float, excess: float, allowed: float, point: Any = None) -> _Step:
+    return _Step(duration=duration, point=point, excess=excess, allowed=allowed)
+
+
+@pytest.mark.parametrize("allowed", [1e-9, 1.0, 1e9])
+def test_close_is_relative_to_what_is_allowed(allowed: float) -> None:
+    for share, close in ((0.0, True), (9e-13, True), (-9e-13, True), (2e-12, False), (-2e-12, False)):
+        assert step(1.0, share * allowed, allowed).close is close
+        assert step(1.0, share * allowed, allowed).holds is (share <= 0.0)
+
+
+@pytest.mark.parametrize("family", ["typical", "wide", "powers"])
+def test_a_flat_energy_is_no_reason_to_end_early(family: str) -> None:
+    """Next to E_inf the energy is met to 1e-12 long before the duration is; the search goes on until both are."""
+    flattest = mpf(0)
+    for seed in range(3):
+        instance = make(family, seed, 2)
+        fleet = Fleet(instance.clients, instance.work)
+        budget = EnergyBudget(float(fleet.e_inf * (1 + mpf("1e-4"))))
+        best = fleet.schedule(budget)
+        energy, price = fleet.at(best.duration)
+        condition = 1 + energy / (price * best.duration) if price > 0 else mpf(1)
+        found = fedopt.schedule(instance.clients, instance.work, budget, timing="bisection")
+        assert abs(found.duration / best.duration - 1) <= 1e-12 + 16 * mpf(EPS) * condition
+        flattest = max(flattest, condition)
+    assert flattest > 200
+
+
+@pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER, Goal.PRICE])
+def test_a_method_that_gives_up_ends_the_search(goal: Goal) -> None:
+    """NaN is compared with nothing."""
+    rows = rows_of(make("typical", 1, 3).clients, make("typical", 1, 3).work)
+    asked: list[float] = []
+
+    def failing(rows: Rows, duration: float) -> Point:
+        asked.append(duration)
+        found = reference.allocate(rows, duration)
+        if len(asked) < 4:
+            return found
+        return dataclasses.replace(found, energy=found.energy * math.nan, price=found.price * math.nan)
+
+    found = bisection.schedule(rows, goal, 1.01 * limits(rows).e_inf if goal is Goal.ENERGY else 1e-9, failing)
+    assert found.stop is Stop.LIMIT
+    assert math.isnan(found.duration)
+    assert found.passes == len(asked) == 4
+
+
+def test_a_deadline_that_is_not_met_is_given_up_at() -> None:
+    instance = make("typical", 1, 3)
+    rows = rows_of(instance.clients, instance.work)
+
+    def late(rows: Rows, duration: float) -> Point:
+        return dataclasses.replace(reference.allocate(rows, duration), feasible=np.array([True, False, True]))
+
+    found = bisection.schedule(rows, Goal.DEADLINE, instance.duration, late)
+    assert (found.stop, found.passes) == (Stop.LIMIT, 1)
+    met = bisection.schedule(rows, Goal.DEADLINE, instance.duration, reference.allocate)
+    assert (met.stop, met.passes, met.lower, met.upper) == (Stop.OPTIMAL, 1, instance.duration, instance.duration)
+
+
+@pytest.mark.parametrize("family", ["typical", "bounds", "mixed"])
+def test_it_ends_with_an_end_that_holds_and_one_that_does_not(family: str) -> None:
+    """Both within 1e-12 of each other: the answer is the end that holds, by the prices of the passes themselves."""
+    instance = make(family, 3, 4)
+    rows = rows_of(instance.clients, instance.work)
+    for budget in plain_budgets(instance):
+        goal = {"joules": Goal.ENERGY, "watts": Goal.POWER}["joules" if isinstance(budget, EnergyBudget) else "watts"]
+        goal = Goal.PRICE if isinstance(budget, fedopt.TimePrice) else goal
+        value = budget.joules if isinstance(budget, EnergyBudget) else budget.watts
+        seen: dict[float, bool] = {}
+
+        def allocate(rows: Rows, duration: float) -> Point:
+            point = kernel.allocate(rows, duration)
+            spent = point.price.sum() if goal is Goal.PRICE else point.energy.sum()  # noqa: B023
+            seen[duration] = bool(spent <= (value * duration if goal is Goal.POWER else value))  # noqa: B023
+            return point
+
+        found = bisection.schedule(rows, goal, value, allocate)
+        assert found.stop is Stop.OPTIMAL
+        assert seen[found.duration]
+        assert found.passes == len(seen)
+        short = max(T for T, holds in seen.items() if not holds)
+        assert found.duration == min(T for T, holds in seen.items() if holds)
+        assert found.duration * (1.0 - 1e-12) <= short < found.duration
+        assert len(seen) <= 60
+        if goal is Goal.PRICE:
+            assert (found.lower, found.upper) == (short, found.duration)
+        else:
+            assert found.lower <= short * (1.0 + 1e-11)
+            assert found.lower <= found.duration <= found.upper
