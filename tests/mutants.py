@@ -23,8 +23,10 @@ import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import cache_from_source
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -156,15 +158,22 @@ def quiet(tree: ast.Module) -> set[ast.AST]:
     return found
 
 
-def mutants(source: str) -> Iterator[tuple[int, str, str]]:
-    """All mutants of a file as (line, description, source)."""
+def mutants(source: str) -> list[tuple[int, str, Callable[[], str]]]:
+    """All mutants of a file as (line, description, what makes its source)."""
     tree = ast.parse(source)
     hidden = quiet(tree)
-    places = [(node, what, new) for node in ast.walk(tree) if node not in hidden for what, new in changes(node)]
-    for node, what, new in places:
-        line = getattr(node, "lineno", 0)
-        whole, old, other = copy.deepcopy((tree, node, new))  # together, so that ``old`` stands in ``whole``
-        yield line, what, ast.unparse(ast.fix_missing_locations(Swap(old, other).visit(whole)))
+    return [
+        (getattr(node, "lineno", 0), what, partial(swapped, tree, node, new))
+        for node in ast.walk(tree)
+        if node not in hidden
+        for what, new in changes(node)
+    ]
+
+
+def swapped(tree: ast.Module, old: ast.AST, new: ast.AST) -> str:
+    """The source with a node in another's place."""
+    whole, old, new = copy.deepcopy((tree, old, new))  # together, so that ``old`` stands in ``whole``
+    return ast.unparse(ast.fix_missing_locations(Swap(old, new).visit(whole)))
 
 
 def subset(path: str) -> tuple[str, ...]:
@@ -194,7 +203,7 @@ def run_tests(home: Path, tests: tuple[str, ...], limit: int) -> None:
 def examine(home: Path, path: str, sample: int, seed: int) -> tuple[str, int, int, int]:
     """Print the mutants of a file that survive; the file, how many were made, killed, known to be equivalent."""
     original = (home / path).read_text(encoding="utf-8")
-    found, lines = list(mutants(original)), original.splitlines()
+    found, lines = mutants(original), original.splitlines()
     chosen = random.Random(seed).sample(found, min(sample, len(found))) if sample else found
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     assert passes(home, subset(path), NEVER), f"the tests of {path} fail without a mutant"
@@ -202,11 +211,11 @@ def examine(home: Path, path: str, sample: int, seed: int) -> tuple[str, int, in
     sys.dont_write_bytecode = True  # two mutants of one second and size would be taken for each other
     limit = 5 + LIMIT * math.ceil(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
     killed = equivalent = 0
-    for line, what, source in sorted(chosen):
+    for line, what, source in sorted(chosen, key=itemgetter(0, 1)):
         if (path, lines[line - 1].strip(), what) in EQUIVALENT:
             equivalent += 1
             continue
-        (home / path).write_text(source, encoding="utf-8")
+        (home / path).write_text(source(), encoding="utf-8")
         if passes(home, subset(path), limit):
             print(f"  survives: {path}:{line}: {what}: {lines[line - 1].strip()}", flush=True)
         else:

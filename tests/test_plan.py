@@ -116,9 +116,26 @@ def test_the_columns_of_a_plan_are_read_alike_by_the_kernels() -> None:
             assert plan.kind.tolist() == [ORDINARY_ROW]
             assert [n for n, column in enumerate(plan.columns) if column.shape == (size,)] == [GAMMA, TAU_LOW]
             assert sum(column.shape == (1,) for column in plan.columns) == COLUMNS - 2
+            several = np.linspace(1.0, 2.0, size)
+            own = fedopt.Workload(cycles=1e8 * unit * several, upload_bits=1e6 * unit * several, download_bits=0.0)
+            assert make_plan(rows_of(clients, own)).kind.tolist() == [ORDINARY_ROW]
             for column in (*plan.columns, plan.kind):
                 assert column.flags.c_contiguous
                 assert not column.flags.writeable
+
+
+@pytest.mark.parametrize(
+    ("static", "circuit", "priced"),
+    [(0.0, 0.0, False), (0.3, 0.3, False), (0.3, 0.0, True), (0.0, 0.3, True), (0.3, [0.3, 0.2], True)],
+)
+def test_powers_that_are_the_same_for_computing_and_sending_shift_nothing(
+    static: object, circuit: object, priced: bool
+) -> None:
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, samples=1, channel_gain=[1e-9, 1e-10], bandwidth=1e6,
+        static_power=static, circuit_power=circuit,
+    )  # fmt: skip
+    assert make_plan(rows_of(clients, fedopt.Workload(cycles=1e8, upload_bits=1e6))).priced is priced
 
 
 def test_a_column_is_frozen_once() -> None:

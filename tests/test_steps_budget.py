@@ -45,7 +45,7 @@ def test_endless_energy_says_only_that_it_is_too_short(goal: Goal) -> None:
     state = [0.0] * STATE
     begin(state, float(goal), 1.0, 1.0, math.inf, 0.0)
     advance(state, math.inf, math.inf, 0.0)
-    assert (state[LOWER], state[UPPER], state[T_NOW]) == (2.0, math.inf, 4.0)
+    assert (state[LOWER], state[UPPER], state[T_NOW], state[LAST]) == (2.0, math.inf, 4.0, 0.0)
     advance(state, math.inf, math.inf, 0.0)
     assert (state[LOWER], state[UPPER], state[T_NOW], state[STOP]) == (4.0, math.inf, 8.0, 0.0)
     advance(state, 0.5, 1e-9, 1e-12)

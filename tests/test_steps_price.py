@@ -210,6 +210,14 @@ def test_a_price_all_but_met_takes_one_more_pass(off: float, last: float) -> Non
     assert (state[LAST], state[STOP]) == (last, 0.0)
 
 
+@pytest.mark.parametrize(("wide", "last"), [(5e-13, 1.0), (2e-12, 0.0), (0.5, 0.0)])
+def test_a_jump_all_but_closed_in_takes_one_more_pass(wide: float, last: float) -> None:
+    state = priced(1.0)
+    look(state, 1.0, 9.0, 2.0)
+    look(state, 1.0 + wide, 8.0, 0.5)
+    assert (state[LAST], state[STOP]) == (last, 0.0)
+
+
 def test_passes_of_little_use_are_counted_and_followed_by_longer_steps() -> None:
     """Half of what is left, or of what is missed, is use enough; the second of little use goes on beyond its own guess,
     the third and later ones halve what is left.
