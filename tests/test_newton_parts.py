@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fleets import make, plain_budgets
+from fleets import make, of_kinds, plain_budgets
 
 import fedopt
 from fedopt import EnergyBudget, PowerBudget, TimePrice
@@ -42,14 +42,26 @@ def test_a_sample_that_has_one_of_every_client_guesses_the_duration(
         assert state[T_NOW] == pytest.approx(alone.duration, rel=1e-3)
 
 
-@pytest.mark.parametrize("family", ["typical", "powers", "bounds", "mixed"])
-def test_the_curvature_of_a_point_is_the_slope_of_its_price(family: str) -> None:
-    """d2E/dT2 worked out from an answer of the readable reference, against a difference of prices of its answers."""
+@pytest.mark.parametrize("kind", ["both", "no upload", "no work"])
+@pytest.mark.parametrize("family", ["typical", "powers", "bounds"])
+def test_the_curvature_of_a_point_is_the_slope_of_its_price(family: str, kind: str) -> None:
+    """d2E/dT2 worked out from an answer of the readable reference, against a difference of prices of its answers.
+
+    In units of 10^12 cycles and bits, too.
+    """
     h = 1e-5
-    for seed in range(3):
-        instance = make(family, seed, 1)
-        rows = rows_of(instance.clients, instance.work)
-        for T in instance.duration * np.array([0.8, 1.0, 1.3]):
+    for seed, unit in ((0, 1.0), (1, 1e-12)):
+        instance = of_kinds(family, seed, [kind])
+        c, work = instance.clients, instance.work
+        clients = c.replace(
+            frequency_min=c.frequency_min * unit, frequency_max=c.frequency_max * unit,
+            capacitance=c.capacitance / unit**3, bandwidth=c.bandwidth * unit, channel_gain=c.channel_gain * unit,
+        )  # fmt: skip
+        rows = rows_of(
+            clients,
+            fedopt.Workload(cycles=work.cycles * unit, upload_bits=work.upload_bits * unit, download_bits=0.0),
+        )
+        for T in instance.duration * np.array([0.9, 1.3]):
             early, here, late = (reference.allocate(rows, T * (1.0 + s * h)) for s in (-1, 0, 1))
             if not early.feasible.all():
                 continue
@@ -114,7 +126,7 @@ def test_the_method_that_is_asked_for_prices_every_pass(goal: Goal) -> None:
     assert found.stop is Stop.OPTIMAL
     assert asked[-1] == found.duration
     assert len(asked) in ((1,) if goal is Goal.DEADLINE else (found.passes, found.passes + 1))
-    assert len(asked) <= 15
+    assert len(set(asked)) == len(asked) <= 15
 
 
 def test_the_kernel_is_not_asked_but_run(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,6 +141,30 @@ def test_the_kernel_is_not_asked_but_run(monkeypatch: pytest.MonkeyPatch) -> Non
     found = newton.schedule(rows, Goal.DEADLINE, instance.duration, refuse)
     assert found.point is not None
     np.testing.assert_allclose(found.point.energy, reference.allocate(rows, instance.duration).energy, rtol=1e-12)
+
+
+def test_only_the_last_pass_is_exact_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In chunks too: roughly until a step is small enough, then once or twice to the last digit."""
+    passes: list[tuple[bool, bool]] = []
+
+    def recorded(*given: Any) -> None:
+        passes.append((given[6] == kernel.EXACT, given[8].shape[1] > 0))
+        assert given[6] in (kernel.EXACT, kernel.CLOSE)
+        kernel.price_blocks(*given)
+
+    monkeypatch.setattr(newton, "CHUNK", 0)
+    monkeypatch.setattr(newton, "price_blocks", recorded)
+    for family in ("typical", "powers"):
+        instance = make(family, 4, 20)
+        rows = rows_of(instance.clients, instance.work)
+        energy = float(kernel.allocate(rows, instance.duration).energy.sum())
+        passes.clear()
+        found = newton.schedule(rows, Goal.ENERGY, energy, kernel.allocate)
+        assert found.duration == pytest.approx(instance.duration, rel=1e-12)
+        assert all(exact == kept for exact, kept in passes)
+        assert [exact for exact, _ in passes].index(True) >= 2
+        assert sum(exact for exact, _ in passes) <= 2
+        assert passes[-1] == (True, True)
 
 
 def searched(plan: Plan, goal: Goal, value: float, odds: float, kept: bool = True) -> tuple[np.ndarray, ...]:

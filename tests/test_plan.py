@@ -187,7 +187,9 @@ def test_the_anchor_of_a_plan_is_a_time_that_no_interior_optimum_passes() -> Non
     assert checked >= 5
 
 
-@pytest.mark.parametrize("kinds", [["both", "both"], ["both", "no work", "both", "no upload"]])
+@pytest.mark.parametrize(
+    "kinds", [["both", "both"], ["both", "no work"], ["no upload", "both"], ["both", "no work", "both", "no upload"]]
+)
 def test_a_plan_finds_the_rows_of_some_kinds(kinds: list[str]) -> None:
     instance = of_kinds("typical", 11, kinds)
     plan, everyone = make_plan(rows_of(instance.clients, instance.work)), np.arange(len(kinds))
