@@ -36,7 +36,7 @@ QUICK = "not 1000 and not cone and not cvxpy and not interpreted and not few_pas
 OTHERS = "1000 or cone or cvxpy or few_passes or anywhere or hardly or bisection"
 DURATIONS = (
     *("tests/test_level2.py", "tests/test_level2_ends.py", "tests/test_newton.py", "tests/test_newton_parts.py"),
-    *("-k", f"{QUICK} and not larger"),
+    *("tests/test_newton_sample.py", "-k", f"{QUICK} and not larger"),
 )
 STEPS = ("tests/test_steps.py", "tests/test_steps_budget.py", "tests/test_steps_price.py")
 LEVEL2 = (
@@ -49,7 +49,8 @@ SWEEP = (
     "(sweep or plan or cannot_meet or least_duration or kink or squares or far_below) and not (cvxpy or scipy)",
 )
 SEARCH = (
-    *("tests/test_newton.py", "tests/test_newton_parts.py", "tests/test_level2_ends.py", "tests/test_level2.py"),
+    *("tests/test_newton_parts.py", "tests/test_newton_sample.py", "tests/test_newton.py"),
+    *("tests/test_level2_ends.py", "tests/test_level2.py"),
     *("-k", f"(test_newton or level2_ends or bracket or slack) and not ({OTHERS})"),
 )
 LEVEL3 = (

@@ -1,4 +1,4 @@
-"""Newton's parts by themselves: what limits decide, the sample's guess, curvature, brackets, what a search may read."""
+"""Newton's parts by themselves: what limits decide, curvature, brackets, what a search may read and keeps."""
 
 from __future__ import annotations
 
@@ -8,38 +8,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fleets import make, of_kinds, plain_budgets
+from fleets import make, of_kinds
 
 import fedopt
-from fedopt import EnergyBudget, PowerBudget, TimePrice
 from fedopt.rounds import rows_of
 from solvers.allocation import kernel, reference
 from solvers.duration import newton
-from solvers.duration.steps import A_G, A_PRICE, A_T, E_NOW, PASSES, PRICE_NOW, STOP, T_NOW, VALUE
-from solvers.limits import limits
+from solvers.duration.steps import A_G, A_PRICE, A_T, E_NOW, LOWER, PASSES, PRICE_NOW, STOP, T_NOW, UPPER
 from solvers.plan import Plan, make_plan
 from solvers.rows import ROUNDING, Goal, Point, Rows, Stop
-
-GOALS = {EnergyBudget: Goal.ENERGY, PowerBudget: Goal.POWER, TimePrice: Goal.PRICE}
-
-
-@pytest.mark.parametrize("family", ["typical", "powers", "mixed"])
-def test_a_sample_that_has_one_of_every_client_guesses_the_duration(
-    family: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every client 16 times in a row, and every 16th row in the sample: its answer is that of all, to a rough step."""
-    for name, value in {"_SAMPLE_LEAST": 16, "_SAMPLE_MOST": 64}.items():
-        monkeypatch.setattr(f"solvers.duration.newton.{name}", value)
-    one = make(family, 9, 20)
-    many = np.repeat(np.arange(20), 16)
-    for budget in plain_budgets(one):
-        alone = fedopt.schedule(one.clients, one.work, budget)
-        value = budget.joules if isinstance(budget, EnergyBudget) else budget.watts
-        goal = GOALS[type(budget)]
-        plan = make_plan(rows_of(one.clients, one.work).take(many))
-        state = newton._state(plan, goal, 16.0 * value)
-        newton._guess_from_sample(plan, state)
-        assert state[T_NOW] == pytest.approx(alone.duration, rel=1e-3)
 
 
 @pytest.mark.parametrize("kind", ["both", "no upload", "no work"])
@@ -61,7 +38,7 @@ def test_the_curvature_of_a_point_is_the_slope_of_its_price(family: str, kind: s
             clients,
             fedopt.Workload(cycles=work.cycles * unit, upload_bits=work.upload_bits * unit, download_bits=0.0),
         )
-        for T in instance.duration * np.array([0.9, 1.3]):
+        for T in instance.duration * np.array([0.9, 1.3, 100.0]):
             early, here, late = (reference.allocate(rows, T * (1.0 + s * h)) for s in (-1, 0, 1))
             if not early.feasible.all():
                 continue
@@ -146,9 +123,11 @@ def test_the_kernel_is_not_asked_but_run(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_only_the_last_pass_is_exact_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """In chunks too: roughly until a step is small enough, then once or twice to the last digit."""
     passes: list[tuple[bool, bool]] = []
+    warm: list[bool] = []
 
     def recorded(*given: Any) -> None:
         passes.append((given[6] == kernel.EXACT, given[8].shape[1] > 0))
+        warm.append(given[5])
         assert given[6] in (kernel.EXACT, kernel.CLOSE)
         kernel.price_blocks(*given)
 
@@ -159,7 +138,9 @@ def test_only_the_last_pass_is_exact_and_kept(monkeypatch: pytest.MonkeyPatch) -
         rows = rows_of(instance.clients, instance.work)
         energy = float(kernel.allocate(rows, instance.duration).energy.sum())
         passes.clear()
+        warm.clear()
         found = newton.schedule(rows, Goal.ENERGY, energy, kernel.allocate)
+        assert warm == [False, *[True] * (len(passes) - 1)]  # each begins where the last one ended
         assert found.duration == pytest.approx(instance.duration, rel=1e-12)
         assert all(exact == kept for exact, kept in passes)
         assert [exact for exact, _ in passes].index(True) >= 2
@@ -196,92 +177,39 @@ def test_a_search_of_which_nothing_is_kept_ends_with_a_step_of_two_percent() -> 
     assert rough[T_NOW] == pytest.approx(whole[T_NOW], rel=2e-3)
 
 
-@pytest.mark.parametrize(("size", "taken"), [(320, 20), (100, 16), (3200, 64), (331, 21)])
-def test_a_sample_is_one_row_in_sixteen_within_bounds(size: int, taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where 16 to 64 rows are wanted: every 16th, 6th, 50th, 16th. The plan of it is of as many rows."""
-    monkeypatch.setattr(newton, "_SAMPLE_LEAST", 16)
-    monkeypatch.setattr(newton, "_SAMPLE_MOST", 64)
-    sizes = []
-
-    def plan_of(kind: Any, columns: Any, priced: bool, size: int) -> Plan:
-        sizes.append(size)
-        assert {column.shape[0] for column in columns} == {1, size}
-        return newton_plan_of(kind, columns, priced, size)
-
-    newton_plan_of = newton.plan_of
-    monkeypatch.setattr(newton, "plan_of", plan_of)
-    instance = make("typical", 5, size)
-    plan = make_plan(rows_of(instance.clients, instance.work))
-    state = newton._state(plan, Goal.ENERGY, 2.0 * plan.e_inf)
-    newton._guess_from_sample(plan, state)
-    assert sizes == [taken + (size == 100)]
+POINT = {name: np.ones(1) for name in ("frequency", "efficiency", "compute_time", "upload_time", "energy", "price")}
 
 
-@pytest.mark.parametrize("alike", [False, True])
-def test_the_share_of_a_sample_is_by_what_more_time_saves_on(alike: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what a budget leaves above E_inf, or of another goal: by kappa W^3; by their number where all are alike."""
-    monkeypatch.setattr(newton, "_SAMPLE_LEAST", 16)
-    instance = make("typical", 6, 320)
-    clients, cycles = instance.clients, instance.work.cycles * np.where(np.arange(320) % 16, 1.0, 0.5)
-    work = fedopt.Workload(cycles=1e9 if alike else cycles, upload_bits=instance.work.upload_bits, download_bits=0.0)
-    if alike:
-        clients = clients.replace(capacitance=1e-28)
-    rows = rows_of(clients, work)
-    some = rows.take(np.arange(0, 320, 16))
-    saves = (rows.capacitance * rows.work**3) * np.ones(320)
-    share = float(saves[::16].sum() / saves.sum())
-    assert share == pytest.approx(1.0 / 16.0, rel=1e-9) if alike else share < 0.03
-    T = 1.5 * instance.duration
-    found, plan = kernel.allocate(rows, T), make_plan(rows)
-    energy, price = float(found.energy.sum()), float(found.price.sum())
-    own = limits(some).e_inf + (energy - plan.e_inf) * share
-    for goal, value, of_some in (
-        (Goal.ENERGY, energy, own), (Goal.POWER, energy / T, energy / T * share), (Goal.PRICE, price, price * share),
-    ):  # fmt: skip
-        state = newton._state(plan, goal, value)
-        newton._guess_from_sample(plan, state)
-        alone = newton.schedule(some, goal, of_some, kernel.allocate).duration
-        assert state[T_NOW] == pytest.approx(alone, rel=4e-3)
+@pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER])
+@pytest.mark.parametrize("unit", [1.0, 1e-6])
+def test_a_bracket_is_what_two_tangents_leave_open(goal: Goal, unit: float) -> None:
+    """Half a joule too much at 3 s, where a second saved a watt; none at 4 s, of 10 J, but for rounding, 4e-14 J.
 
-
-@pytest.mark.parametrize("value", [math.inf, 0.0])
-def test_a_sample_that_decides_nothing_leaves_the_first_look(value: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newton, "_SAMPLE_LEAST", 16)
-    instance = make("typical", 5, 40)
-    plan = make_plan(rows_of(instance.clients, instance.work))
-    for goal in (Goal.POWER, Goal.ENERGY):
-        state = newton._state(plan, goal, value)
-        first = state[T_NOW]
-        newton._guess_from_sample(plan, state)
-        assert state[T_NOW] == first
-
-
-@pytest.mark.parametrize("watts", [0.0, 0.25])
-def test_a_bracket_is_what_two_tangents_leave_open(watts: float) -> None:
-    """Half a joule too much at 3 s, where a second saved a watt; none at 4 s, of 10 J, but for rounding, 4e-14 J."""
-    goal = Goal.POWER if watts else Goal.ENERGY
-    one = np.ones(1)
-    point = Point(
-        frequency=one,
-        efficiency=one,
-        compute_time=one,
-        upload_time=one,
-        energy=10.0 * one,
-        price=one,
-        feasible=one > 0.0,
-    )
-    hidden = 4e-14
+    In units of a million seconds, too.
+    """
+    point, hidden = Point(**POINT, feasible=np.ones(1, dtype=bool)), 4e-14
+    watts = 2.5 if goal is Goal.POWER else 0.0
     for saved, early in ((0.0, 3.0), (1e-12, 3.0), (0.1, 3.0), (0.1, -math.inf), (0.0, -math.inf)):
-        state = newton._state(plan_with(1.0, 6.0, 2.0), goal, watts if watts else 10.0)
-        state[VALUE] = 2.5 if watts else 10.0
-        state[STOP], state[T_NOW], state[E_NOW], state[PRICE_NOW] = float(Stop.OPTIMAL), 4.0, 10.0, saved
-        state[A_T], state[A_G], state[A_PRICE] = early, 0.5, 1.0
+        state = newton._state(plan_with(1.0 * unit, 6.0 * unit, 2.0), goal, watts / unit if watts else 10.0)
+        state[STOP], state[T_NOW], state[E_NOW], state[PRICE_NOW] = float(Stop.OPTIMAL), 4.0 * unit, 10.0, saved / unit
+        state[A_T], state[A_G], state[A_PRICE], state[PASSES] = early * unit, 0.5, 1.0 / unit, 7.0
         found = newton._timing(state, goal, point)
-        slope = saved + (2.5 if watts else 0.0)
-        low = max(1.0, 3.0 + 0.5 / (3.5 if watts else 1.0)) if early > 0.0 else 1.0
+        slope = saved + watts
+        low = max(1.0, 3.0 + 0.5 / (1.0 + watts)) if early > 0.0 else 1.0
         low = max(low, 4.0 - hidden / slope) if slope > 0.0 else low
         beyond = 2.0 * hidden / slope if slope > 0.0 else math.inf
         high = 4.0 + beyond if beyond < 0.02 else (math.inf if watts else 6.0)
-        assert found.lower == pytest.approx(low, rel=1e-14)
-        assert found.upper == pytest.approx(high, rel=1e-15)
-        assert found.lower < 4.0 < found.upper
+        assert found.lower == pytest.approx(low * unit, rel=1e-14)
+        assert found.upper == pytest.approx(high * unit, rel=1e-15)
+        assert found.lower < 4.0 * unit < found.upper
+        assert (found.duration, found.passes, found.stop) == (4.0 * unit, 7, Stop.OPTIMAL)
+
+
+@pytest.mark.parametrize("goal", [Goal.PRICE, Goal.DEADLINE])
+def test_other_bounds_are_those_of_the_search_and_hold_its_answer(goal: Goal) -> None:
+    point = Point(**POINT, feasible=np.ones(1, dtype=bool))
+    for low, high in ((3.0, 5.0), (4.1, 5.0), (3.0, 3.9)):
+        state = newton._state(plan_with(1.0, 6.0, 2.0), goal, 4.0)
+        state[STOP], state[T_NOW], state[LOWER], state[UPPER] = float(Stop.OPTIMAL), 4.0, low, high
+        found = newton._timing(state, goal, point)
+        assert (found.lower, found.upper) == (min(low, 4.0), max(high, 4.0))
