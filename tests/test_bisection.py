@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -19,7 +20,7 @@ from solvers.allocation import kernel, reference
 from solvers.duration import bisection
 from solvers.duration.bisection import _Step
 from solvers.limits import limits
-from solvers.rows import Goal, Point, Rows, Stop
+from solvers.rows import Goal, Limits, Point, Rows, Stop
 
 EPS = 2.0**-52
 
@@ -71,6 +72,30 @@ def test_a_method_that_gives_up_ends_the_search(goal: Goal) -> None:
     assert found.passes == len(asked) == 4
 
 
+@pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER, Goal.PRICE])
+def test_a_method_to_which_the_least_duration_is_too_short_is_asked_for_longer_ones(goal: Goal) -> None:
+    """T_min is rounded: a row that is not done by then, of endless energy and no price, is no reason to give up."""
+    instance = make("typical", 1, 3)
+    rows = rows_of(instance.clients, instance.work)
+    least, there = limits(rows), reference.allocate(rows, instance.duration)
+    energy, price = float(there.energy.sum()), float(there.price.sum())
+
+    def strict(rows: Rows, duration: float) -> Point:
+        late, found = least.least_time >= duration, kernel.allocate(rows, duration)
+        return dataclasses.replace(
+            found,
+            feasible=found.feasible & ~late,
+            energy=np.where(late, np.inf, found.energy),
+            price=np.where(late, np.nan, found.price),
+        )
+
+    assert not strict(rows, least.t_min).feasible.all()
+    value = {Goal.ENERGY: energy, Goal.POWER: energy / instance.duration, Goal.PRICE: price}[goal]
+    found = bisection.schedule(rows, goal, value, strict)
+    assert found.stop is Stop.OPTIMAL
+    assert found.duration == pytest.approx(instance.duration, rel=1e-11)
+
+
 def test_a_deadline_that_is_not_met_is_given_up_at() -> None:
     instance = make("typical", 1, 3)
     rows = rows_of(instance.clients, instance.work)
@@ -114,3 +139,32 @@ def test_it_ends_with_an_end_that_holds_and_one_that_does_not(family: str) -> No
         else:
             assert found.lower <= short * (1.0 + 1e-11)
             assert found.lower <= found.duration <= found.upper
+
+
+@pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER])
+def test_a_bracket_is_what_the_tangents_at_both_ends_leave_open(goal: Goal) -> None:
+    """Half a joule too much at 3 s, where a second saved a watt; none at 4 s, of 10 J, but for rounding, 4e-14 J."""
+    one, hidden, watts = np.ones(1), 4e-14, 2.5 if goal is Goal.POWER else 0.0
+    known = Limits(least_time=one, free_time=6.0 * one, least_energy=2.0 * one)
+
+    def allocate(rows: Rows, duration: float) -> Point:
+        raise AssertionError
+
+    rows = rows_of(make("typical", 0, 1).clients, make("typical", 0, 1).work)
+    price = bisection._Pricing(rows, goal, watts or 10.0, allocate)
+
+    def point(energy: float, saved: float, feasible: bool = True) -> Point:
+        names = ("frequency", "efficiency", "compute_time", "upload_time")
+        own = {"energy": energy * one, "price": saved * one, "feasible": np.array([feasible])}
+        return Point(**dict.fromkeys(names, one), **own)
+
+    for saved, early in itertools.product((0.0, 1e-12, 0.1), (True, False)):
+        low, high = step(3.0, 0.5, 10.0, point(10.5, 1.0, early)), step(4.0, 0.0, 10.0, point(10.0, saved))
+        found = bisection._timing(price, known, Stop.OPTIMAL, low, high)
+        slope = saved + watts
+        lower = max(1.0, 3.0 + 0.5 / (1.0 + watts)) if early else 1.0
+        lower = max(lower, 4.0 - hidden / slope) if slope > 0.0 else lower
+        beyond = 2.0 * hidden / slope if slope > 0.0 else math.inf
+        assert found.lower == pytest.approx(lower, rel=1e-14)
+        assert found.upper == pytest.approx(4.0 + beyond if beyond < 0.02 else (math.inf if watts else 6.0), rel=1e-15)
+        assert found.lower < 4.0 < found.upper

@@ -135,6 +135,24 @@ def test_a_split_is_where_a_parabola_through_both_ends_falls_to_nothing(bend: fl
     assert _share(True, 1.0, 0.5, 9.0, 1.0) == _share(False, 1.0, 0.5, 9.0, 1.0) == 0.5  # no parabola falls like this
 
 
+def test_halves_leave_nothing_out() -> None:
+    """At the best duration known and just before it, where that lies inside; else where it is asked for."""
+    for seed in range(4):
+        fleet = some(seed, 0.03, 1.1)
+        branch = fleet.branch()
+        assert branch.search(None) is not None
+        best = branch._duration
+        a, b = branch._at(0.7 * best), branch._at(3.0 * best)
+        assert a is not None
+        assert b is not None
+        (behind, end), (start, before) = branch._split(a, b, 2.0 * best)
+        assert (start, end, behind.T) == (a, b, best)
+        assert best * (1.0 - 1e-14) <= before.T < best
+        for first, last, T in ((behind, b, 2.0 * best), (a, behind, 0.8 * best), (behind, b, best * (1.0 + 1e-15))):
+            (middle, end), (start, also) = branch._split(first, last, T)
+            assert (start, end, middle.T, also.T) == (first, last, T, T)
+
+
 def test_where_no_matching_is_feasible_there_is_none() -> None:
     fleet = some(0, 1.0)
     fleet.fixed[:, 2] = math.inf
