@@ -51,6 +51,21 @@ def of_kinds(family: str, seed: int, kinds: list[str]) -> Instance:
     return Instance(instance.clients, work, instance.duration)
 
 
+def in_units(instance: Instance, unit: float) -> Instance:
+    """The same fleet, its cycles and bits counted in others: energies, durations and prices of time are the same."""
+    clients, work = instance.clients, instance.work
+    clients = clients.replace(
+        frequency_min=clients.frequency_min * unit,
+        frequency_max=clients.frequency_max * unit,
+        capacitance=clients.capacitance / unit**3,
+        bandwidth=clients.bandwidth * unit,
+        channel_gain=clients.channel_gain * unit,
+        download_rate=clients.download_rate * unit,
+    )
+    names = ("cycles", "upload_bits", "download_bits")
+    return Instance(clients, fedopt.Workload(**{name: getattr(work, name) * unit for name in names}), instance.duration)
+
+
 def plain_budgets(instance: Instance) -> list[Any]:
     """Budgets that lead to the instance's own duration, by the kernel."""
     found = fedopt.allocate(instance.clients, instance.work, duration=instance.duration)

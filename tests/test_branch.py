@@ -153,6 +153,15 @@ def test_halves_leave_nothing_out() -> None:
             assert (start, end, middle.T, also.T) == (first, last, T, T)
 
 
+def test_what_is_proved_is_the_least_of_all_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of which is enough, though less than the cost that was found."""
+    fleet = some(0, 1.0)
+    monkeypatch.setattr(Branch, "_bound", lambda self, a, b: (self._enough, 0.5))
+    found = fleet.branch().search(None)
+    assert found is not None
+    assert found.lower == (found.energy + found.duration) * (1.0 - TOLERANCE)
+
+
 def test_where_no_matching_is_feasible_there_is_none() -> None:
     fleet = some(0, 1.0)
     fleet.fixed[:, 2] = math.inf

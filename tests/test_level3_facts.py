@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 import pytest
-from fleets import Instance, make
+from fleets import Instance, in_units, make
 from mpmath import mp, mpf
 from oracle import Fleet, marginal
 from truths import EXACT_METHODS, truth
@@ -141,6 +141,23 @@ def test_who_cannot_meet_the_duration_gets_nan_and_no_plausible_number(method: s
     assert np.isfinite(found.energy).tolist() == [True, False, False, True]
     assert np.all(found.energy[[1, 2]] == np.inf)
     assert found.energy[3] == found.rate[3] == found.frequency[3] == 0.0
+
+
+@pytest.mark.parametrize("method", EXACT_METHODS)
+@pytest.mark.parametrize("family", ["typical", "powers"])
+def test_cycles_and_bits_may_be_counted_in_any_unit(method: str, family: str) -> None:
+    """At the least duration, just above it and far from it; frequencies below 1 among them."""
+    instance = make(family, 5, 4)
+    least = float(limits(rows_of(instance.clients, instance.work)).t_min)
+    for unit in (1e-12, 1e6):
+        other = in_units(instance, unit)
+        for T in (least * (1.0 + 1e-6), 1.1 * least, 3.0 * least):
+            usual, found = (
+                fedopt.allocate(i.clients, i.work, duration=T, allocation=method) for i in (instance, other)
+            )
+            for name in ("energy", "price", "compute_time", "upload_time"):
+                scale = np.abs(getattr(usual, name)).max()
+                np.testing.assert_allclose(getattr(found, name), getattr(usual, name), rtol=1e-9, atol=1e-9 * scale)
 
 
 @pytest.mark.parametrize("method", ["kernel", "reference"])

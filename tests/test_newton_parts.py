@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fleets import make, of_kinds
+from fleets import in_units, make, of_kinds
 
 import fedopt
 from fedopt.rounds import rows_of
@@ -28,16 +28,8 @@ def test_the_curvature_of_a_point_is_the_slope_of_its_price(family: str, kind: s
     """
     h = 1e-5
     for seed, unit in ((0, 1.0), (1, 1e-12)):
-        instance = of_kinds(family, seed, [kind])
-        c, work = instance.clients, instance.work
-        clients = c.replace(
-            frequency_min=c.frequency_min * unit, frequency_max=c.frequency_max * unit,
-            capacitance=c.capacitance / unit**3, bandwidth=c.bandwidth * unit, channel_gain=c.channel_gain * unit,
-        )  # fmt: skip
-        rows = rows_of(
-            clients,
-            fedopt.Workload(cycles=work.cycles * unit, upload_bits=work.upload_bits * unit, download_bits=0.0),
-        )
+        instance = in_units(of_kinds(family, seed, [kind]), unit)
+        rows = rows_of(instance.clients, instance.work)
         for T in instance.duration * np.array([0.9, 1.3, 100.0]):
             early, here, late = (reference.allocate(rows, T * (1.0 + s * h)) for s in (-1, 0, 1))
             if not early.feasible.all():
