@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from typing import Any
 
@@ -115,11 +116,11 @@ def test_the_kernel_is_not_asked_but_run(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_only_the_last_pass_is_exact_and_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """In chunks too: roughly until a step is small enough, then once or twice to the last digit."""
     passes: list[tuple[bool, bool]] = []
-    warm: list[bool] = []
+    asked: list[tuple[float, bool]] = []
 
     def recorded(*given: Any) -> None:
         passes.append((given[6] == kernel.EXACT, given[8].shape[1] > 0))
-        warm.append(given[5])
+        asked.append((given[3], given[5]))
         assert given[6] in (kernel.EXACT, kernel.CLOSE)
         kernel.price_blocks(*given)
 
@@ -130,9 +131,12 @@ def test_only_the_last_pass_is_exact_and_kept(monkeypatch: pytest.MonkeyPatch) -
         rows = rows_of(instance.clients, instance.work)
         energy = float(kernel.allocate(rows, instance.duration).energy.sum())
         passes.clear()
-        warm.clear()
+        asked.clear()
         found = newton.schedule(rows, Goal.ENERGY, energy, kernel.allocate)
-        assert warm == [False, *[True] * (len(passes) - 1)]  # each begins where the last one ended
+        durations, warm = zip(*asked, strict=True)
+        assert warm == (False, *[True] * (len(passes) - 1))  # each begins where the last one ended
+        assert len({(T, exact) for T, (exact, _) in zip(durations, passes, strict=True)}) == len(passes)
+        assert durations[-1] == found.duration
         assert found.duration == pytest.approx(instance.duration, rel=1e-12)
         assert all(exact == kept for exact, kept in passes)
         assert [exact for exact, _ in passes].index(True) >= 2
@@ -181,7 +185,7 @@ def test_a_bracket_is_what_two_tangents_leave_open(goal: Goal, unit: float) -> N
     """
     point, hidden = Point(**POINT, feasible=np.ones(1, dtype=bool)), 4e-14
     watts = 2.5 if goal is Goal.POWER else 0.0
-    for saved, early in ((0.0, 3.0), (1e-12, 3.0), (0.1, 3.0), (0.1, -math.inf), (0.0, -math.inf)):
+    for saved, early in itertools.product((0.0, 1e-12, 0.1), (3.0, -math.inf)):
         state = newton._state(plan_with(1.0 * unit, 6.0 * unit, 2.0), goal, watts / unit if watts else 10.0)
         state[STOP], state[T_NOW], state[E_NOW], state[PRICE_NOW] = float(Stop.OPTIMAL), 4.0 * unit, 10.0, saved / unit
         state[A_T], state[A_G], state[A_PRICE], state[PASSES] = early * unit, 0.5, 1.0 / unit, 7.0
@@ -195,6 +199,17 @@ def test_a_bracket_is_what_two_tangents_leave_open(goal: Goal, unit: float) -> N
         assert found.upper == pytest.approx(high * unit, rel=1e-15)
         assert found.lower < 4.0 * unit < found.upper
         assert (found.duration, found.passes, found.stop) == (4.0 * unit, 7, Stop.OPTIMAL)
+
+
+def test_a_bracket_is_by_the_tangent_of_the_end_too_short_where_that_says_more() -> None:
+    """2.5 J too much at 3 s, falling by 1 W and the budget's 2.5 W; 1 J to spare at 4 s, where E is flat."""
+    point = Point(**POINT, feasible=np.ones(1, dtype=bool))
+    state = newton._state(plan_with(1.0, 6.0, 2.0), Goal.POWER, 2.5)
+    state[STOP], state[T_NOW], state[E_NOW], state[PRICE_NOW] = float(Stop.OPTIMAL), 4.0, 9.0, 0.0
+    state[A_T], state[A_G], state[A_PRICE] = 3.0, 2.5, 1.0
+    found = newton._timing(state, Goal.POWER, point)
+    assert found.lower == pytest.approx(3.0 + 2.5 / 3.5, rel=1e-13)
+    assert found.upper == 4.0
 
 
 @pytest.mark.parametrize("goal", [Goal.PRICE, Goal.DEADLINE])
