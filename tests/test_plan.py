@@ -12,7 +12,7 @@ from oracle import Fleet, marginal
 
 import fedopt
 from fedopt.rounds import rows_of
-from solvers.blocks import ANCHOR, BLOCK, COLUMNS, FIXED, GAMMA, NO_UPLOAD, NO_WORK, T_LOW, TAU_LOW
+from solvers.blocks import ANCHOR, BLOCK, COLUMNS, FIXED, GAMMA, NO_UPLOAD, NO_WORK, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW
 from solvers.blocks import ORDINARY as ORDINARY_ROW
 from solvers.plan import feasible_rows, frozen, make_plan
 from solvers.plan import rows_of as rows_in
@@ -118,7 +118,9 @@ def test_the_columns_of_a_plan_are_read_alike_by_the_kernels() -> None:
             assert sum(column.shape == (1,) for column in plan.columns) == COLUMNS - 2
             several = np.linspace(1.0, 2.0, size)
             own = fedopt.Workload(cycles=1e8 * unit * several, upload_bits=1e6 * unit * several, download_bits=0.0)
-            assert make_plan(rows_of(clients, own)).kind.tolist() == [ORDINARY_ROW]
+            plan_of_own = make_plan(rows_of(clients, own))
+            assert plan_of_own.kind.tolist() == [ORDINARY_ROW]
+            assert plan_of_own.columns[T_HIGH].tolist() == plan_of_own.columns[TAU_HIGH].tolist() == [math.inf]
             for column in (*plan.columns, plan.kind):
                 assert column.flags.c_contiguous
                 assert not column.flags.writeable
