@@ -8,6 +8,7 @@ has something to decide at T, however many decades its other numbers span.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +16,7 @@ import fedopt
 
 FAMILIES = ("typical", "wide", "extreme", "powers", "bounds", "mixed", "tight", "loose")
 ORDINARY = ("typical", "wide", "powers", "bounds", "mixed", "tight", "loose")
+KINDS = {"both": (1.0, 1.0), "no upload": (1.0, 0.0), "no work": (0.0, 1.0), "only a download": (0.0, 0.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,39 @@ def make(family: str, seed: int, size: int) -> Instance:
     """An instance of ``size`` clients; ``family`` is one of FAMILIES."""
     rng = np.random.default_rng([FAMILIES.index(family), seed, size])
     return typical(rng, size) if family == "typical" else _backwards(family, rng, size)
+
+
+def of_kinds(family: str, seed: int, kinds: list[str]) -> Instance:
+    """An instance whose clients do these things, and all receive something."""
+    instance = make(family, seed, len(kinds))
+    cycles, bits = np.array([KINDS[kind] for kind in kinds]).T * (instance.work.cycles, instance.work.upload_bits)
+    if not cycles.any() and not bits.any():  # one number for all
+        cycles, bits = 0.0, 0.0
+    work = fedopt.Workload(cycles=cycles, upload_bits=bits, download_bits=1e-3)
+    return Instance(instance.clients, work, instance.duration)
+
+
+def in_units(instance: Instance, unit: float) -> Instance:
+    """The same fleet, its cycles and bits counted in others: energies, durations and prices of time are the same."""
+    clients, work = instance.clients, instance.work
+    clients = clients.replace(
+        frequency_min=clients.frequency_min * unit,
+        frequency_max=clients.frequency_max * unit,
+        capacitance=clients.capacitance / unit**3,
+        bandwidth=clients.bandwidth * unit,
+        channel_gain=clients.channel_gain * unit,
+        download_rate=clients.download_rate * unit,
+    )
+    names = ("cycles", "upload_bits", "download_bits")
+    return Instance(clients, fedopt.Workload(**{name: getattr(work, name) * unit for name in names}), instance.duration)
+
+
+def plain_budgets(instance: Instance) -> list[Any]:
+    """Budgets that lead to the instance's own duration, by the kernel."""
+    found = fedopt.allocate(instance.clients, instance.work, duration=instance.duration)
+    energy, price = float(found.energy.sum()), float(found.price.sum())
+    budgets: list[Any] = [fedopt.EnergyBudget(energy), fedopt.PowerBudget(energy / instance.duration)]
+    return budgets + ([fedopt.TimePrice(price)] if price > 0.0 else [])
 
 
 def decades(rng: np.random.Generator, low: float, high: float, size: int | None = None) -> np.ndarray:

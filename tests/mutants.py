@@ -23,8 +23,10 @@ import resource
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import cache_from_source
+from operator import itemgetter
 from pathlib import Path
 
 import pytest
@@ -32,42 +34,50 @@ import pytest
 ROOT = Path(__file__).parent.parent
 QUICK = "not 1000 and not cone and not cvxpy and not interpreted and not few_passes and not anywhere"
 OTHERS = "1000 or cone or cvxpy or few_passes or anywhere or hardly or bisection"
-LEVEL2 = (
-    *("tests/test_steps.py", "tests/test_instances.py", "tests/test_drawn.py", "tests/test_degenerate.py"),
-    *("tests/test_level2.py", "-k", f"{QUICK} and not larger"),
+DURATIONS = (
+    *("tests/test_level2.py", "tests/test_level2_ends.py", "tests/test_newton.py", "tests/test_newton_parts.py"),
+    *("tests/test_newton_sample.py", "-k", f"{QUICK} and not larger"),
 )
-STATUS = ("tests/test_status.py", "tests/test_level2.py", "-k", f"{QUICK} and not larger")
+STEPS = ("tests/test_steps.py", "tests/test_steps_budget.py", "tests/test_steps_price.py")
+LEVEL2 = (
+    *(*STEPS, "tests/test_instances.py", "tests/test_drawn.py", "tests/test_degenerate.py"),
+    *DURATIONS,
+)
+STATUS = ("tests/test_status.py", *DURATIONS)
 SWEEP = (
-    *("tests/test_level3.py", "-k"),
-    "(sweep or rough or cannot_meet or least_duration or kink or squares or far_below or plan or one_number)"
-    " and not (cvxpy or scipy)",
+    *("tests/test_sweep.py", "tests/test_plan.py", "tests/test_level3.py", "tests/test_level3_facts.py", "-k"),
+    "(sweep or plan or cannot_meet or least_duration or kink or squares or far_below) and not (cvxpy or scipy)",
 )
 SEARCH = (
-    *("tests/test_level2.py", "tests/test_steps.py", "-k"),
-    "(bracket or at_all or large_fleets or idle or slack or too_little or too_early or out_of_reach or itself"
-    " or sample or slope or passes)"
-    f" and not ({OTHERS})",
+    *("tests/test_newton_parts.py", "tests/test_newton_sample.py", "tests/test_newton.py"),
+    *("tests/test_level2_ends.py", "tests/test_level2.py"),
+    *("-k", f"(test_newton or level2_ends or bracket or slack) and not ({OTHERS})"),
 )
-LEVEL3 = ("tests/test_level3.py", "tests/test_instances.py", "tests/test_degenerate.py", "-k", QUICK)
+LEVEL3 = (
+    *("tests/test_level3.py", "tests/test_level3_facts.py", "tests/test_sweep.py", "tests/test_plan.py"),
+    *("tests/test_instances.py", "tests/test_degenerate.py", "-k", QUICK),
+)
 JUDGE = (
     *("tests/test_judge.py", "tests/test_door.py", "tests/test_input_others.py"),
     *("-k", "not any_block and not (door and not judges)"),
 )
-VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py", "-k", "not stopped")
+VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py", "-k", "not stopped and not too_large")
 SUBSETS = {
     "fedopt/verifier/": VERIFIER,
-    "solvers/matching/transport.py": ("tests/test_exact.py", "-k", "transport or first_prices or exhaustive"),
-    "solvers/matching/branch.py": ("tests/test_price.py", "-k", "not baselines"),
-    "solvers/allocation/cvxpy.py": ("tests/test_level3.py", "-k", "cone or cvxpy"),
-    "solvers/allocation/scipy.py": ("tests/test_level3.py", "-k", "scipy"),
-    "solvers/duration/cvxpy.py": ("tests/test_level2.py", "-k", "cone or cvxpy"),
+    "solvers/matching/transport.py": ("tests/test_transport.py", "-k", "not change_the_way"),
+    "solvers/matching/branch.py": ("tests/test_branch.py", "tests/test_price.py", "-k", "test_branch or useless"),
+    "solvers/allocation/cvxpy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "cone or cvxpy"),
+    "solvers/allocation/scipy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "scipy"),
+    "solvers/duration/cvxpy.py": ("tests/test_level2.py", "tests/test_level2_ends.py", "-k", "cone or cvxpy"),
     "fedopt/verdict.py": JUDGE,
     "solvers/judging.py": JUDGE,
     "solvers/allocation/kernel.py": SWEEP,
+    "solvers/allocation/reference.py": (*LEVEL3[:3], "-k", "reference"),
     "solvers/allocation/": LEVEL3,
     "solvers/duration/verdicts.py": STATUS,
-    "solvers/duration/steps.py": ("tests/test_steps.py",),
+    "solvers/duration/steps.py": STEPS,
     "solvers/duration/newton.py": SEARCH,
+    "solvers/duration/bisection.py": ("tests/test_bisection.py", *DURATIONS[:2], "-k", "bisection"),
     "solvers/duration/": LEVEL2,
     "solvers/plan.py": SWEEP,
     "solvers/fill.py": SWEEP,
@@ -130,7 +140,7 @@ class Swap(ast.NodeTransformer):
 
 
 def quiet(tree: ast.Module) -> set[ast.AST]:
-    """Nodes whose change no test should notice: annotations, and what is imported for types alone."""
+    """Nodes whose change no test should notice: annotations, decorators, and what is imported for types alone."""
     found: set[ast.AST] = set()
     for node in ast.walk(tree):
         hidden: list[ast.AST | None] = []
@@ -138,6 +148,8 @@ def quiet(tree: ast.Module) -> set[ast.AST]:
             case ast.FunctionDef():
                 arguments = [*node.args.args, *node.args.kwonlyargs]
                 hidden = [node.returns, *(argument.annotation for argument in arguments), *node.decorator_list]
+            case ast.ClassDef():
+                hidden = [*node.decorator_list]
             case ast.AnnAssign():
                 hidden = [node.annotation]
             case ast.If(test=ast.Name(id="TYPE_CHECKING")) | ast.Assert():
@@ -147,15 +159,22 @@ def quiet(tree: ast.Module) -> set[ast.AST]:
     return found
 
 
-def mutants(source: str) -> Iterator[tuple[int, str, str]]:
-    """All mutants of a file as (line, description, source)."""
+def mutants(source: str) -> list[tuple[int, str, Callable[[], str]]]:
+    """All mutants of a file as (line, description, what makes its source)."""
     tree = ast.parse(source)
     hidden = quiet(tree)
-    places = [(node, what, new) for node in ast.walk(tree) if node not in hidden for what, new in changes(node)]
-    for node, what, new in places:
-        line = getattr(node, "lineno", 0)
-        whole, old, other = copy.deepcopy((tree, node, new))  # together, so that ``old`` stands in ``whole``
-        yield line, what, ast.unparse(ast.fix_missing_locations(Swap(old, other).visit(whole)))
+    return [
+        (getattr(node, "lineno", 0), what, partial(swapped, tree, node, new))
+        for node in ast.walk(tree)
+        if node not in hidden
+        for what, new in changes(node)
+    ]
+
+
+def swapped(tree: ast.Module, old: ast.AST, new: ast.AST) -> str:
+    """The source with a node in another's place."""
+    whole, old, new = copy.deepcopy((tree, old, new))  # together, so that ``old`` stands in ``whole``
+    return ast.unparse(ast.fix_missing_locations(Swap(old, new).visit(whole)))
 
 
 def subset(path: str) -> tuple[str, ...]:
@@ -185,7 +204,7 @@ def run_tests(home: Path, tests: tuple[str, ...], limit: int) -> None:
 def examine(home: Path, path: str, sample: int, seed: int) -> tuple[str, int, int, int]:
     """Print the mutants of a file that survive; the file, how many were made, killed, known to be equivalent."""
     original = (home / path).read_text(encoding="utf-8")
-    found, lines = list(mutants(original)), original.splitlines()
+    found, lines = mutants(original), original.splitlines()
     chosen = random.Random(seed).sample(found, min(sample, len(found))) if sample else found
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     assert passes(home, subset(path), NEVER), f"the tests of {path} fail without a mutant"
@@ -193,11 +212,11 @@ def examine(home: Path, path: str, sample: int, seed: int) -> tuple[str, int, in
     sys.dont_write_bytecode = True  # two mutants of one second and size would be taken for each other
     limit = 5 + LIMIT * math.ceil(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
     killed = equivalent = 0
-    for line, what, source in sorted(chosen):
+    for line, what, source in sorted(chosen, key=itemgetter(0, 1)):
         if (path, lines[line - 1].strip(), what) in EQUIVALENT:
             equivalent += 1
             continue
-        (home / path).write_text(source, encoding="utf-8")
+        (home / path).write_text(source(), encoding="utf-8")
         if passes(home, subset(path), limit):
             print(f"  survives: {path}:{line}: {what}: {lines[line - 1].strip()}", flush=True)
         else:

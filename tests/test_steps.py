@@ -9,8 +9,6 @@ from dataclasses import dataclass
 import pytest
 
 from solvers.duration.steps import (
-    DEEP,
-    LAST,
     LOWER,
     PASSES,
     STATE,
@@ -18,11 +16,8 @@ from solvers.duration.steps import (
     T_NOW,
     UPPER,
     State,
-    _model,
-    _root,
     advance,
     begin,
-    halley_guess,
 )
 from solvers.rows import Goal, Stop
 
@@ -186,121 +181,3 @@ def test_a_goal_that_is_met_at_once_takes_two_passes(goal: Goal) -> None:
         e, price, _ = curve(curve.t_min)
         value = {Goal.ENERGY: e, Goal.POWER: e / curve.t_min, Goal.PRICE: price}[goal]
         assert check(curve, goal, 1.5 * value) <= 3.0
-
-
-def test_halleys_step_is_exact_for_a_power_and_no_longer_than_e_cubed() -> None:
-    """E = 2 + 5/T^2 from T = 1: to the limit 2 + 5/r^2 in one step, r within e^-3 to e^3."""
-    for ratio in (1e-5, 0.06, 0.5, 1.0, 2.0, 19.0, 1e5):
-        guess = halley_guess(1.0, 7.0, 10.0, 30.0, 2.0, 2.0 + 5.0 / ratio**2, 0.0)
-        assert guess == pytest.approx(min(max(ratio, math.exp(-3.0)), math.exp(3.0)), rel=1e-12)
-        watts = 5.0 / ratio**3  # of a power budget: 5/T^2 = watts T, from T = 1, on ln E - ln T
-        guess = halley_guess(1.0, 5.0, 10.0, 30.0, 0.0, watts, 1.0)
-        assert guess == pytest.approx(min(max(ratio, math.exp(-3.0)), math.exp(3.0)), rel=1e-12)
-
-
-@pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER, Goal.PRICE])
-def test_endless_energy_says_only_that_it_is_too_short(goal: Goal) -> None:
-    """No power reaches T_min: twice as long, or half-way to what is enough."""
-    state = [0.0] * STATE
-    begin(state, float(goal), 1.0, 1.0, math.inf, 0.0)
-    advance(state, math.inf, math.inf, 0.0)
-    assert (state[LOWER], state[UPPER], state[T_NOW]) == (2.0, math.inf, 4.0)
-    advance(state, math.inf, math.inf, 0.0)
-    assert (state[LOWER], state[UPPER], state[T_NOW], state[STOP]) == (4.0, math.inf, 8.0, 0.0)
-    advance(state, 0.5, 1e-9, 1e-12)
-    assert (state[LOWER], state[UPPER]) == (4.0, 8.0)
-    state[T_NOW] = 5.0
-    advance(state, math.inf, math.inf, 0.0)
-    assert (state[LOWER], state[T_NOW]) == (
-        5.0,
-        pytest.approx(math.sqrt(40.0) if goal is Goal.PRICE else 6.5, rel=1e-15),
-    )
-
-
-def test_where_halleys_step_has_no_sense_it_is_newtons() -> None:
-    """E = 2, 1 W and a slope of 10 W/s at T = 1: ln 2 above a budget of 1 J, falling at 1/2, so at T = e^(2 ln 2)."""
-    assert halley_guess(1.0, 2.0, 1.0, 10.0, 0.0, 1.0, 0.0) == pytest.approx(4.0, rel=1e-15)
-
-
-def test_after_a_step_far_too_far_the_least_energy_is_no_floor_before_the_budget() -> None:
-    """Beyond the floors of some rows E is all but E_inf; before them it falls towards more than that."""
-    state = [0.0] * STATE
-    begin(state, float(Goal.ENERGY), 10.0, 1.0, math.inf, 2.0)
-    state[T_NOW] = 4.0
-    advance(state, 2.1, 0.01, 0.01)
-    assert state[DEEP] == 1.0
-    state[T_NOW] = 2.0
-    advance(state, 12.0, 8.0, 12.0)
-    assert state[T_NOW] == pytest.approx(halley_guess(2.0, 12.0, 8.0, 12.0, 0.0, 10.0, 0.0), rel=1e-13)
-    assert state[T_NOW] != pytest.approx(halley_guess(2.0, 12.0, 8.0, 12.0, 2.0, 10.0, 0.0), rel=1e-5)
-
-
-@pytest.mark.parametrize("power", [0.5, 1.0, 1.0 + 1e-10, 2.0, 7.0])
-def test_the_model_of_one_end_is_exact_where_the_price_is_a_power_of_the_duration(power: float) -> None:
-    """3/T^n watts, seen from 2 s: its root, and 5 J less its integral."""
-    price, curve = 3.0 * 2.0**-power, 3.0 * power * 2.0 ** (-power - 1.0)
-    for T in (1.0, 1.999, 2.0, 2.5, 40.0):
-        k = 1.0 - power
-        saved = 3.0 * math.log(T / 2.0) if abs(k) < 1e-9 else 3.0 * (T**k - 2.0**k) / k
-        assert _model(T, 2.0, 5.0, price, curve) == pytest.approx(5.0 - saved, rel=1e-8)
-        assert _root(2.0, price, curve, 3.0 * T**-power) == pytest.approx(T, rel=1e-13)
-
-
-def test_a_price_without_slope_is_the_same_everywhere() -> None:
-    assert _model(5.0, 2.0, 9.0, 1.5, 0.0) == 9.0 - 1.5 * 3.0
-    assert _root(2.0, 1.5, 0.0, 1.0) == math.inf
-    assert _root(2.0, 1.5, 0.0, 2.0) == 0.0
-    assert _root(2.0, 0.0, 1.0, 2.0) == 0.0
-
-
-@pytest.mark.parametrize(("t_flat", "first"), [(math.inf, 1.0), (0.25, 0.25)])
-def test_where_no_duration_is_too_short_the_first_look_is_at_a_second(t_flat: float, first: float) -> None:
-    state = [0.0] * STATE
-    begin(state, float(Goal.ENERGY), 1.0, 0.0, t_flat, 0.5)
-    assert (state[T_NOW], state[STOP]) == (first, 0.0)
-
-
-def priced(value: float, t_min: float = 0.5) -> State:
-    """A fresh search for a price of time."""
-    state = [0.0] * STATE
-    begin(state, float(Goal.PRICE), value, t_min, math.inf, 0.0)
-    return state
-
-
-def test_no_time_at_all_is_halved_away_from() -> None:
-    state = priced(1.0, t_min=0.0)
-    state[T_NOW] = 8.0
-    advance(state, 1.0, 0.5, 0.1)
-    state[T_NOW] = 0.0
-    advance(state, math.inf, math.inf, 0.0)
-    assert state[T_NOW] == 4.0
-
-
-@pytest.mark.parametrize(("exact", "lower"), [(0.0, 1.0), (1.0, 0.5)])
-def test_only_an_exact_pass_doubts_a_rough_one_next_to_it(exact: float, lower: float) -> None:
-    """1/T^2 watts and a price of time met at 1.00003: 1 is too short, unless that was looked at roughly."""
-    state = priced(1.00003**-2.0)
-    for T in (1.0, 1.00005):
-        state[T_NOW], state[LAST] = T, exact if T > 1.0 else 0.0
-        advance(state, 1.0 / T, T**-2.0, 2.0 * T**-3.0)
-    assert (state[LOWER], state[STOP]) == (lower, 0.0)
-
-
-def test_two_exact_passes_that_say_the_same_are_the_last() -> None:
-    """A step of 3e-9 for an energy of 1 J at 1 W moves E + value T by 9e-18 J, which no double holds."""
-    state = priced(1.0)
-    state[T_NOW], state[LAST] = 1.0, 1.0
-    for stop in (0.0, float(Stop.OPTIMAL)):
-        assert state[STOP] == 0.0
-        advance(state, 1.0, 1.0 + 3e-9, 1.0)
-        assert state[STOP] == stop
-
-
-@pytest.mark.parametrize(("width", "closed"), [(3e-15, True), (6e-15, False)])
-def test_a_jump_is_closed_in_to_four_roundings(width: float, closed: bool) -> None:
-    state = priced(1.0)
-    for T, price in ((1.0, 2.0), (1.0 + width, 0.5)):
-        state[T_NOW] = T
-        advance(state, 1.0, price, 0.1)
-    assert (state[STOP] == Stop.OPTIMAL) is closed
-    assert not closed or state[T_NOW] == 1.0 + width

@@ -1,0 +1,129 @@
+"""Level 2 where the limits alone decide: what is infeasible and why, rounds of no time, and the least duration."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from fleets import ORDINARY, make
+from mpmath import mpf
+from oracle import INF, Fleet
+
+import fedopt
+from fedopt import Deadline, EnergyBudget, PowerBudget, Status, TimePrice
+from fedopt.rounds import rows_of
+from solvers.duration import METHODS
+from solvers.limits import limits
+
+EXACT_METHODS = ("newton", "bisection")
+
+
+@pytest.mark.parametrize("method", METHODS.names)
+@pytest.mark.parametrize("margin", [1e-1, 1e-6, 1e-12])
+def test_too_little_energy_is_proved_and_explained(method: str, margin: float) -> None:
+    """Below E_inf nothing helps: the answer names clients, what each needs at least, and the missing joules."""
+    if method == "cvxpy":
+        pytest.importorskip("cvxpy")
+    instance = make("powers", 5, 6)
+    fleet = Fleet(instance.clients, instance.work)
+    budget = EnergyBudget(float(fleet.e_inf * (1 - mpf(margin))))
+    found = fedopt.schedule(instance.clients, instance.work, budget, timing=method)
+    assert found.status is Status.INFEASIBLE
+    assert found.allocation is None
+    assert found.verdict is None
+    assert math.isnan(found.duration)
+    assert math.isnan(found.energy)
+    missing = fleet.e_inf - budget.joules
+    assert found.shortfall == pytest.approx(float(missing), rel=1e-2 if margin < 1e-9 else 1e-8)
+    needs = sorted(range(6), key=lambda n: -fleet.clients[n].e_inf)
+    assert list(found.clients) == needs
+    assert f"client {needs[0]} needs {float(fleet.clients[needs[0]].e_inf):.6g} J" in found.reason
+    assert f"by {found.shortfall:.6g} J" in found.reason
+
+
+@pytest.mark.parametrize("method", METHODS.names)
+def test_too_early_a_deadline_names_those_it_is_too_short_for(method: str) -> None:
+    if method == "cvxpy":
+        pytest.importorskip("cvxpy")
+    instance = make("typical", 6, 8)
+    fleet = Fleet(instance.clients, instance.work)
+    needs = [float(client.t_min) for client in fleet.clients]
+    order = sorted(range(8), key=lambda n: -needs[n])
+    deadline = 0.5 * (needs[order[2]] + needs[order[3]])  # three of eight cannot make it
+    found = fedopt.schedule(instance.clients, instance.work, Deadline(deadline), timing=method)
+    assert found.status is Status.INFEASIBLE
+    assert list(found.clients) == order[:3]
+    assert found.shortfall == pytest.approx(needs[order[0]] - deadline, rel=1e-9)
+    for n in order[:3]:
+        assert f"{n} needs {needs[n]:.6g} s" in found.reason
+
+
+@pytest.mark.parametrize("method", METHODS.names)
+def test_a_client_out_of_reach_makes_every_budget_infeasible(method: str) -> None:
+    if method == "cvxpy":
+        pytest.importorskip("cvxpy")
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, samples=1, channel_gain=[1e-9, 0.0], bandwidth=1e6, name=("near", "far")
+    )
+    work = fedopt.Workload(cycles=1e9, upload_bits=1e5)
+    for budget in (EnergyBudget(1e9), PowerBudget(1e9), Deadline(1e9), TimePrice(1.0)):
+        found = fedopt.schedule(clients, work, budget, timing=method)
+        assert found.status is Status.INFEASIBLE
+        assert found.clients == (1,)
+        assert "1 (far)" in found.reason
+
+
+@pytest.mark.parametrize("timing", EXACT_METHODS)
+def test_a_round_of_idle_clients_takes_no_time_whatever_the_budget(timing: str) -> None:
+    clients = make("typical", 0, 2).clients
+    work = fedopt.Workload(cycles=0.0, upload_bits=0.0, download_bits=0.0)
+    budgets = {EnergyBudget(0.0): Status.SLACK, PowerBudget(1.0): Status.SLACK, TimePrice(1.0): Status.OPTIMAL}
+    for budget, status in budgets.items():
+        found = fedopt.schedule(clients, work, budget, timing=timing)
+        assert (found.status, found.duration, found.energy) == (status, 0.0, 0.0)
+    assert fedopt.schedule(clients, work, Deadline(3.0), timing=timing).duration == 3.0
+
+
+@pytest.mark.parametrize("timing", EXACT_METHODS)
+def test_no_power_at_all_is_enough_for_those_who_need_none(timing: str) -> None:
+    """A client whose frequency and power are given ends at T_min = T_flat, and takes energy there."""
+    fixed = fedopt.Clients(
+        frequency_min=1e9,
+        frequency_max=1e9,
+        samples=1,
+        channel_gain=[1e-9],
+        bandwidth=1e6,
+        power_min=0.1,
+        power_max=0.1,
+    )
+    for cycles, bits, status in ((0.0, 0.0, Status.SLACK), (1e9, 1e6, Status.INFEASIBLE)):
+        work = fedopt.Workload(cycles=cycles, upload_bits=bits, download_bits=0.0)
+        assert fedopt.schedule(fixed, work, PowerBudget(0.0), timing=timing).status is status
+
+
+@pytest.mark.parametrize("family", ORDINARY)
+@pytest.mark.parametrize("timing", ["newton", "bisection"])
+def test_the_least_duration_is_a_deadline_that_can_be_met_and_a_little_less_is_not(timing: str, family: str) -> None:
+    """The oracle's T_min, rounded either way, is T_min; a billionth less is too short."""
+    instance = make(family, 6, 4)
+    clients, work = instance.clients, instance.work
+    least = float(Fleet(clients, work).t_min)
+    for deadline in (least, math.nextafter(least, 0.0), math.nextafter(least, INF)):
+        assert fedopt.schedule(clients, work, Deadline(deadline), timing=timing).status is Status.OPTIMAL
+    assert fedopt.schedule(clients, work, Deadline(least * (1.0 - 1e-9)), timing=timing).status is Status.INFEASIBLE
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_least_energy_itself_is_budget_enough_where_the_round_ends(seed: int) -> None:
+    """With least frequencies and powers T_flat is finite, and E_inf is spent there; a billionth less is too little."""
+    instance = make("bounds", seed, 4)
+    clients = instance.clients.replace(
+        frequency_min=0.5 * instance.clients.frequency_max, power_min=0.1 * instance.clients.power_max
+    )
+    known = limits(rows_of(clients, instance.work))
+    found = fedopt.schedule(clients, instance.work, EnergyBudget(known.e_inf), timing="bisection")
+    assert found.status.solved
+    assert found.duration <= known.t_flat * (1.0 + 1e-12) < math.inf
+    assert found.energy == pytest.approx(float(Fleet(clients, instance.work).e_inf), rel=1e-12)
+    less = fedopt.schedule(clients, instance.work, EnergyBudget(known.e_inf * (1.0 - 1e-9)), timing="bisection")
+    assert less.status is Status.INFEASIBLE
