@@ -61,6 +61,7 @@ JUDGE = (
     *("tests/test_judge.py", "tests/test_door.py", "tests/test_input_others.py"),
     *("-k", "not any_block and not (door and not judges)"),
 )
+PREVIEW = ("tests/test_preview.py", "-k", "not 5000 and not plain")
 VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py", "-k", "not stopped and not too_large")
 SUBSETS = {
     "fedopt/verifier/": VERIFIER,
@@ -78,6 +79,9 @@ SUBSETS = {
     "solvers/duration/steps.py": STEPS,
     "solvers/duration/newton.py": SEARCH,
     "solvers/duration/bisection.py": ("tests/test_bisection.py", *DURATIONS[:2], "-k", "bisection"),
+    "solvers/duration/preview.py": PREVIEW,
+    "solvers/singles.py": PREVIEW,
+    "solvers/shift.py": PREVIEW,
     "solvers/duration/": LEVEL2,
     "solvers/plan.py": SWEEP,
     "solvers/fill.py": SWEEP,
