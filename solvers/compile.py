@@ -104,7 +104,7 @@ def sources_stamp() -> str:
 
 
 class _Announcer(Listener):
-    """Says once per process that something is being compiled: some seconds of silence look like a hang."""
+    """Says once per process that something is being compiled: so long a silence looks like a hang."""
 
     def __init__(self) -> None:
         self.told = False
@@ -113,7 +113,7 @@ class _Announcer(Listener):
         if self.told:
             return
         self.told = True
-        text = "fedopt: compiling for this machine, some seconds, once: the result is kept on disk"
+        text = "fedopt: compiling for this machine, up to a minute, once: the result is kept on disk"
         logging.getLogger("fedopt").info(text.removeprefix("fedopt: "))
         if sys.stderr is not None and (sys.stderr.isatty() or hasattr(sys, "ps1")):  # ps1: a session, a notebook too
             print(text, file=sys.stderr, flush=True)

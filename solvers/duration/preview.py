@@ -49,11 +49,11 @@ def search_roughly(columns: Columns, priced: bool, state: FloatArray, odds: Floa
     False where a row's numbers are beyond a single: state and odds are then garbage. Of many blocks some are searched
     first, as if the others were like them.
     """
-    found = np.empty(odds.shape[0], dtype=np.float32)
-    some = state.copy()
-    if odds.shape[0] >= _MANY * _SOME and _go_on(columns, priced, some, _SOME, _ENOUGH, found):
+    every, few = int(np.int64(1)), int(np.int64(_SOME))  # literals would compile the passes once more
+    found, some = np.empty(odds.shape[0], dtype=np.float32), state.copy()
+    if odds.shape[0] >= _MANY * _SOME and _go_on(columns, priced, some, few, _ENOUGH, found):
         state[T_NOW] = some[T_NOW]
-    if not _go_on(columns, priced, state, int(np.int64(1)), _SURE, found):
+    if not _go_on(columns, priced, state, every, _SURE, found):
         return False
     for i in range(odds.shape[0]):
         odds[i] = found[i]
