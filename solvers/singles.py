@@ -1,4 +1,4 @@
-"""Level 3 in single precision: the sums of a pass over the rows, right to some 1e-7, for half the price of a pass.
+"""Level 3 in single precision: the sums of a pass over the rows, right to some 1e-7, for two thirds of its price.
 
 Nothing is proved by them: a search takes its first steps here. The energy of a row is T'/gamma times a number without
 a unit, which a single holds: c/(2 s^2) + u (e^x - 1) and gamma (P_s s + P_c u), with s = t/T', u = tau/T', x = l/u and
