@@ -167,20 +167,19 @@ def copies(
     ):
         from solvers.copying import copied  # compiled, which few clients do not wait for
 
-        ends = zip(*(span.tolist() for span in copied(arrays, rows)), strict=True)
+        lows, highs = (span.tolist() for span in copied(arrays, rows))
     elif size:
         np.concatenate(arrays, out=rows.reshape(-1))
-        places = rows.argmin(1).tolist(), rows.argmax(1).tolist()  # a NaN is both; faster than min() for few numbers
-        ends = zip(*([row.item(k) for row, k in zip(rows, at, strict=True)] for at in places), strict=True)
+        lows, highs = rows.min(1).tolist(), rows.max(1).tolist()  # a NaN is both
     else:
-        ends = zip(*[[np.inf] * len(arrays), [-np.inf] * len(arrays)], strict=True)
+        lows, highs = [np.inf] * len(arrays), [-np.inf] * len(arrays)
     found = []
-    for field, values, (low, high) in zip(fields, rows, ends, strict=True):
+    for field, values, low, high in zip(fields, rows, lows, highs, strict=True):
         found.append((values, low + 0.0, high + 0.0))
         if not (low >= SMALLEST and high <= LARGEST):  # else it is the ordinary case
             _refuse_illegal(owner, field, values)
             np.add(values, 0.0, out=values)  # -0.0 becomes 0.0
-        values.flags.writeable = False
+        values.setflags(write=False)
     return found
 
 

@@ -120,7 +120,8 @@ class Clients:
         sizes: dict[str, int] = {}
         for each in FIELDS:
             value = getattr(self, each.name)
-            value = value if type(value) is float else read("Clients", each, value)
+            if type(value) is not float:
+                value = read("Clients", each, value)
             if not isinstance(value, float):
                 sizes[each.name] = value.shape[0]
                 if not stands_for_all(value):

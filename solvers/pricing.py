@@ -302,6 +302,30 @@ def curve_block(
 
 
 @stage
+def slope_block(
+    curve_t: FloatArray,
+    curve: FloatArray,
+    price: FloatArray,
+    t: FloatArray,
+    t_low: FloatArray,
+    t_high: FloatArray,
+    tau: FloatArray,
+    tau_low: FloatArray,
+    tau_high: FloatArray,
+    slope: FloatArray,
+) -> None:
+    """dt/dT, which is E''/phi_t where t is free; 0 where time costs nothing, NaN where both times are at a bound."""
+    wide()
+    for i in range(t.shape[0]):
+        free_t = (t[i] > t_low[i]) & (t[i] < t_high[i])
+        free_tau = (tau[i] > tau_low[i]) & (tau[i] < tau_high[i])
+        part = curve[i] / curve_t[i]
+        held = 0.0 if free_tau else math.nan
+        of_t = part if free_t else held
+        slope[i] = of_t if price[i] > 0.0 else 0.0
+
+
+@stage
 def unfinished(settled: FloatArray, error: NDArray[np.floating], tolerance: float) -> int:
     """How many rows are not settled and have an error above the tolerance."""
     wide()

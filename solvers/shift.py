@@ -1,41 +1,40 @@
 """From the answer of one duration to that of the next double or so: by its derivatives, without a root to find.
 
-Where both times of a row are free, their marginal energies stay equal: t grows by phi_tau/(phi_t + phi_tau) of what T
-does, phi their second derivatives. A relative step of 1e-8 leaves an error of its square.
+Where both times of a row are free, their marginal energies stay equal: dt/dT = phi_tau/(phi_t + phi_tau), phi their
+second derivatives. With phi_t' = -4 phi_t/t and phi_tau' = -(3 + x) phi_tau/tau (static and circuit power do not
+enter) the next order is known too, so an error is of the cube of the step.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from solvers.blocks import BLOCK, FIXED, GAMMA, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, A, Columns, K, total, view
+from solvers.blocks import BLOCK, FIXED, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, A, Columns, total, view
 from solvers.compile import stage, wide
-from solvers.elementary import EXP_MAX, exp
 from solvers.rows import FloatArray
 
-SHORT = 1e-8  # relative: steps of T up to here
-_LITTLE = 3e-7  # relative: of a price; the times are then wrong by its square, and the energy by its cube
+SHORT = 1e-6  # relative: steps of T up to here
+_LITTLE = 3e-5  # relative: of a price; the times and the price are then wrong by its cube
 
 
 @stage
 def shift_blocks(columns: Columns, before: float, T: float, sums: FloatArray, out: FloatArray) -> int:
     """Move the rows of ``out`` from one duration to another [s].
 
-    All rows compute and send. out (4 or more, N), rewritten: t, tau [s], energy [J], price [W]. sums (blocks, 3),
-    written: as by price_blocks. Returns how many rows met a bound on the way: if any, out and sums are garbage.
+    All rows compute and send. out (6, N), rewritten: as by price_blocks. sums (blocks, 3), written: likewise. Returns
+    how many rows met a bound on the way: if any, out and sums are garbage.
     """
     wide()
     size = out.shape[1]
     width = min(size, BLOCK)
-    constant, scratch, met = np.empty((len(columns), width)), np.empty((4, width)), 0
+    constant, met = np.empty((len(columns), width)), 0
     for j in range(len(columns)):
         if columns[j].shape[0] == 1:
             constant[j, :] = columns[j][0]
     for block in range(-(-size // BLOCK)):
         start = block * BLOCK
         n = min(BLOCK, size - start)
-        k, a = view(columns[K], constant[K], start, n), view(columns[A], constant[A], start, n)
-        gamma, fixed = view(columns[GAMMA], constant[GAMMA], start, n), view(columns[FIXED], constant[FIXED], start, n)
+        a, fixed = view(columns[A], constant[A], start, n), view(columns[FIXED], constant[FIXED], start, n)
         t_low, t_high = (
             view(columns[T_LOW], constant[T_LOW], start, n),
             view(columns[T_HIGH], constant[T_HIGH], start, n),
@@ -44,99 +43,63 @@ def shift_blocks(columns: Columns, before: float, T: float, sums: FloatArray, ou
         tau_high = view(columns[TAU_HIGH], constant[TAU_HIGH], start, n)
         t, tau = out[0, start : start + n], out[1, start : start + n]
         energy, price = out[2, start : start + n], out[3, start : start + n]
-        slope_t, slope_tau, curve, left = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n]
-        _curves(k, a, gamma, t, tau, slope_t, slope_tau)
-        met += _slopes(t, t_low, t_high, tau, tau_low, tau_high, price, slope_t, slope_tau, curve)
-        for i in range(n):
-            left[i] = T - fixed[i]
-        met += _moved(
-            T - before, left, t, t_low, t_high, tau, tau_low, tau_high, energy, price, slope_t, slope_tau, curve
-        )
+        slope, curve = out[4, start : start + n], out[5, start : start + n]
+        met += _move(T - before, a, t, tau, energy, price, slope, curve)
+        met += _outside(T, fixed, t, t_low, t_high, tau, tau_low, tau_high, price)
         sums[block, 0], sums[block, 1], sums[block, 2] = total(energy), total(price), total(curve)
     return met
 
 
 @stage
-def _curves(
-    k: FloatArray,
-    a: FloatArray,
-    gamma: FloatArray,
-    t: FloatArray,
-    tau: FloatArray,
-    curve_t: FloatArray,
-    curve_tau: FloatArray,
-) -> None:
-    """6 kappa W^3/t^4 and x^2 e^x/(gamma tau) [W/s]."""
-    wide()
-    for i in range(t.shape[0]):
-        per = 1.0 / t[i]
-        curve_t[i] = 6.0 * (k[i] * per * per * per) * per
-    for i in range(t.shape[0]):
-        x = min(a[i] / tau[i], EXP_MAX)
-        curve_tau[i] = x * x * exp(x) / (gamma[i] * tau[i])
-
-
-@stage
-def _slopes(
-    t: FloatArray,
-    t_low: FloatArray,
-    t_high: FloatArray,
-    tau: FloatArray,
-    tau_low: FloatArray,
-    tau_high: FloatArray,
-    price: FloatArray,
-    slope_t: FloatArray,
-    slope_tau: FloatArray,
-    curve: FloatArray,
-) -> int:
-    """From both second derivatives dt/dT and dtau/dT, in their places, and d2E/dT2 [W/s] as in pricing.curve_block.
-
-    0 where the price is. Returns how many rows have a price and no time that is off its bounds.
-    """
-    wide()
-    stuck = 0
-    for i in range(t.shape[0]):
-        free_t = (t[i] > t_low[i]) & (t[i] < t_high[i])
-        free_tau = (tau[i] > tau_low[i]) & (tau[i] < tau_high[i])
-        busy = price[i] > 0.0
-        per = 1.0 / (slope_t[i] + slope_tau[i])
-        of_t, of_tau = slope_tau[i] * per, slope_t[i] * per
-        both = slope_t[i] * of_t
-        curved = both if free_tau else slope_t[i]
-        curve[i] = (curved if free_t else slope_tau[i]) if busy else 0.0
-        slope_t[i] = ((of_t if free_tau else 1.0) if free_t else 0.0) if busy else 0.0
-        slope_tau[i] = ((of_tau if free_t else 1.0) if free_tau else 0.0) if busy else 0.0
-        stuck += 1 if busy & (not free_t) & (not free_tau) else 0
-    return stuck
-
-
-@stage
-def _moved(
+def _move(
     step: float,
-    left: FloatArray,
+    a: FloatArray,
     t: FloatArray,
-    t_low: FloatArray,
-    t_high: FloatArray,
     tau: FloatArray,
-    tau_low: FloatArray,
-    tau_high: FloatArray,
     energy: FloatArray,
     price: FloatArray,
-    slope_t: FloatArray,
-    slope_tau: FloatArray,
+    slope: FloatArray,
     curve: FloatArray,
 ) -> int:
-    """Every row moved by ``step`` [s] to ``left`` = T'; how many left their bounds, or have no time for it."""
+    """Every row moved by ``step`` [s]; how many have a price that such a step changes too much, or no derivatives.
+
+    slope: dt/dT; dtau/dT is the rest where the row has a price, else 0 as dt/dT is.
+    """
+    wide()
+    far = 0
+    for i in range(t.shape[0]):
+        of_t, rest = slope[i], 1.0 - slope[i]
+        of_tau = rest if price[i] > 0.0 else 0.0
+        per = 1.0 / tau[i]
+        bend_t, bend_tau = 4.0 * of_t / t[i], (3.0 + a[i] * per) * per * of_tau
+        bend = 0.5 * step * of_t * of_tau * (bend_t - bend_tau)
+        t[i] += step * (of_t + bend)
+        tau[i] += step * (of_tau - bend)
+        third = step * (of_t * bend_t + of_tau * bend_tau)  # how much less the curvature is, relative
+        change = step * curve[i]
+        far += 0 if abs(change) <= _LITTLE * price[i] else 1
+        energy[i] -= step * (price[i] - 0.5 * change * (1.0 - third / 3.0))
+        price[i] -= change * (1.0 - 0.5 * third)
+        curve[i] -= curve[i] * third
+    return far
+
+
+@stage
+def _outside(
+    T: float,
+    fixed: FloatArray,
+    t: FloatArray,
+    t_low: FloatArray,
+    t_high: FloatArray,
+    tau: FloatArray,
+    tau_low: FloatArray,
+    tau_high: FloatArray,
+    price: FloatArray,
+) -> int:
+    """How many rows left their bounds, or have time to spare no more; NaN counts."""
     wide()
     met = 0
     for i in range(t.shape[0]):
-        t[i] += slope_t[i] * step
-        tau[i] += slope_tau[i] * step
         inside = (t[i] >= t_low[i]) & (t[i] <= t_high[i]) & (tau[i] >= tau_low[i]) & (tau[i] <= tau_high[i])
-        met += 0 if inside & ((price[i] > 0.0) | (t[i] + tau[i] <= left[i])) else 1
-    for i in range(t.shape[0]):
-        change = step * curve[i]
-        met += 0 if abs(change) <= _LITTLE * price[i] else 1
-        energy[i] -= step * (price[i] - 0.5 * change)
-        price[i] -= change
+        met += 0 if inside & ((price[i] > 0.0) | (t[i] + tau[i] <= T - fixed[i])) else 1
     return met

@@ -147,7 +147,7 @@ def test_only_the_last_pass_is_exact_and_kept(monkeypatch: pytest.MonkeyPatch) -
 def searched(plan: Plan, goal: Goal, value: float, odds: float, kept: bool = True) -> tuple[np.ndarray, ...]:
     """State, odds and what is kept of a search in memory that holds ``odds``."""
     state, room = np.array(newton._state(plan, goal, value)), np.full(plan.size, odds)
-    out, sums = np.full((4, plan.size if kept else 0), odds), np.full((plan.blocks, 3), odds)
+    out, sums = np.full((6, plan.size if kept else 0), odds), np.full((plan.blocks, 3), odds)
     newton.search(plan.kind, plan.columns, plan.priced, state, room, False, sums, out)
     return state, room, sums, out
 

@@ -19,7 +19,7 @@ def priced(instance: Instance, T: float, tolerance: float = EXACT) -> tuple[np.n
     """Of the kernel: (3,) sums of energy, price and its slope over all blocks; (5, N) t, tau, energy, price, odds."""
     plan = make_plan(rows_of(instance.clients, instance.work))
     sums, out = np.empty((plan.blocks, 3)), np.zeros((5, plan.size))
-    price_blocks(plan.kind, plan.columns, plan.priced, T, out[4], False, tolerance, sums, out, 0, plan.blocks)
+    price_blocks(plan.kind, plan.columns, plan.priced, T, out[4], False, tolerance, sums, out[:4], 0, plan.blocks)
     return sums.sum(axis=0), out
 
 

@@ -57,6 +57,7 @@ from solvers.pricing import (
     mask_block,
     scale_block,
     settled_block,
+    slope_block,
     times_block,
     unfinished,
     upload_block,
@@ -94,7 +95,7 @@ def point(rows: Rows, plan: Plan, duration: float, odds: FloatArray, *, warm: bo
     """The point of every row of a plan; ``odds`` (N,) holds those of a near duration where ``warm``."""
     out = table(6, plan.size)
     sums = np.empty((plan.blocks, 3))
-    price_blocks(plan.kind, plan.columns, plan.priced, duration, odds, warm, EXACT, sums, out, 0, plan.blocks)
+    price_blocks(plan.kind, plan.columns, plan.priced, duration, odds, warm, EXACT, sums, out[:4], 0, plan.blocks)
     return complete(rows, plan, duration, out)
 
 
@@ -148,8 +149,8 @@ def price_blocks(
 
     kind, columns, priced: of the plan. odds (N,): t/tau, read where ``warm`` and always written.
     sums (blocks, 3), written: energy [J], -dE/dT [W] and d2E/dT2 [W/s] to the right of T, of each block.
-    out (4 or more, N), written; or (4, 0): t, tau [s], energy [J], price [W]. Rows that cannot meet T: energy inf,
-    times and price garbage.
+    out (4, N) or (6, N), written; or (4, 0): t, tau [s], energy [J], price [W], dt/dT, d2E/dT2 [W/s]. Rows that cannot
+    meet T: energy inf, all else garbage.
     """
     wide()
     width = min(odds.shape[0], BLOCK)
@@ -239,10 +240,16 @@ def price_blocks(
                         e_fixed[i],
                     )
                     w[i] = math.exp(min(max(v, -V_MAX), V_MAX))
+                    curve_t[i] = math.nan  # not known
             energies = total(energy)
         sums[block, 0] = energies
         sums[block, 1] = total(price)
         sums[block, 2] = total(c)
+        if kept and out.shape[0] > 5:
+            slope, curve = out[4, start:stop], out[5, start:stop]
+            slope_block(curve_t, c, price, t, t_low, t_high, tau, tau_low, tau_high, slope)
+            for i in range(n):
+                curve[i] = c[i]
 
 
 @stage

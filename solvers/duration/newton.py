@@ -101,7 +101,7 @@ def _state(plan: Plan, goal: Goal, value: float) -> list[float]:
 
 
 def _with_kernel(plan: Plan, state: list[float], out: FloatArray, odds: FloatArray, warm: bool = False) -> list[float]:
-    """Search; out (4 or more, N), odds (N,), warm: as in price_blocks.
+    """Search; out (6, N) or (4, 0), odds (N,), warm: as in price_blocks, the last two rows of ``out`` garbage.
 
     A large fleet's passes are spread over threads, the sums per block: no bit depends on the threads.
     """
@@ -114,7 +114,7 @@ def _with_kernel(plan: Plan, state: list[float], out: FloatArray, odds: FloatArr
     nothing = np.empty((4, 0))
     while True:
         stopped, last = state[STOP] != 0.0, state[LAST] != 0.0
-        target, tolerance = (out, EXACT) if stopped or last else (nothing, CLOSE)
+        target, tolerance = (out[:4], EXACT) if stopped or last else (nothing, CLOSE)
         T = state[T_NOW]
         price = partial(price_blocks, plan.kind, plan.columns, plan.priced, T, odds, warm, tolerance, sums, target)
         each_chunk(price, plan.blocks)
@@ -221,12 +221,12 @@ def search(
     sums: FloatArray,
     out: FloatArray,
 ) -> None:
-    """Run a search to its end, or roughly where nothing is kept: out (4, N) or (4, 0).
+    """Run a search to its end, or roughly where nothing is kept: out (6, N), (4, N) or (4, 0).
 
     odds (N,), warm, sums (blocks, 3), out: as in price_blocks; all written.
     """
     first, blocks = int(np.int64(0)), sums.shape[0]  # a literal would compile price_blocks once more
-    near = SHORT if out.shape[1] > 0 and kind.shape[0] == 1 and kind[0] == ORDINARY else -1.0
+    near = SHORT if out.shape[0] > 5 and kind.shape[0] == 1 and kind[0] == ORDINARY else -1.0
     kept = math.nan  # the duration that out is of
     nothing = np.empty((4, 0))
     while True:
