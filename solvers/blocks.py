@@ -5,7 +5,9 @@ A column has shape (N,), or (1,) where one number stands for all rows; kernels r
 
 from __future__ import annotations
 
-from solvers.compile import inlined
+import numpy as np
+
+from solvers.compile import inlined, stage
 from solvers.rows import FloatArray
 
 BLOCK = 256  # rows priced together: their scratch fits the first-level cache
@@ -34,6 +36,37 @@ def view(column: FloatArray, constant: FloatArray, start: int, n: int) -> FloatA
     A slice: indexing with an offset would not vectorise.
     """
     return column[start : start + n] if column.shape[0] > 1 else constant[:n]
+
+
+@stage
+def constants(columns: Columns, width: int) -> FloatArray:
+    """What view() reads of columns that are one number: a row (width,) per column, the others' rows garbage."""
+    constant = np.empty((len(columns), width))
+    for j in range(len(columns)):
+        if columns[j].shape[0] == 1:
+            constant[j, :] = columns[j][0]
+    return constant
+
+
+@inlined
+def block_of(columns: Columns, constant: FloatArray, start: int, n: int) -> Columns:
+    """Rows start..start+n-1 of every column of a plan; ``constant`` of constants()."""
+    return (
+        view(columns[0], constant[0], start, n),
+        view(columns[1], constant[1], start, n),
+        view(columns[2], constant[2], start, n),
+        view(columns[3], constant[3], start, n),
+        view(columns[4], constant[4], start, n),
+        view(columns[5], constant[5], start, n),
+        view(columns[6], constant[6], start, n),
+        view(columns[7], constant[7], start, n),
+        view(columns[8], constant[8], start, n),
+        view(columns[9], constant[9], start, n),
+        view(columns[10], constant[10], start, n),
+        view(columns[11], constant[11], start, n),
+        view(columns[12], constant[12], start, n),
+        view(columns[13], constant[13], start, n),
+    )
 
 
 @inlined

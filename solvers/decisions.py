@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from solvers.blocks import BLOCK, view
+from solvers.blocks import BLOCK, constants, view
 from solvers.compile import kernel, stage, wide
 from solvers.elementary import EXP_MAX, exp, expm1_given
 from solvers.rows import LN2, FloatArray
@@ -30,9 +30,7 @@ def speeds(
     """
     wide()
     width = min(t.shape[0], BLOCK)
-    constant = np.empty((4, width))
-    for j, column in enumerate((work, f_min, f_max, a)):
-        constant[j, :] = column[0]
+    constant = constants((work, f_min, f_max, a), width)
     for block in range(first, last):
         start = block * BLOCK
         n = min(BLOCK, t.shape[0] - start)
@@ -65,8 +63,7 @@ def radio(
     """
     wide()
     width = min(x.shape[0], BLOCK)
-    constant, e = np.empty((2, width)), np.empty(width)
-    constant[0, :], constant[1, :] = bandwidth[0], snr[0]
+    constant, e = constants((bandwidth, snr), width), np.empty(width)
     odd = 0
     for block in range(first, last):
         start = block * BLOCK

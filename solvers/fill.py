@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from solvers.blocks import (
     BLOCK,
-    COLUMNS,
     E_FIXED,
     FIXED,
     GAMMA,
@@ -25,6 +24,8 @@ from solvers.blocks import (
     Columns,
     K,
     at,
+    block_of,
+    constants,
     total,
     view,
 )
@@ -208,26 +209,16 @@ def _limits_unhurried(columns: Columns, size: int, first: int, last: int) -> tup
     """limits_of() for rows that all compute, and send for ever: T_flat is inf, and Shannon's limit a/gamma is due."""
     wide()
     width = min(size, BLOCK)
-    constant = np.empty((COLUMNS, width))
-    for j in range(COLUMNS):
-        if columns[j].shape[0] == 1:
-            constant[j, :] = columns[j][0]
+    constant = constants(columns, width)
     energy, latest, e_inf = np.empty(width), np.zeros(width), 0.0
     for block in range(first, last):
         start = block * BLOCK
         n = min(BLOCK, size - start)
-        fixed, k = view(columns[FIXED], constant[FIXED], start, n), view(columns[K], constant[K], start, n)
-        t_low, tau = (
-            view(columns[T_LOW], constant[T_LOW], start, n),
-            view(columns[TAU_LOW], constant[TAU_LOW], start, n),
-        )
+        part = block_of(columns, constant, start, n)
+        fixed, t_low, tau = part[FIXED], part[T_LOW], part[TAU_LOW]
         for i in range(n):
             latest[i] = max(latest[i], fixed[i] + (t_low[i] + tau[i]))
-        a, gamma = view(columns[A], constant[A], start, n), view(columns[GAMMA], constant[GAMMA], start, n)
-        t, e_fixed = (
-            view(columns[T_FREE], constant[T_FREE], start, n),
-            view(columns[E_FIXED], constant[E_FIXED], start, n),
-        )
+        k, a, gamma, t, e_fixed = part[K], part[A], part[GAMMA], part[T_FREE], part[E_FIXED]
         for i in range(n):
             energy[i] = e_fixed[i] + (k[i] / (t[i] * t[i]) + a[i] / gamma[i])
         e_inf += total(energy[:n])

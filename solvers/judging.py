@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from solvers.blocks import total, view
+from solvers.blocks import constants, total, view
 from solvers.compile import kernel, stage, wide
 from solvers.elementary import EXP_MAX, exp, expm1_given
 from solvers.rows import LN2, FloatArray
@@ -53,10 +53,7 @@ def look(
         p_s, p_c, receive,
     )  # fmt: skip
     width = min(size, ROWS)
-    constant = np.empty((len(columns), width))  # columns that are one number
-    for j in range(len(columns)):
-        if columns[j].shape[0] == 1:
-            constant[j, :] = columns[j][0]
+    constant = constants(columns, width)
     scratch, extremes = np.empty((4, width)), np.zeros((2, width))
     receives = downlink.shape[0] > 1 or downlink[0] < math.inf
     energy, odd = 0.0, 0

@@ -7,9 +7,7 @@ enter) the next order is known too, so an error is of the cube of the step.
 
 from __future__ import annotations
 
-import numpy as np
-
-from solvers.blocks import BLOCK, FIXED, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, A, Columns, total, view
+from solvers.blocks import BLOCK, FIXED, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, A, Columns, block_of, constants, total
 from solvers.compile import stage, wide
 from solvers.rows import FloatArray
 
@@ -26,26 +24,16 @@ def shift_blocks(columns: Columns, before: float, T: float, sums: FloatArray, ou
     """
     wide()
     size = out.shape[1]
-    width = min(size, BLOCK)
-    constant, met = np.empty((len(columns), width)), 0
-    for j in range(len(columns)):
-        if columns[j].shape[0] == 1:
-            constant[j, :] = columns[j][0]
+    constant, met = constants(columns, min(size, BLOCK)), 0
     for block in range(-(-size // BLOCK)):
         start = block * BLOCK
         n = min(BLOCK, size - start)
-        a, fixed = view(columns[A], constant[A], start, n), view(columns[FIXED], constant[FIXED], start, n)
-        t_low, t_high = (
-            view(columns[T_LOW], constant[T_LOW], start, n),
-            view(columns[T_HIGH], constant[T_HIGH], start, n),
-        )
-        tau_low = view(columns[TAU_LOW], constant[TAU_LOW], start, n)
-        tau_high = view(columns[TAU_HIGH], constant[TAU_HIGH], start, n)
+        part = block_of(columns, constant, start, n)
         t, tau = out[0, start : start + n], out[1, start : start + n]
         energy, price = out[2, start : start + n], out[3, start : start + n]
         slope, curve = out[4, start : start + n], out[5, start : start + n]
-        met += _move(T - before, a, t, tau, energy, price, slope, curve)
-        met += _outside(T, fixed, t, t_low, t_high, tau, tau_low, tau_high, price)
+        met += _move(T - before, part[A], t, tau, energy, price, slope, curve)
+        met += _outside(T, part[FIXED], t, part[T_LOW], part[T_HIGH], tau, part[TAU_LOW], part[TAU_HIGH], price)
         sums[block, 0], sums[block, 1], sums[block, 2] = total(energy), total(price), total(curve)
     return met
 

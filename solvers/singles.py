@@ -14,7 +14,6 @@ import numpy as np
 from solvers.blocks import (
     ANCHOR,
     BLOCK,
-    COLUMNS,
     E_FIXED,
     FIXED,
     GAMMA,
@@ -29,8 +28,9 @@ from solvers.blocks import (
     A,
     Columns,
     K,
+    block_of,
+    constants,
     total,
-    view,
 )
 from solvers.compile import single, stage, wide
 from solvers.rough import (
@@ -64,10 +64,7 @@ def single_pass(
     wide()
     size = odds.shape[0]
     width = min(size, BLOCK)
-    constant = np.empty((COLUMNS, width))  # columns that are one number
-    for j in range(COLUMNS):
-        if columns[j].shape[0] == 1:
-            constant[j, :] = columns[j][0]
+    constant = constants(columns, width)
     doubles, singles = np.zeros((4, width)), np.zeros((18, width), dtype=np.float32)
     fits, no_power = singles[17], singles[16]
     fits[:] = _f(1.0)
@@ -77,19 +74,19 @@ def single_pass(
     for block in range(0, -(-size // BLOCK), stride):
         start = block * BLOCK
         n = min(BLOCK, size - start)
-        fixed, k = view(columns[FIXED], constant[FIXED], start, n), view(columns[K], constant[K], start, n)
-        a, gamma = view(columns[A], constant[A], start, n), view(columns[GAMMA], constant[GAMMA], start, n)
+        part = block_of(columns, constant, start, n)
+        gamma = part[GAMMA]
         left, per, c, l = doubles[0, :n], doubles[1, :n], doubles[2, :n], doubles[3, :n]
         w, near, c_1, l_1, d = odds[start : start + n], fits[:n], singles[0, :n], singles[1, :n], singles[2, :n]
         p_s, p_c, spare = no_power[:n], no_power[:n], no_power[:n]
         error, s, u, x, f = singles[3, :n], singles[4, :n], singles[5, :n], singles[6, :n], singles[7, :n]
         s_low, s_high, u_low, u_high = singles[8, :n], singles[9, :n], singles[10, :n], singles[11, :n]
-        _scale(T, fixed, k, a, gamma, left, per, c, l)
+        _scale(T, part[FIXED], part[K], part[A], gamma, left, per, c, l)
         singles_block(c, l, c_1, l_1)
         if powers:
             p_s, p_c = singles[12, :n], singles[13, :n]
-            powers_block(gamma, view(columns[P_S], constant[P_S], start, n), p_s)
-            powers_block(gamma, view(columns[P_C], constant[P_C], start, n), p_c)
+            powers_block(gamma, part[P_S], p_s)
+            powers_block(gamma, part[P_C], p_c)
         for i in range(n):
             d[i] = p_c[i] - p_s[i]
         if not warm:
@@ -98,31 +95,23 @@ def single_pass(
             logs_block(l, log_l)
             start_block(log_c, log_l, l_1, v, x)
             if priced:
-                anchor_block(view(columns[ANCHOR], constant[ANCHOR], start, n), left, d, v)
+                anchor_block(part[ANCHOR], left, d, v)
             if fits_block(log_c, log_l, v, w, u_high) > 0:
                 return math.inf, 0.0, 0.0
         for _ in range(_STEPS):
             rough_block(c_1, l_1, d, near, w, error, s, x, u, f)
             if unfinished_rows(error, _NEAR) == 0:
                 break
-        t_low, t_high = (
-            view(columns[T_LOW], constant[T_LOW], start, n),
-            view(columns[T_HIGH], constant[T_HIGH], start, n),
-        )
-        tau_low = view(columns[TAU_LOW], constant[TAU_LOW], start, n)
-        tau_high = view(columns[TAU_HIGH], constant[TAU_HIGH], start, n)
-        _shares(per, t_low, t_high, s_low, s_high)
-        _shares(per, tau_low, tau_high, u_low, u_high)
+        _shares(per, part[T_LOW], part[T_HIGH], s_low, s_high)
+        _shares(per, part[TAU_LOW], part[TAU_HIGH], u_low, u_high)
         _parts(w, s_low, s_high, u_low, u_high, s, u)
         if not lasting:
             spare, s_free, u_free = singles[14, :n], singles[15, :n], error
-            t_free = view(columns[T_FREE], constant[T_FREE], start, n)
-            tau_free = view(columns[TAU_FREE], constant[TAU_FREE], start, n)
-            _shares(per, t_free, tau_free, s_free, u_free)
+            _shares(per, part[T_FREE], part[TAU_FREE], s_free, u_free)
             _spare(s_free, u_free, spare, s, u)
         upload_block(l_1, u, x, error, f)
         _found(c_1, p_s, p_c, s, s_low, s_high, u, u_low, u_high, spare, x, error, f, d)
-        _with_units(left, per, gamma, view(columns[E_FIXED], constant[E_FIXED], start, n), x, f, d, c, l)
+        _with_units(left, per, gamma, part[E_FIXED], x, f, d, c, l)
         e += total(left)
         lam += total(c)
         curvature += total(l)

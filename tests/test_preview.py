@@ -205,7 +205,7 @@ def test_a_short_step_by_derivatives_ends_where_a_pass_does(family: str) -> None
 
 
 def test_rows_at_a_bound_do_not_stand_in_a_short_step_s_way() -> None:
-    """As short as a preview leaves it: a client at a bound of its speed may have little time to send, which it changes most."""
+    """One as a preview leaves it: a client at a bound of its speed has little time to send, which it changes most."""
     for seed in range(3):
         plan = plan_for(make("bounds", seed, SIZE))
         for T in plan.t_min * np.array([1.3, 1.7, 3.0]):

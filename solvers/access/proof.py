@@ -8,7 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.access.shares import BETA_OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
-from solvers.blocks import BLOCK, COLUMNS, E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_HIGH, T_LOW, A, Columns, K, view
+from solvers.blocks import (
+    BLOCK,
+    E_FIXED,
+    FIXED,
+    GAMMA,
+    IDLE,
+    P_C,
+    P_S,
+    T_HIGH,
+    T_LOW,
+    A,
+    Columns,
+    K,
+    block_of,
+    constants,
+    view,
+)
 from solvers.compile import inlined, kernel, stage, wide
 from solvers.elementary import EXP_MAX, exp, expm1_given, marginal_given
 from solvers.rows import FloatArray
@@ -39,23 +55,15 @@ def prove_rows(
     energy (N,), written [J].
     """
     wide()
-    constant = np.empty((COLUMNS + 2, BLOCK))  # columns that are one number
-    for j in range(COLUMNS):
-        constant[j, :] = columns[j][0]
-    constant[COLUMNS, :], constant[COLUMNS + 1, :] = snr_min[0], snr_max[0]
+    constant, bounds = constants(columns, BLOCK), constants((snr_min, snr_max), BLOCK)
     scratch, worst = np.empty((5, BLOCK)), 0.0
     for block in range(first, last):
         start = block * BLOCK
         n = min(BLOCK, energy.shape[0] - start)
-        fixed, k = view(columns[FIXED], constant[FIXED], start, n), view(columns[K], constant[K], start, n)
-        a, gamma = view(columns[A], constant[A], start, n), view(columns[GAMMA], constant[GAMMA], start, n)
-        t_low, t_high = (
-            view(columns[T_LOW], constant[T_LOW], start, n),
-            view(columns[T_HIGH], constant[T_HIGH], start, n),
-        )
-        p_s, p_c = view(columns[P_S], constant[P_S], start, n), view(columns[P_C], constant[P_C], start, n)
-        e_fixed = view(columns[E_FIXED], constant[E_FIXED], start, n)
-        g_min, g_max = view(snr_min, constant[COLUMNS], start, n), view(snr_max, constant[COLUMNS + 1], start, n)
+        part = block_of(columns, constant, start, n)
+        fixed, k, a, gamma, t_low, t_high = part[FIXED], part[K], part[A], part[GAMMA], part[T_LOW], part[T_HIGH]
+        p_s, p_c, e_fixed = part[P_S], part[P_C], part[E_FIXED]
+        g_min, g_max = view(snr_min, bounds[0], start, n), view(snr_max, bounds[1], start, n)
         t, tau, price = (
             out[T_OUT, start : start + n],
             out[TAU_OUT, start : start + n],

@@ -51,6 +51,8 @@ from solvers.blocks import (
     A,
     Columns,
     K,
+    block_of,
+    constants,
     total,
     view,
 )
@@ -97,21 +99,15 @@ def share_blocks(
     tau [s], x, beta, lambda [W]. Rows for which no bandwidth is enough have beta and lambda inf.
     """
     wide()
-    constant = np.empty((16, BLOCK))  # columns that are one number
-    for j in range(14):
-        constant[j, :] = columns[j][0]
-    constant[14, :], constant[15, :] = snr_min[0], snr_max[0]
+    constant, bounds = constants(columns, BLOCK), constants((snr_min, snr_max), BLOCK)
     scratch = np.empty((17, BLOCK))
     for block in range(first, last):
         start = block * BLOCK
         n = min(BLOCK, odds.shape[0] - start)
-        fixed, k = view(columns[FIXED], constant[FIXED], start, n), view(columns[K], constant[K], start, n)
-        a, gamma = view(columns[A], constant[A], start, n), view(columns[GAMMA], constant[GAMMA], start, n)
-        t_low = view(columns[T_LOW], constant[T_LOW], start, n)
-        t_free = view(columns[T_FREE], constant[T_FREE], start, n)
-        p_s, p_c = view(columns[P_S], constant[P_S], start, n), view(columns[P_C], constant[P_C], start, n)
-        e_fixed = view(columns[E_FIXED], constant[E_FIXED], start, n)
-        g_min, g_max = view(snr_min, constant[14], start, n), view(snr_max, constant[15], start, n)
+        part = block_of(columns, constant, start, n)
+        fixed, k, a, gamma, t_low, t_free = part[FIXED], part[K], part[A], part[GAMMA], part[T_LOW], part[T_FREE]
+        p_s, p_c, e_fixed = part[P_S], part[P_C], part[E_FIXED]
+        g_min, g_max = view(snr_min, bounds[0], start, n), view(snr_max, bounds[1], start, n)
         left, m, c, q, d = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n], scratch[4, :n]
         low, high, f, g = scratch[5, :n], scratch[6, :n], scratch[7, :n], scratch[8, :n]
         work, send, miss = scratch[9, :n], scratch[10, :n], scratch[11, :n]

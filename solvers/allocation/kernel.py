@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from solvers.blocks import (
     ANCHOR,
     BLOCK,
-    COLUMNS,
     E_FIXED,
     FIXED,
     GAMMA,
@@ -39,8 +38,9 @@ from solvers.blocks import (
     A,
     Columns,
     K,
+    block_of,
+    constants,
     total,
-    view,
 )
 from solvers.compile import kernel, stage, wide
 from solvers.decisions import speeds
@@ -154,29 +154,17 @@ def price_blocks(
     """
     wide()
     width = min(odds.shape[0], BLOCK)
-    constant = np.empty((COLUMNS, width))  # columns that are one number
-    for j in range(COLUMNS):
-        if columns[j].shape[0] == 1:
-            constant[j, :] = columns[j][0]
+    constant = constants(columns, width)
     scratch, singles = np.zeros((15, width)), np.zeros((13, width), dtype=np.float32)
     everyone = kind.shape[0] == 1 and kind[0] == ORDINARY
     for block in range(first, last):
         start = block * BLOCK
         stop = min(start + BLOCK, odds.shape[0])
         n = stop - start
-        fixed, k = view(columns[FIXED], constant[FIXED], start, n), view(columns[K], constant[K], start, n)
-        a, gamma = view(columns[A], constant[A], start, n), view(columns[GAMMA], constant[GAMMA], start, n)
-        t_low, t_high = (
-            view(columns[T_LOW], constant[T_LOW], start, n),
-            view(columns[T_HIGH], constant[T_HIGH], start, n),
-        )
-        tau_low = view(columns[TAU_LOW], constant[TAU_LOW], start, n)
-        tau_high = view(columns[TAU_HIGH], constant[TAU_HIGH], start, n)
-        t_free = view(columns[T_FREE], constant[T_FREE], start, n)
-        tau_free = view(columns[TAU_FREE], constant[TAU_FREE], start, n)
-        p_s, p_c = view(columns[P_S], constant[P_S], start, n), view(columns[P_C], constant[P_C], start, n)
-        e_fixed = view(columns[E_FIXED], constant[E_FIXED], start, n)
-        anchor = view(columns[ANCHOR], constant[ANCHOR], start, n)
+        part = block_of(columns, constant, start, n)
+        fixed, k, a, gamma, p_s, p_c = part[FIXED], part[K], part[A], part[GAMMA], part[P_S], part[P_C]
+        t_low, t_high, tau_low, tau_high = part[T_LOW], part[T_HIGH], part[TAU_LOW], part[TAU_HIGH]
+        t_free, tau_free, e_fixed, anchor = part[T_FREE], part[TAU_FREE], part[E_FIXED], part[ANCHOR]
         left, c, l, d = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n]
         error, settled, x, e_x = scratch[4, :n], scratch[5, :n], scratch[6, :n], scratch[7, :n]
         curve_t, curve_tau, f = scratch[8, :n], scratch[9, :n], scratch[14, :n]
