@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
 
@@ -14,7 +15,7 @@ from fedopt.checks import FloatArray, InputError, choice, compact, kind, number
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, check_budget
 from fedopt.reasons import left_open, why_infeasible
-from fedopt.solution import Allocation, Schedule, Status
+from fedopt.solution import Allocation, Schedule, Status, Verdict
 from fedopt.submodels import Workload
 from fedopt.verdict import verdict_of
 from solvers import allocation as level3
@@ -96,11 +97,23 @@ def schedule(
 
         nothing_else(access, timing=(timing, "newton"), allocation=(allocation, "kernel"))
         return Scheme(clients, access).schedule(work, budget)
+    if timing == "newton" and allocation == "kernel":
+        found = _at_once()(clients, work, budget)
+        if found is not None:
+            return found
     started = time.perf_counter()
     rows = rows_of(clients, work)
     result = find_duration(rows, *goal_of(budget), price_rows)
     seconds = time.perf_counter() - started
     return schedule_of(clients, work, budget, rows, result, seconds)
+
+
+@cache
+def _at_once() -> Callable[[Clients, Workload, Budget], Schedule | None]:
+    """It is made of parts of this file."""
+    from fedopt.atonce import schedule_at_once
+
+    return schedule_at_once
 
 
 def rows_of(clients: Clients, work: Workload) -> Rows:
@@ -111,7 +124,7 @@ def rows_of(clients: Clients, work: Workload) -> Rows:
     idle = _NOBODY
     if loads["cycles"][0] == 0.0 and loads["upload_bits"][0] == 0.0:
         idle = (cycles == 0.0) & (upload == 0.0) & (download == 0.0)
-    if _within_range(spans):
+    if within_range(spans, 1.0):
         snr = c["channel_gain"] / (c["noise_density"] * c["bandwidth"])
     else:
         with np.errstate(all="ignore"):
@@ -151,12 +164,14 @@ def rows_of(clients: Clients, work: Workload) -> Rows:
     return rows if len(rows) == size else rows.widen(size)
 
 
-def _within_range(spans: dict[str, tuple[float, float]]) -> bool:
-    """Whether no gain / (noise density x bandwidth) can leave the range of a double, going by the columns' extremes."""
+def within_range(spans: dict[str, tuple[float, float]], cycles: float) -> bool:
+    """Whether neither gain / (noise density x bandwidth) nor capacitance x cycles^3 can leave the range of a double,
+    going by the columns' extremes."""
     (weakest, strongest), (quiet, loud), (narrow, wide) = (
         spans[name] for name in ("channel_gain", "noise_density", "bandwidth")
     )
-    return weakest / loud / wide > 1e-300 and strongest / quiet / narrow < 1e300
+    within = weakest / loud / wide > 1e-300 and strongest / quiet / narrow < 1e300
+    return within and cycles * cycles * cycles * spans["capacitance"][1] < math.inf
 
 
 _NOBODY, _NOTHING = np.zeros(1, dtype=np.bool_), np.zeros(1)
@@ -239,6 +254,18 @@ def schedule_of(
     b = None if sharing is None else sharing.bandwidth
     f, r = allocation.frequency, allocation.rate
     verdict = verdict_of(clients, work, timing.duration, f, r, budget, access, b)
+    return schedule_from(budget, timing, allocation, verdict, stats, sharing)
+
+
+def schedule_from(
+    budget: Budget,
+    timing: Timing,
+    allocation: Allocation,
+    verdict: Verdict,
+    stats: dict[str, float],
+    sharing: Sharing | None = None,
+) -> Schedule:
+    """An answer and what the judge says of it, in a sentence."""
     status = _STATUS.get(int(timing.stop), Status.LIMIT)
     reason = f"{status.sentence} {left_open(budget, timing)}".rstrip()
     if status.solved and not verdict.feasible:

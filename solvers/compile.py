@@ -21,6 +21,7 @@ import numba
 import numpy as np
 from numba.core.event import Listener, register
 from numba.extending import intrinsic, register_jitable
+from numpy.typing import NDArray
 
 from solvers.firstcalls import PLAIN, FirstCalls, call, largest
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T", bound=np.generic)
 
 _INTERPRETED = os.environ.get("NUMBA_DISABLE_JIT") == "1"  # the same code as plain Python: debugger, coverage
 
@@ -85,6 +87,27 @@ def _wide_in_llvm(_context: Any) -> Any:
 
 wide: Callable[[], None] = _wide if _INTERPRETED else cast(Any, intrinsic(_wide_in_llvm))
 PLAIN[id(wide)] = _wide
+
+
+def _frozen_inside(array: NDArray[T]) -> NDArray[T]:
+    """Called in a kernel: an array that it made, as kernels take those that they only read; the same memory."""
+    array = array.view()
+    array.setflags(write=False)
+    return array
+
+
+def _frozen_in_llvm(_context: Any, array: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        context.nrt.incref(builder, signature.args[0], arguments[0])
+        return arguments[0]
+
+    return array.copy(readonly=True)(array), generate
+
+
+frozen_inside: Callable[[NDArray[T]], NDArray[T]] = (
+    _frozen_inside if _INTERPRETED else cast(Any, intrinsic(_frozen_in_llvm))
+)
+PLAIN[id(frozen_inside)] = _frozen_inside
 
 # For literals in kernels: making a single takes plain Python as long as using it some eight times.
 _kept = cast(type[np.float32], cache(np.float32))

@@ -82,6 +82,7 @@ SUBSETS = {
     "solvers/duration/preview.py": PREVIEW,
     "solvers/singles.py": PREVIEW,
     "solvers/shift.py": PREVIEW,
+    "solvers/atonce.py": ("tests/test_atonce.py", "-k", "not 600"),
     "solvers/duration/": LEVEL2,
     "solvers/plan.py": SWEEP,
     "solvers/fill.py": SWEEP,

@@ -24,7 +24,7 @@ def test_the_ways_of_large_fleets_lead_to_the_same_answer(family: str, monkeypat
     plain = Instance(clients, instance.work, instance.duration)
     budgets = plain_budgets(plain)
     usual = [fedopt.schedule(clients, instance.work, budget) for budget in budgets]
-    for name, value in {"_LARGE": 32, "_SAMPLE_LEAST": 16, "_SAMPLE_MOST": 64, "CHUNK": 1}.items():
+    for name, value in {"LARGE": 32, "_SAMPLE_LEAST": 16, "_SAMPLE_MOST": 64, "CHUNK": 1}.items():
         monkeypatch.setattr(f"solvers.duration.newton.{name}", value)
     monkeypatch.setattr("solvers.threads.CHUNK", 1)
     for budget, other in zip(budgets, usual, strict=True):

@@ -43,7 +43,7 @@ def test_a_sample_that_has_one_of_every_client_guesses_the_duration(
 
 def test_only_large_fleets_that_are_searched_have_a_sample(monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[int] = []
-    monkeypatch.setattr(newton, "_LARGE", 20)
+    monkeypatch.setattr(newton, "LARGE", 20)
     monkeypatch.setattr(newton, "_guess_from_sample", lambda plan, state: asked.append(plan.size))
     for size in (19, 20, 21):
         instance = make("typical", 4, size)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from solvers.duration.verdicts import Seen, allowance, bracket, closed_form, hides, honest, infeasible
 from solvers.limits import limits
-from solvers.rows import Allocate, Goal, Limits, Point, Rows, Stop, Timing
+from solvers.rows import Allocate, Goal, Limits, Point, Rows, Stop, Timing, greatest_of
 
 _CLOSE = 1e-12  # relative, of the budget and of the duration
 _ROUNDING = 1e-15  # relative: what a sum of energies may err where the budget is E_inf itself
@@ -131,6 +131,6 @@ def _timing(price: _Pricing, known: Limits, stop: Stop, low: _Step, high: _Step)
     if goal in (Goal.ENERGY, Goal.POWER):
         early = low.seen(goal, value) if low.point.feasible.all() else None
         latest = math.inf if goal is Goal.POWER else known.t_flat
-        hidden = hides(high.point) * float(high.point.energy.sum())
+        hidden = hides(greatest_of(high.point.efficiency)) * float(high.point.energy.sum())
         lower, upper = bracket(hidden, min(known.t_min, upper), latest, early, high.seen(goal, value))
     return Timing(stop=stop, duration=high.duration, lower=lower, upper=upper, passes=price.passes, point=high.point)

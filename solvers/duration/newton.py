@@ -42,11 +42,11 @@ from solvers.duration.steps import (
 from solvers.duration.verdicts import Seen, allowance, bracket, hides, honest
 from solvers.memory import table
 from solvers.plan import Plan, frozen, make_plan, plan_of
-from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing
+from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing, greatest_of
 from solvers.shift import SHORT, shift_blocks
 from solvers.threads import CHUNK, each_chunk
 
-_LARGE = 1 << 12  # from this many rows on a sample makes the first guess, where no preview does
+LARGE = 1 << 12  # from this many rows on a sample makes the first guess, where no preview does
 _SAMPLE_LEAST, _SAMPLE_MOST, _SHARE = 512, 4096, 16  # its rows: one in so many, within these bounds
 _ROUGHLY = 0.02  # relative: the step from which on a sample knows no better
 _AT_BOUND = 1e-12  # relative: a value this near its bound is at it
@@ -70,7 +70,7 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     room = table(7, plan.size)
     out, odds = room[:6], room[6]
     previewed = decided is None and plan.blocks <= CHUNK and preview(plan, state, odds)
-    if decided is None and not previewed and plan.size >= _LARGE:
+    if decided is None and not previewed and plan.size >= LARGE:
         _guess_from_sample(plan, state)
     state = _with_kernel(plan, state, out, odds, previewed)
     return honest(_timing(state, goal, complete(rows, plan, state[T_NOW], out)), rows, goal, value, allocate)
@@ -186,6 +186,11 @@ def _inside(value: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
 
 
 def _timing(state: list[float], goal: Goal, point: Point) -> Timing:
+    return timing_of(state, goal, point, greatest_of(point.efficiency))
+
+
+def timing_of(state: list[float], goal: Goal, point: Point | None, greatest: float) -> Timing:
+    """What a search ended with; greatest: of the point's x."""
     T = state[T_NOW]
     lower, upper = min(state[LOWER], T), max(state[UPPER], T)
     if goal in (Goal.ENERGY, Goal.POWER):
@@ -193,7 +198,7 @@ def _timing(state: list[float], goal: Goal, point: Point) -> Timing:
         here = Seen(T, energy - allowance(goal, state[VALUE], T), state[PRICE_NOW] + watts)
         early = Seen(state[A_T], state[A_G], state[A_PRICE] + watts) if state[A_T] > 0.0 else None
         latest = math.inf if goal is Goal.POWER else state[T_FLAT]
-        lower, upper = bracket(hides(point) * energy, min(state[T_MIN], T), latest, early, here)
+        lower, upper = bracket(hides(greatest) * energy, min(state[T_MIN], T), latest, early, here)
     return Timing(
         stop=Stop(int(state[STOP])), duration=T, lower=lower, upper=upper, passes=int(state[PASSES]), point=point
     )

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from solvers.blocks import ORDINARY, Columns
-from solvers.compile import kernel, stage
+from solvers.compile import kernel, shared, stage
 from solvers.duration.steps import E_NOW, GOAL, LAST, PASSES, PRICE_NOW, STOP, T_NOW, VALUE, advance
 from solvers.plan import Plan
 from solvers.rough import SingleArray
@@ -24,22 +24,33 @@ _SOME, _ENOUGH = 8, 0.02  # one block in so many is searched first, until a step
 _SURE = 1e-3  # relative: a step this short leaves an error of its cube, less than a single tells
 _PASSES = 8
 
+_ENERGY, _PRICE = float(Goal.ENERGY), float(Goal.PRICE)
+
 
 def preview(plan: Plan, state: list[float], odds: FloatArray) -> bool:
     """The first guess, T_NOW of ``state``, and the odds of its rows in ``odds`` (N,); False where it is of no use.
 
-    Few rows are not worth it, prices may jump, and next to E_inf a single cannot tell budgets apart.
+    All rows have to compute and send.
     """
-    value, goal = state[VALUE], state[GOAL]
-    if plan.size < _MANY or plan.kind.shape[0] > 1 or plan.kind[0] != ORDINARY:
-        return False
-    if goal == Goal.PRICE or (goal == Goal.ENERGY and value - plan.e_inf < _TOLD_APART * value):
+    if (
+        plan.kind.shape[0] > 1
+        or plan.kind[0] != ORDINARY
+        or not of_use(state[GOAL], state[VALUE], plan.size, plan.e_inf)
+    ):
         return False
     numbers = np.array(state)
     if not search_roughly(plan.columns, plan.priced, numbers, odds):
         return False
     state[T_NOW], state[PASSES], state[LAST] = float(numbers[T_NOW]), float(numbers[PASSES]), 1.0
     return True
+
+
+@shared
+def of_use(goal: float, value: float, size: int, e_inf: float) -> bool:
+    """Few rows are not worth it, prices may jump, and next to E_inf a single cannot tell budgets apart."""
+    if size < _MANY or goal == _PRICE:
+        return False
+    return not (goal == _ENERGY and value - e_inf < _TOLD_APART * value)
 
 
 @kernel

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,8 +15,7 @@ _HIDES = 4e-15  # relative: what the rounding of a sum of energies, and of its t
 _HIDES_OF_POWER = 2.0**-51  # the same of e^x, over x: two roundings of x, each e^x times x of them
 
 
-@dataclass(frozen=True, slots=True)
-class Seen:
+class Seen(NamedTuple):
     """What pricing all rows says at a duration [s]: energy above the budget [J], and how fast that falls [W]."""
 
     duration: float
@@ -45,9 +45,9 @@ def closed_form(rows: Rows, known: Limits, goal: Goal, value: float) -> Timing |
     return None
 
 
-def hides(point: Point) -> float:
-    """What the rounding of the sum of a point's energies may hide, relative to it."""
-    return max(_HIDES, _HIDES_OF_POWER * greatest_of(point.efficiency))
+def hides(greatest: float) -> float:
+    """What the rounding of a sum of energies may hide, relative to it; greatest: of their x."""
+    return max(_HIDES, _HIDES_OF_POWER * greatest)
 
 
 def bracket(hidden: float, least: float, latest: float, early: Seen | None, here: Seen) -> tuple[float, float]:
@@ -78,22 +78,27 @@ def honest(timing: Timing, rows: Rows, goal: Goal, value: float, allocate: Alloc
     """
     if goal is Goal.DEADLINE and timing.point is not None and math.isinf(float(timing.point.energy.sum())):
         return infeasible(Stop.TOO_SHORT, timing.passes)
-    T, low, high, passes = timing.duration, timing.lower, timing.upper, timing.passes
-    if timing.point is None or goal not in (Goal.ENERGY, Goal.POWER) or high - low <= KNOWN * T:
+    if timing.point is None or is_known(timing, goal):
         return timing
+    T, low, high, passes = timing.duration, timing.lower, timing.upper, timing.passes
     early, late = T * (1.0 - 0.49 * KNOWN), T * (1.0 + 0.49 * KNOWN)
     for duration in (early, late):
         if low < duration < high:
             passes += 1
             point = allocate(rows, duration)
             energy = float(point.energy.sum())
-            excess, hidden = energy - allowance(goal, value, duration), hides(point) * energy
+            excess, hidden = energy - allowance(goal, value, duration), hides(greatest_of(point.efficiency)) * energy
             if duration == early and excess > hidden:
                 low = early
             elif duration == late and excess <= -hidden:
                 high = late
     stop = timing.stop if high - low <= KNOWN * T else Stop.LIMIT
     return replace(timing, stop=stop, lower=low, upper=high, passes=passes)
+
+
+def is_known(timing: Timing, goal: Goal) -> bool:
+    """Whether the bracket is narrow, as far as the goal has one."""
+    return goal not in (Goal.ENERGY, Goal.POWER) or timing.upper - timing.lower <= KNOWN * timing.duration
 
 
 def infeasible(stop: Stop, passes: int = 0) -> Timing:
