@@ -185,3 +185,28 @@ def test_a_round_that_a_client_cannot_send_in_is_noticed() -> None:
     report = fedopt.verify(deaf, solution)
     assert not report.ok
     assert report.sentence == "Not verified: the round cannot be done like this."
+
+
+@pytest.mark.parametrize("watts", [6.8612, 6.9016479787927985, 7.0, 7.256])
+def test_a_price_within_a_jump_is_proved_where_the_last_digits_of_the_duration_hide_the_bound(watts: float) -> None:
+    """At the best duration client 1 computes at its slowest and sends at full power, but for 3e-12 of it: between the
+    price of computing, 3.656 W, and that of sending, 3.261 W, any price of its own explains what it does."""
+    clients = fedopt.Clients(
+        frequency_min=[1407469380.0, 1782078130.0, 1298953590.0, 569224327.0],
+        frequency_max=5307752280.0,
+        samples=[125.0, 2000.0, 1232.34592559, 1993.97135285],
+        channel_gain=1.14707456e-11,
+        bandwidth=[62500.0, 486615.81218672, 62500.0, 300000.0],
+        capacitance=3.39092133e-28,
+        static_power=0.18183572,
+        power_max=0.48824319,
+        circuit_power=[0.1656686, 0.14324074, 0.09392361, 0.0311321],
+        download_rate=2500000.0,
+        receive_power=0.03832611,
+        overhead=[0.13643855, 0.11330481, 0.05519559, 0.03814493],
+    )
+    types = (fedopt.SubModel("one", flops=31681850.95461957, upload_bits=75000.0),)
+    problem = Problem(clients, types, budget=TimePrice(watts))
+    solution = fedopt.solve(problem)
+    assert solution.duration == pytest.approx(35.712783568364, rel=1e-12)
+    assert not fedopt.verify(problem, solution).failed

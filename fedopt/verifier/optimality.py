@@ -14,11 +14,12 @@ from fedopt.problem import Deadline, TimePrice
 from fedopt.solution import Status
 from fedopt.verifier import uplink
 from fedopt.verifier.decision import CLIENT, Round
-from fedopt.verifier.model import SAME, dual, least_times, marginal, proved_energy
+from fedopt.verifier.model import SAME, dual, least_times, marginal, proved_energy, times
 from fedopt.verifier.report import About, Check, Outcome, judged, worst
 
 EPSILON = 2.0**-53
 AT_BOUND = 1e-12  # relative: a speed this near its least one is at it
+LAST = 1e-13  # of the duration: what its last digits hide of a time at a bound
 ENERGY = 1e-10  # relative: what the last digits of a sum of energies may hide
 HIDDEN = 1e-3  # relative: what the last digits of price x duration may hide of it at most, as at a T_min
 LOOSE = 1e-6  # relative, of an access scheme: what its own answers may leave open
@@ -192,8 +193,9 @@ def _greatest_price(r: Round) -> FloatArray:
     k = r.tasks
     with np.errstate(all="ignore"):
         m_t, m_tau = 2.0 * k.kappa * r.f**3 - k.p_s, marginal(r.x) / k.gamma - k.p_c
-        most = np.where(k.computes & (r.f < k.f_max * (1.0 - AT_BOUND)), m_t, np.inf)
-        most = np.minimum(most, np.where(k.sends & (r.x < k.x_max * (1.0 - AT_BOUND)), m_tau, np.inf))
+        t_least, tau_least = times(k, k.f_max, k.x_max)
+        most = np.where(k.computes & (r.t > t_least * (1.0 + AT_BOUND) + LAST * r.T), m_t, np.inf)
+        most = np.minimum(most, np.where(k.sends & (r.tau > tau_least * (1.0 + AT_BOUND) + LAST * r.T), m_tau, np.inf))
         early = k.fixed_time + r.t + r.tau < r.T * (1.0 - r.tolerance)
     return np.where(early, 0.0, most)
 
