@@ -66,7 +66,7 @@ def _move(
         third = step * (of_t * bend_t + of_tau * bend_tau)  # how much less the curvature is, relative
         change = step * curve[i]
         far += 0 if abs(change) <= _LITTLE * price[i] else 1
-        energy[i] -= step * (price[i] - 0.5 * change * (1.0 - third / 3.0))
+        energy[i] -= step * (price[i] - 0.5 * change)  # the next term is below its rounding
         price[i] -= change * (1.0 - 0.5 * third)
         curve[i] -= curve[i] * third
     return far

@@ -17,7 +17,7 @@ from fedopt.rounds import rows_of
 from solvers import firstcalls
 from solvers.allocation import reference
 from solvers.allocation.kernel import EXACT, price_blocks
-from solvers.blocks import ORDINARY, T_HIGH, T_LOW, Columns
+from solvers.blocks import FIXED, ORDINARY, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, Columns
 from solvers.compile import kernel
 from solvers.duration import newton, preview
 from solvers.duration.steps import LAST, PASSES, STOP, T_NOW
@@ -227,3 +227,32 @@ def test_a_step_that_meets_a_bound_is_not_taken() -> None:
     ):
         out, sums = priced(plan, T)
         assert (_shift(plan.columns, T, T * (1.0 + step), sums, out) == 0) is taken
+
+
+@pytest.mark.parametrize("bound", [T_LOW, T_HIGH, TAU_LOW, TAU_HIGH])
+def test_a_time_that_a_step_takes_beyond_its_bound_is_seen(bound: int) -> None:
+    """One row with both times well inside but one, that one a billionth off its bound; half of a step is each time's."""
+    plan = plan_for(make("bounds", 3, 1))
+    fixed, *bounds = (float(plan.columns[j][0]) for j in (FIXED, T_LOW, T_HIGH, TAU_LOW, TAU_HIGH))
+    inside = {True: math.sqrt(bounds[0] * bounds[1]), False: math.sqrt(bounds[2] * bounds[3])}
+    at, computes, least = float(plan.columns[bound][0]), bound in (T_LOW, T_HIGH), bound in (T_LOW, TAU_LOW)
+    inside[computes] = at * (1.0 + 1e-9 if least else 1.0 - 1e-9)
+    T = fixed + inside[True] + inside[False]
+    for step, met in ((4e-9 * at, 1), (-4e-9 * at, 1), (1e-12 * at, 0), (-1e-12 * at, 0)):
+        beyond = (step < 0.0) == least
+        out = np.array([[inside[True]], [inside[False]], [1.0], [1.0], [0.5], [0.0]])
+        assert _shift(plan.columns, T, T + step, np.empty((1, 3)), out) == (met if beyond else 0)
+
+
+def test_the_last_step_of_a_search_is_by_derivatives() -> None:
+    """Of what is kept the curvature tells: it is moved by its own derivative, to the square of the step."""
+    plan = plan_for(make("typical", 4, SIZE))
+    value = float(priced(plan, 1.7 * plan.t_min)[1][:, 0].sum())
+    state, odds = newton._state(plan, Goal.ENERGY, value), np.empty(SIZE)
+    assert preview.preview(plan, state, odds)
+    out = np.empty((6, SIZE))
+    ended = newton._with_kernel(plan, state, out, odds, True)
+    there, _ = priced(plan, ended[T_NOW])
+    np.testing.assert_allclose(out[:4], there[:4], rtol=2e-13)
+    np.testing.assert_allclose(out[5], there[5], rtol=1e-6)
+    assert np.abs(out[5] / there[5] - 1.0).max() > 1e-12

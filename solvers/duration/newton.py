@@ -100,7 +100,7 @@ def _state(plan: Plan, goal: Goal, value: float) -> list[float]:
     return state
 
 
-def _with_kernel(plan: Plan, state: list[float], out: FloatArray, odds: FloatArray, warm: bool = False) -> list[float]:
+def _with_kernel(plan: Plan, state: list[float], out: FloatArray, odds: FloatArray, warm: bool) -> list[float]:
     """Search; out (6, N) or (4, 0), odds (N,), warm: as in price_blocks, the last two rows of ``out`` garbage.
 
     A large fleet's passes are spread over threads, the sums per block: no bit depends on the threads.
@@ -146,7 +146,7 @@ def _guess_from_sample(plan: Plan, state: list[float]) -> None:
         return
     inner, odds = _state(sample, goal, value), np.empty(sample.size)
     if not preview(sample, inner, odds):
-        inner = _with_kernel(sample, inner, np.empty((4, 0)), odds)
+        inner = _with_kernel(sample, inner, np.empty((4, 0)), odds, False)
     if math.isfinite(inner[T_NOW]):
         state[T_NOW] = min(max(inner[T_NOW], state[T_MIN]), max(state[T_FLAT], state[T_MIN]))
 
