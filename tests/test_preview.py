@@ -231,7 +231,7 @@ def test_a_step_that_meets_a_bound_is_not_taken() -> None:
 
 @pytest.mark.parametrize("bound", [T_LOW, T_HIGH, TAU_LOW, TAU_HIGH])
 def test_a_time_that_a_step_takes_beyond_its_bound_is_seen(bound: int) -> None:
-    """One row with both times well inside but one, that one a billionth off its bound; half of a step is each time's."""
+    """One row, one time a billionth off its bound, the other well inside; half of a step is each time's."""
     plan = plan_for(make("bounds", 3, 1))
     fixed, *bounds = (float(plan.columns[j][0]) for j in (FIXED, T_LOW, T_HIGH, TAU_LOW, TAU_HIGH))
     inside = {True: math.sqrt(bounds[0] * bounds[1]), False: math.sqrt(bounds[2] * bounds[3])}
