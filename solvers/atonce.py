@@ -41,7 +41,7 @@ def decide(fields: Fields, goal: float, value: float, state: FloatArray, seen: F
     """
     work, bits, f_min, f_max, kappa, p_s, bandwidth, gain, noise, p_min, p_max, p_c, fixed = fields
     size = out.shape[1]
-    first, blocks = int(np.int64(0)), -(-size // BLOCK)  # a literal would compile what is called once more
+    first, blocks = int(np.int64(0)), -(-size // BLOCK)  # literals would compile what is called once more
     kind, nothing = frozen_inside(np.full(1, ORDINARY, dtype=np.uint8)), frozen_inside(np.zeros(1))
     endless = frozen_inside(np.full(1, math.inf))
     snr = _column(size, max(gain.shape[0], noise.shape[0], bandwidth.shape[0]))
@@ -49,8 +49,7 @@ def decide(fields: Fields, goal: float, value: float, state: FloatArray, seen: F
         snr[i] = at(gain, i) / (at(noise, i) * at(bandwidth, i))
     gamma = frozen_inside(snr)
 
-    static, circuit = p_s.max() > 0.0, p_c.max() > 0.0
-    priced = False
+    static, circuit, priced = p_s.max() > 0.0, p_c.max() > 0.0, bool(np.bool_(False))
     for i in range(max(p_s.shape[0], p_c.shape[0])):
         priced |= at(p_s, i) != at(p_c, i)
     lasting, unhurried = f_min.shape[0] == 1 and f_min[0] == 0.0, p_min.shape[0] == 1 and p_min[0] == 0.0
