@@ -136,7 +136,7 @@ class _Announcer(Listener):
         if self.told:
             return
         self.told = True
-        text = "fedopt: compiling for this machine, up to a minute, once: the result is kept on disk"
+        text = "fedopt: compiling for this machine, a minute or so, once: the result is kept on disk"
         logging.getLogger("fedopt").info(text.removeprefix("fedopt: "))
         if sys.stderr is not None and (sys.stderr.isatty() or hasattr(sys, "ps1")):  # ps1: a session, a notebook too
             print(text, file=sys.stderr, flush=True)

@@ -1,6 +1,6 @@
 """A kernel's first calls, in plain Python: few clients have their answer long before a kernel is compiled.
 
-Compiling a kernel takes some seconds, all of a schedule up to a minute. Loading the first one from disk takes most of a
+Compiling a kernel takes some seconds, all of a schedule a minute or so. Loading the first one from disk takes most of a
 second, as half of numba comes with it, any other some hundredths. 64 rows in plain Python take some hundredths, too. So
 a kernel runs as it is written until it has gone over more numbers than are worth waiting for. Both ways have the same
 bits, as nothing is fused or reordered in compiled code.
