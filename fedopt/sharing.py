@@ -27,7 +27,7 @@ class Scheme:
     def __init__(self, clients: Clients, access: Access) -> None:
         name = "timedivision" if isinstance(access, TimeDivision) else "shared"
         self.access = access
-        self.clients = clients.replace(bandwidth=access.hertz)
+        self.clients = clients.on_channel(access.hertz)
         self.solver = schemes.METHODS.get(name)
         self.module = schemes.METHODS.module(name)
 
@@ -62,8 +62,7 @@ class Scheme:
         else:
             sharing = Sharing(**{f.name: getattr(outcome, f.name) for f in dataclasses.fields(Sharing)})
             b = np.where(sharing.bandwidth > 0.0, sharing.bandwidth, self.access.hertz)
-            full = rows.full()
-            given = dataclasses.replace(full, bandwidth=b, snr=full.snr * full.bandwidth / b)
+            given = dataclasses.replace(rows, bandwidth=b, snr=rows.snr * rows.bandwidth / b)
             found = schedule_of(self.clients, work, budget, given, timing, 0.0, access=self.access, sharing=sharing)
             if found.status is Status.LIMIT:
                 found = dataclasses.replace(found, reason=f"{found.reason} {_left_open(sharing, found.bracket)}")

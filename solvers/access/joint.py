@@ -10,7 +10,7 @@ tangent of D lies below E wherever it is taken: its zero is a proved lower bound
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
@@ -185,11 +185,12 @@ class _Window:
 
 
 def joint(
-    uplinks: Uplinks, goal: Goal, value: float, T: float, mu: float, out: FloatArray
+    uplinks: Uplinks, goal: Goal, value: float, T: float, mu: float, out: FloatArray, enough: float = 0.0
 ) -> tuple[Look, float] | None:
     """Duration and price together from a first guess: the last pass, its rows in ``out``, and the proved lower bound.
 
-    None where it does not converge: kinks of E(T), or a budget that holds at the least duration.
+    None where it does not converge: kinks of E(T), or a budget that holds at the least duration. enough: a step
+    (relative) of which no more is wanted than where it leads to.
     """
     plan, lower = uplinks.plan, uplinks.plan.t_min
     tilt = value if goal is Goal.POWER else 0.0
@@ -234,4 +235,6 @@ def joint(
         guess, mu = window.within(guess, look)
         mu *= math.exp(min(max(step - T * look.by_time / look.by_price * math.log(guess / T), -5.0), 5.0))
         T, mu = guess, window.priced(mu)
+        if size <= enough > 0.0:
+            return replace(look, T=T, mu=mu), lower
     return None

@@ -31,7 +31,8 @@ from solvers.rows import ROUNDING, FloatArray, Goal, Limits, Rows, Stop, Timing
 from solvers.threads import each_chunk
 
 _LARGE = 4096  # from this many rows on a sample makes the first guess
-_SAMPLE = 1024
+_SAMPLE_LEAST, _SAMPLE_MOST, _SHARE = 512, 1024, 16  # its rows: one in so many, within these bounds
+_ROUGHLY = 0.05  # relative: the step from which on a sample knows no better
 _HAIR = 1e-12  # relative: durations this far off are on both sides of a root
 _ENDLESS = 1e9  # times the longest duration that matters: time has no price any more
 
@@ -220,7 +221,7 @@ def _guess(fleet: Fleet, goal: Goal, value: float) -> tuple[float, float]:
     """
     plan, uplinks = fleet.plan, fleet.uplinks
     if plan.size >= _LARGE:
-        stride = plan.size // _SAMPLE
+        stride = plan.size // min(max(plan.size // _SHARE, _SAMPLE_LEAST), _SAMPLE_MOST)
         few = slice(None, None, stride)
         columns = tuple(c if c.shape[0] == 1 else frozen(c[few]) for c in plan.columns)
         kind = plan.kind if plan.kind.shape[0] == 1 else frozen(plan.kind[few])
@@ -237,7 +238,7 @@ def _guess(fleet: Fleet, goal: Goal, value: float) -> tuple[float, float]:
         T, mu = _first(sample, goal, value if goal is Goal.DEADLINE else mine)
         found = None
         if mu > 0.0 and (goal is not Goal.ENERGY or mine > small.e_inf):
-            found = joint(sample, goal, value if goal is Goal.DEADLINE else mine, T, mu, np.empty((OUT, small.size)))
+            found = joint(sample, goal, value if goal is Goal.DEADLINE else mine, T, mu, np.empty((OUT, 0)), _ROUGHLY)
         if found is not None:
             return max(found[0].T, plan.t_min * (1.0 + 1e-9)), found[0].mu
     return _first(uplinks, goal, value)
