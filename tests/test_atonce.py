@@ -110,6 +110,18 @@ def test_what_it_is_not_for_goes_step_by_step(monkeypatch: pytest.MonkeyPatch) -
     assert schedule_at_once(clients, work, fine) is None
 
 
+def test_a_few_thousand_clients_need_a_first_guess() -> None:
+    """From 4,096 on a sample makes it where single precision does not, as at a price of time: step by step."""
+    instance = make("typical", 3, 4096)
+    clients, work = instance.clients, instance.work
+    energy = float(fedopt.allocate(clients, work, duration=instance.duration).energy.sum())
+    assert schedule_at_once(clients, work, fedopt.TimePrice(energy / instance.duration)) is None
+    for budget in (fedopt.EnergyBudget(energy), fedopt.Deadline(instance.duration)):
+        found = schedule_at_once(clients, work, budget)
+        assert found is not None
+        same(found, step_by_step(clients, work, budget))
+
+
 def test_other_methods_do_not_use_it(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused() -> Any:
         raise AssertionError
