@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from solvers.blocks import BLOCK, ORDINARY, at
+from solvers.blocks import BLOCK, ORDINARY, A, at
 from solvers.compile import frozen_inside, kernel, stage
 from solvers.decisions import radio, speeds
 from solvers.duration.newton import LARGE, search
@@ -99,7 +99,7 @@ def decide(fields: Fields, goal: float, value: float, state: FloatArray, seen: F
         return False
 
     t, tau, f, x, rate, power = out[T_OUT], out[TAU_OUT], out[F_OUT], out[X_OUT], out[RATE_OUT], out[POWER_OUT]
-    speeds(work, f_min, f_max, columns[2], t, tau, f, x, first, blocks)
+    speeds(work, f_min, f_max, columns[A], t, tau, f, x, first, blocks)
     odd = radio(frozen_inside(x), bandwidth, gamma, rate, power, first, blocks)
     seen[ENERGY_SEEN], seen[LAST_SEEN], seen[WORST_SEEN] = look(
         size, work, bits, nothing, bandwidth, frozen_inside(f), frozen_inside(rate), endless,
