@@ -210,3 +210,27 @@ def test_a_price_within_a_jump_is_proved_where_the_last_digits_of_the_duration_h
     solution = fedopt.solve(problem)
     assert solution.duration == pytest.approx(35.712783568364, rel=1e-12)
     assert not fedopt.verify(problem, solution).failed
+
+
+def test_a_price_of_time_is_found_at_a_kink_of_the_time() -> None:
+    """On a shared channel, at a duration 4e-7 below the least, client 0 is at full speed but for 1e-6, where its time
+    falls faster with the price than beyond; a time 1e-6 too long passed for one that the channel has room for."""
+    clients = fedopt.Clients(
+        frequency_min=427890781.0,
+        frequency_max=5532682790.0,
+        samples=[125.0, 125.0],
+        channel_gain=1.88531502e-11,
+        bandwidth=62500.0,
+        capacitance=2.5e-29,
+        static_power=0.09007539,
+        power_max=0.22480442,
+        circuit_power=[0.1, 0.09004058],
+        download_rate=[39999999.0, 17127452.17998349],
+        receive_power=[0.13152409, 0.01643513],
+        overhead=0.19283907,
+    )
+    types = (fedopt.SubModel("one", flops=31730284.26904581, upload_bits=668666.0),)
+    problem = Problem(clients, types, budget=EnergyBudget(7.0), access=SharedBandwidth(250000.0))
+    solution = fedopt.solve(problem)
+    assert solution.status is Status.SLACK
+    assert not fedopt.verify(problem, solution).failed

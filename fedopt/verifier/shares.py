@@ -103,7 +103,7 @@ def prices(k: Tasks, T: float, mu: float) -> FloatArray:
         over, under = excess(low), excess(high)
         z = np.where(over > 0.0, high, low)
         done, last = ~k.busy | ~(over > 0.0) | ~(under < 0.0), np.zeros(k.W.shape)
-        for step in range(_STEPS):
+        for step in range(3 * _STEPS):  # at a kink halving alone gets on
             new = high - under * ((high - low) / (under - over))
             middle = 0.5 * (low + high)
             new = middle if step % 3 == 2 else np.where((low < new) & (new < high), new, middle)
