@@ -57,7 +57,8 @@ def schedule_at_once(clients: Clients, work: Workload, budget: Budget) -> Schedu
     feasible.fill(True)
     spent, latest, worst, greatest = seen.tolist()
     timing = newton.timing_of(state.tolist(), goal, None, greatest)
-    violation = max(worst, latest / timing.duration - 1.0, overspent(budget, timing.duration, spent)[1], 0.0)
+    late = latest / timing.duration - 1.0 if timing.duration > 0.0 else math.inf
+    violation = max(worst, late, overspent(budget, timing.duration, spent)[1], 0.0)
     if not (spent < math.inf and violation <= TOLERANCE and verdicts.is_known(timing, goal)):
         return None
     stats = {"passes": float(timing.passes), "seconds": time.perf_counter() - started}

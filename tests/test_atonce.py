@@ -67,7 +67,7 @@ def test_the_bits_are_those_of_the_steps(family: str, size: int) -> None:
 
 
 def test_one_number_for_all_is_as_good_as_a_column_of_it() -> None:
-    """All fields but one, then the work too: columns of the plan are then one number."""
+    """All fields but one, and the work: columns of the plan are then one number."""
     names = [
         field.name for field in dataclasses.fields(fedopt.Clients) if field.name not in ("name", "numbers", "spans")
     ]
