@@ -123,11 +123,12 @@ def _quick_look(
 @cache
 def _compiled() -> tuple[Any, Any, Any, int]:
     """What brings numba along, imported once: an import takes a microsecond each time it is met."""
-    from solvers.judging import ROWS, look
+    from solvers.blocks import BLOCK
+    from solvers.judging import look
     from solvers.plan import frozen
     from solvers.threads import each_chunk
 
-    return look, frozen, each_chunk, ROWS
+    return look, frozen, each_chunk, BLOCK
 
 
 class _Findings:

@@ -17,7 +17,7 @@ from solvers.duration.newton import LARGE, search
 from solvers.duration.preview import of_use, search_roughly
 from solvers.duration.steps import LAST, LOWER, PASSES, STOP, T_NOW, UPPER, begin
 from solvers.fill import fill, limits_of
-from solvers.judging import ROWS, look
+from solvers.judging import look
 from solvers.rows import FloatArray, Goal, Stop
 
 KEPT = 8
@@ -89,7 +89,7 @@ def decide(fields: Fields, goal: float, value: float, state: FloatArray, seen: F
     odds, warm = np.empty(size), bool(np.bool_(False))
     if goal != _DEADLINE and of_use(goal, value, size, e_inf):
         numbers = state.copy()
-        warm = search_roughly(columns, priced, numbers, odds)
+        warm = search_roughly(kind, columns, priced, numbers, odds)
         if warm:
             state[T_NOW], state[PASSES], state[LAST] = numbers[T_NOW], numbers[PASSES], 1.0
     if goal != _DEADLINE and not warm and size >= LARGE:
@@ -103,7 +103,7 @@ def decide(fields: Fields, goal: float, value: float, state: FloatArray, seen: F
     odd = radio(frozen_inside(x), bandwidth, gamma, rate, power, first, blocks)
     seen[ENERGY_SEEN], seen[LAST_SEEN], seen[WORST_SEEN] = look(
         size, work, bits, nothing, bandwidth, frozen_inside(f), frozen_inside(rate), endless,
-        fixed, f_min, f_max, p_min, p_max, gain, noise, kappa, p_s, p_c, nothing, first, -(-size // ROWS),
+        fixed, f_min, f_max, p_min, p_max, gain, noise, kappa, p_s, p_c, nothing, first, blocks,
     )  # fmt: skip
     seen[X_SEEN] = x.max()
     return odd == 0

@@ -10,7 +10,7 @@ import numpy as np
 from solvers.compile import inlined, stage
 from solvers.rows import FloatArray
 
-BLOCK = 256  # rows priced together: their scratch fits the first-level cache
+BLOCK = 512  # rows priced together: enough that the calls of the stages are few, and their scratch stays near
 
 # Kinds of rows. All but ORDINARY take the slow path.
 ORDINARY, NO_WORK, NO_UPLOAD, NEITHER, IDLE = range(5)

@@ -9,12 +9,10 @@ import math
 
 import numpy as np
 
-from solvers.blocks import constants, total, view
+from solvers.blocks import BLOCK, constants, total, view
 from solvers.compile import kernel, stage, wide
 from solvers.elementary import EXP_MAX, exp, expm1_given
 from solvers.rows import LN2, FloatArray
-
-ROWS = 512  # of a block: looked at together, their scratch fits the first-level cache
 
 
 @kernel
@@ -52,14 +50,14 @@ def look(
         work, bits, download_bits, bandwidth, f, r, downlink, overhead, f_min, f_max, p_min, p_max, gain, noise, kappa,
         p_s, p_c, receive,
     )  # fmt: skip
-    width = min(size, ROWS)
+    width = min(size, BLOCK)
     constant = constants(columns, width)
     scratch, extremes = np.empty((4, width)), np.zeros((2, width))
     receives = downlink.shape[0] > 1 or downlink[0] < math.inf
     energy, odd = 0.0, 0
     for block in range(first, last):
-        start = block * ROWS
-        n = min(ROWS, size - start)
+        start = block * BLOCK
+        n = min(BLOCK, size - start)
         W, s = view(work, constant[0], start, n), view(bits, constant[1], start, n)
         B = view(bandwidth, constant[3], start, n)
         f_n, r_n = view(f, constant[4], start, n), view(r, constant[5], start, n)
@@ -121,6 +119,11 @@ def _power(r: FloatArray, B: FloatArray, N0: FloatArray, h: FloatArray, p: Float
 def _bounds(value: FloatArray, low: FloatArray, high: FloatArray, worst: FloatArray) -> None:
     """worst: the greatest relative distance outside the bounds so far, in each place of a block."""
     wide()
+    outside = 0
+    for i in range(value.shape[0]):
+        outside += 0 if (value[i] >= low[i]) & (value[i] <= high[i]) else 1
+    if outside == 0:  # as ever but for rounding: no need to divide
+        return
     for i in range(value.shape[0]):
         over, under = value[i] > high[i], value[i] < low[i]
         miss = value[i] - high[i] if over else (low[i] - value[i] if under else 0.0)

@@ -56,8 +56,8 @@ _NEAR = _f(0.1)  # a step this small leaves an error of its cube, and the energy
 def single_pass(
     columns: Columns, priced: bool, T: float, stride: int, odds: SingleArray, warm: bool
 ) -> tuple[float, float, float]:
-    """Energy [J], -dE/dT [W] and d2E/dT2 [W/s] of all rows at duration T [s], roughly, as every ``stride``-th block of
-    them says; an energy of inf where numbers of a row are beyond a single.
+    """Energy [J], -dE/dT [W] and d2E/dT2 [W/s] of the rows of every ``stride``-th block at duration T [s], roughly; an
+    energy of inf where numbers of a row are beyond a single.
 
     All rows compute and send. odds (N,): t/tau, read where ``warm`` and always written, of the blocks looked at.
     """
@@ -70,7 +70,7 @@ def single_pass(
     fits[:] = _f(1.0)
     powers = columns[P_S].shape[0] > 1 or columns[P_C].shape[0] > 1 or columns[P_S][0] > 0.0 or columns[P_C][0] > 0.0
     lasting = columns[TAU_FREE].shape[0] == 1 and columns[TAU_FREE][0] == math.inf  # nobody has time to spare
-    e, lam, curvature, seen = 0.0, 0.0, 0.0, 0
+    e, lam, curvature = 0.0, 0.0, 0.0
     for block in range(0, -(-size // BLOCK), stride):
         start = block * BLOCK
         n = min(BLOCK, size - start)
@@ -115,9 +115,7 @@ def single_pass(
         e += total(left)
         lam += total(c)
         curvature += total(l)
-        seen += n
-    share = size / seen
-    return e * share, lam * share, curvature * share
+    return e, lam, curvature
 
 
 @stage

@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
-CHUNK = 128  # blocks: some 30,000 rows, half a millisecond
+CHUNK = 64  # blocks: some 30,000 rows, half a millisecond
 _LONG = 500_000  # rows: a sweep over more may take longer than an interrupt should wait
 _GLANCE = 0.05  # seconds: an interrupt that comes just before a wait begins does not wake it
 

@@ -16,7 +16,7 @@ from oracle import Fleet
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, TimePrice, judge
 from fedopt.verdict import judge_solution
-from solvers.judging import ROWS
+from solvers.blocks import BLOCK
 
 
 def decided(family: str = "typical", seed: int = 0, size: int = 6) -> tuple[Instance, fedopt.Allocation]:
@@ -150,13 +150,13 @@ def test_what_a_client_does_not_do_is_no_violation_at_any_tolerance() -> None:
 def test_the_latest_of_all_chunks_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Three chunks of blocks, the middle one's last client 1/4 of a billionth late, then the first one's by half."""
     monkeypatch.setattr("solvers.threads.CHUNK", 1)
-    size = 3 * ROWS
+    size = 3 * BLOCK
     clients = fedopt.Clients(
         frequency_min=2.0**20, frequency_max=2.0**31, samples=np.ones(size), channel_gain=1e-9, bandwidth=2.0**20
     )
     work = fedopt.Workload(cycles=2.0**30, upload_bits=2.0**20)
     f, r = np.full(size, 2.0**30), np.full(size, 2.0**20)
-    for client, late in ((2 * ROWS - 1, 2.0**-32), (0, 2.0**-31)):
+    for client, late in ((2 * BLOCK - 1, 2.0**-32), (0, 2.0**-31)):
         r[client] = 2.0**20 / (1.0 + 2.0 * late)  # 1 s of computing, 1 s of sending
         verdict = judge(clients, work, 2.0, f, r)
         assert verdict.feasible

@@ -8,16 +8,21 @@ from typing import Any
 import numpy as np
 import pytest
 from fleets import make, plain_budgets
+from numpy.typing import NDArray
 
 import fedopt
 from fedopt import EnergyBudget, PowerBudget, TimePrice
 from fedopt.rounds import rows_of
 from solvers.allocation import kernel, reference
+from solvers.blocks import BLOCK, FIXED, GAMMA, T_FREE, T_LOW, TAU_LOW, A, Columns, K
+from solvers.compile import kernel as compiled
 from solvers.duration import newton
+from solvers.duration.preview import _search_sample
+from solvers.duration.sampling import weigh
 from solvers.duration.steps import T_NOW
-from solvers.limits import limits
 from solvers.plan import Plan, make_plan
-from solvers.rows import Goal, Stop
+from solvers.rough import SingleArray
+from solvers.rows import FloatArray, Goal, Stop
 
 GOALS = {EnergyBudget: Goal.ENERGY, PowerBudget: Goal.POWER, TimePrice: Goal.PRICE}
 
@@ -78,30 +83,77 @@ def test_a_sample_is_one_row_in_sixteen_within_bounds(size: int, taken: int, mon
 
 
 @pytest.mark.parametrize("alike", [False, True])
-def test_the_share_of_a_sample_is_by_what_more_time_saves_on(alike: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of what a budget leaves above E_inf, or of another goal: by kappa W^3; by their number where all are alike."""
+def test_the_share_of_a_sample_is_by_what_its_rows_spend(alike: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of what a budget leaves above E_inf, or of another goal, by weigh(); by their number where all are alike."""
     monkeypatch.setattr(newton, "_SAMPLE_LEAST", 16)
     instance = make("typical", 6, 320)
     clients, cycles = instance.clients, instance.work.cycles * np.where(np.arange(320) % 16, 1.0, 0.5)
     work = fedopt.Workload(cycles=1e9 if alike else cycles, upload_bits=instance.work.upload_bits, download_bits=0.0)
     if alike:
-        clients = clients.replace(capacitance=1e-28)
-    rows = rows_of(clients, work)
+        clients = clients.take(np.zeros(320, dtype=int)).replace(capacitance=1e-28)
+        work = fedopt.Workload(cycles=1e9, upload_bits=float(work.upload_bits[0]), download_bits=0.0)
+    rows = rows_of(clients, work.sized(320))
     some = rows.take(np.arange(0, 320, 16))
-    saves = (rows.capacitance * rows.work**3) * np.ones(320)
-    share = float(saves[::16].sum() / saves.sum())
-    assert share == pytest.approx(1.0 / 16.0, rel=1e-9) if alike else share < 0.03
-    T = 1.5 * instance.duration
-    found, plan = kernel.allocate(rows, T), make_plan(rows)
+    T, plan, sample = 1.5 * make_plan(rows).t_min, make_plan(rows), make_plan(some)
+    found = kernel.allocate(rows, T)
     energy, price = float(found.energy.sum()), float(found.price.sum())
-    own = limits(some).e_inf + (energy - plan.e_inf) * share
-    for goal, value, of_some in (
-        (Goal.ENERGY, energy, own), (Goal.POWER, energy / T, energy / T * share), (Goal.PRICE, price, price * share),
-    ):  # fmt: skip
+
+    def alone(goal: Goal, value: float, share: float) -> float:
+        part = sample.e_inf + (value - plan.e_inf) * share if goal is Goal.ENERGY else value * share
+        return newton.schedule(some, goal, part, kernel.allocate).duration
+
+    for goal, value in ((Goal.ENERGY, energy), (Goal.POWER, energy / T), (Goal.PRICE, price)):
+        first = max(alone(goal, value, 1.0 / 16.0), plan.t_min)
+        of_some, of_all = newton._weight(sample, first), newton._weight(plan, first)
+        whole = (of_some + sample.e_inf) / (of_all + plan.e_inf)
+        share = whole if goal is Goal.POWER else of_some / of_all
+        assert share == pytest.approx(1.0 / 16.0, rel=1e-9) if alike else share < 0.05
         state = newton._state(plan, goal, value)
         newton._guess_from_sample(plan, state)
-        alone = newton.schedule(some, goal, of_some, kernel.allocate).duration
-        assert state[T_NOW] == pytest.approx(alone, rel=4e-3)
+        assert state[T_NOW] == pytest.approx(alone(goal, value, share), rel=4e-3)
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "mixed", "bounds"])
+def test_weights_are_what_the_formula_says(family: str) -> None:
+    """Every row, and the rows of every third block; a row without work or upload has nothing to spend there."""
+    instance = make(family, 8, 5 * BLOCK + 7)
+    rows = rows_of(instance.clients, instance.work)
+    plan = make_plan(rows)
+    c = [np.broadcast_to(column, (plan.size,)) for column in plan.columns]
+    for T in plan.t_min * np.array([1.0, 1.7, 20.0]):
+        left = T - c[FIXED]
+        t = np.clip(left - 1.2 * c[TAU_LOW], c[T_LOW], c[T_FREE])
+        with np.errstate(all="ignore"):
+            spent = np.where(c[K] > 0.0, c[K] / t**2 - c[K] / c[T_FREE] ** 2, 0.0)
+            sent = c[A] ** 2 / (2.0 * c[GAMMA] * np.maximum(left - t, c[TAU_LOW]))
+            spent = spent + np.where(c[A] > 0.0, sent, 0.0)
+        third = np.arange(plan.size) // BLOCK % 3 == 0
+        for stride, true in ((1, spent.sum()), (3, spent[third].sum())):
+            found = weigh(plan.columns, T, plan.size, 0, plan.blocks, stride)
+            assert found == pytest.approx(true, rel=1e-12)
+
+
+@compiled
+def _by_blocks(kind: NDArray[np.uint8], columns: Columns, priced: bool, state: FloatArray, odds: SingleArray) -> None:
+    _search_sample(kind, columns, priced, state, odds)
+
+
+@pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER])
+@pytest.mark.parametrize("size", [10_000, 100_000])
+def test_a_sample_knows_the_duration_of_many(size: int, goal: Goal) -> None:
+    """To some 1e-4, where the number of its rows would leave some 1e-2: by whole blocks, and by single rows."""
+    instance = make("typical", 3, size)
+    plan = make_plan(rows_of(instance.clients, instance.work))
+    T = 1.7 * plan.t_min
+    energy = float(fedopt.allocate(instance.clients, instance.work, duration=T).energy.sum())
+    state = newton._state(plan, goal, energy if goal is Goal.ENERGY else energy / T)
+    if size > 10_000:
+        newton._guess_from_sample(plan, state)
+    else:
+        numbers = np.array(state)
+        _by_blocks(plan.kind, plan.columns, plan.priced, numbers, np.empty(size, dtype=np.float32))
+        state = numbers.tolist()
+    assert state[T_NOW] == pytest.approx(T, rel=1e-3)
 
 
 @pytest.mark.parametrize("value", [math.inf, 0.0])

@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 
 from solvers.allocation import kernel as level3
 from solvers.allocation.kernel import CLOSE, EXACT, complete, price_blocks
-from solvers.blocks import ORDINARY, Columns, K
+from solvers.blocks import ORDINARY, Columns
 from solvers.compile import kernel, stage
 from solvers.duration.preview import preview
+from solvers.duration.sampling import part_of, share_of, weigh
 from solvers.duration.steps import (
     A_G,
     A_PRICE,
@@ -129,26 +130,34 @@ def _with_kernel(plan: Plan, state: list[float], out: FloatArray, odds: FloatArr
 
 
 def _guess_from_sample(plan: Plan, state: list[float]) -> None:
-    """Solve every k-th row with its share of the budget; the full search starts from that duration.
+    """Solve every k-th row; the full search starts from that duration.
 
-    The share of what a budget leaves above E_inf is by kappa W^3, which is what more time saves on.
+    With their share by number, then with that of the duration found so.
     """
     stride = plan.size // min(max(plan.size // _SHARE, _SAMPLE_LEAST), _SAMPLE_MOST)
     columns = tuple(c if c.shape[0] == 1 else frozen(c[::stride]) for c in plan.columns)
     kind = plan.kind if plan.kind.shape[0] == 1 else frozen(plan.kind[::stride])
     sample = plan_of(kind, columns, plan.priced, len(range(0, plan.size, stride)))
-    goal, value = Goal(int(state[GOAL])), state[VALUE]
-    share = sample.size / plan.size
-    if columns[K].shape[0] > 1:
-        share = float(columns[K].sum()) / float(plan.columns[K].sum())
-    value = sample.e_inf + (value - plan.e_inf) * share if goal is Goal.ENERGY else value * share
-    if not 0.0 < value < math.inf or _closed_form(sample, goal, value) is not None:
-        return
-    inner, odds = _state(sample, goal, value), np.empty(sample.size)
-    if not preview(sample, inner, odds):
-        inner = _with_kernel(sample, inner, np.empty((4, 0)), odds, False)
-    if math.isfinite(inner[T_NOW]):
-        state[T_NOW] = min(max(inner[T_NOW], state[T_MIN]), max(state[T_FLAT], state[T_MIN]))
+    goal, odds, share = Goal(int(state[GOAL])), np.empty(sample.size), sample.size / plan.size
+    for again in (True, False):
+        value = part_of(goal, state[VALUE], plan.e_inf, share, sample.e_inf)
+        if not 0.0 < value < math.inf or _closed_form(sample, goal, value) is not None:
+            return
+        inner = _state(sample, goal, value)
+        if not again:
+            inner[T_NOW] = min(max(state[T_NOW], sample.t_min), max(sample.t_flat, sample.t_min))
+        if not preview(sample, inner, odds):
+            inner = _with_kernel(sample, inner, np.empty((4, 0)), odds, False)
+        if not math.isfinite(inner[T_NOW]):
+            return
+        state[T_NOW] = T = min(max(inner[T_NOW], state[T_MIN]), max(state[T_FLAT], state[T_MIN]))
+        if again:
+            share = share_of(goal, _weight(sample, T), sample.e_inf, _weight(plan, T), plan.e_inf)
+
+
+def _weight(plan: Plan, T: float) -> float:
+    """weigh() of all rows of a plan."""
+    return sum(each_chunk(lambda first, last: weigh(plan.columns, T, plan.size, first, last, 1), plan.blocks))
 
 
 def _with_method(rows: Rows, state: list[float], goal: Goal, allocate: Allocate) -> Timing:

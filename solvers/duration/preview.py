@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from numpy.typing import NDArray
 
-from solvers.blocks import ORDINARY, Columns
+from solvers.blocks import BLOCK, ORDINARY, Columns
 from solvers.compile import kernel, shared, stage
-from solvers.duration.steps import E_NOW, GOAL, LAST, PASSES, PRICE_NOW, STOP, T_NOW, VALUE, advance
+from solvers.duration.sampling import part_of, share_of, weigh
+from solvers.duration.steps import E_INF, E_NOW, GOAL, LAST, PASSES, PRICE_NOW, STOP, T_NOW, VALUE, advance
+from solvers.fill import limits_of
 from solvers.plan import Plan
 from solvers.rough import SingleArray
 from solvers.rows import FloatArray, Goal
@@ -20,7 +23,8 @@ from solvers.singles import single_pass
 
 _MANY = 1 << 9  # from this many rows on it is worth it
 _TOLD_APART = 1e-4  # relative: of an energy budget, what has to be left above E_inf
-_SOME, _ENOUGH = 8, 0.02  # one block in so many is searched first, until a step is so short (relative)
+_FEW, _BLOCKS = 8, 3  # one block in so many is searched first, or one in more: so many blocks are enough
+_ENOUGH = 0.02  # relative: until a step is so short
 _SURE = 1e-3  # relative: a step this short leaves an error of its cube, less than a single tells
 _PASSES = 8
 
@@ -39,7 +43,7 @@ def preview(plan: Plan, state: list[float], odds: FloatArray) -> bool:
     ):
         return False
     numbers = np.array(state)
-    if not search_roughly(plan.columns, plan.priced, numbers, odds):
+    if not search_roughly(plan.kind, plan.columns, plan.priced, numbers, odds):
         return False
     state[T_NOW], state[PASSES], state[LAST] = float(numbers[T_NOW]), float(numbers[PASSES]), 1.0
     return True
@@ -54,17 +58,19 @@ def of_use(goal: float, value: float, size: int, e_inf: float) -> bool:
 
 
 @kernel
-def search_roughly(columns: Columns, priced: bool, state: FloatArray, odds: FloatArray) -> bool:
+def search_roughly(
+    kind: NDArray[np.uint8], columns: Columns, priced: bool, state: FloatArray, odds: FloatArray
+) -> bool:
     """A search in single precision, to its last step but rounding; odds (N,): those of its rows, written.
 
     False where a row's numbers are beyond a single: state and odds are then garbage. Of many blocks some are searched
-    first, as if the others were like them.
+    first.
     """
-    every, few = int(np.int64(1)), int(np.int64(_SOME))  # literals would compile the passes once more
-    found, some = np.empty(odds.shape[0], dtype=np.float32), state.copy()
-    if odds.shape[0] >= _MANY * _SOME and _go_on(columns, priced, some, few, _ENOUGH, found):
-        state[T_NOW] = some[T_NOW]
-    if not _go_on(columns, priced, state, every, _SURE, found):
+    every, cold = int(np.int64(1)), bool(np.bool_(False))  # literals would compile the passes once more
+    found = np.empty(odds.shape[0], dtype=np.float32)
+    if odds.shape[0] >= _MANY * _FEW:
+        _search_sample(kind, columns, priced, state, found)
+    if not _go_on(columns, priced, state, every, _SURE, found, cold):
         return False
     for i in range(odds.shape[0]):
         odds[i] = found[i]
@@ -72,9 +78,39 @@ def search_roughly(columns: Columns, priced: bool, state: FloatArray, odds: Floa
 
 
 @stage
-def _go_on(columns: Columns, priced: bool, state: FloatArray, stride: int, enough: float, odds: SingleArray) -> bool:
-    """Steps of level 2 by single_pass() from a fresh state, until one is shorter than ``enough`` times T."""
-    warm = bool(np.bool_(False))
+def _search_sample(
+    kind: NDArray[np.uint8], columns: Columns, priced: bool, state: FloatArray, odds: SingleArray
+) -> None:
+    """T_NOW of a fresh state by some blocks: with their share by number, then with that of the duration found so."""
+    size, every, first, warm = odds.shape[0], int(np.int64(1)), int(np.int64(0)), bool(np.bool_(False))
+    blocks = -(-size // BLOCK)
+    few = max(_FEW, -(-blocks // _BLOCKS))
+    rows, e_inf = 0, 0.0
+    for block in range(0, blocks, few):
+        rows += min(BLOCK, size - block * BLOCK)
+        e_inf += limits_of(kind, columns, size, block, block + 1)[2]
+    share = rows / size
+    for _ in range(2):
+        some = state.copy()
+        some[VALUE], some[E_INF] = part_of(state[GOAL], state[VALUE], state[E_INF], share, e_inf), e_inf
+        if not 0.0 < some[VALUE] < math.inf or not _go_on(columns, priced, some, few, _ENOUGH, odds, warm):
+            return
+        state[T_NOW] = some[T_NOW]
+        if not warm:
+            of_some = weigh(columns, state[T_NOW], size, first, blocks, few)
+            of_all = weigh(columns, state[T_NOW], size, first, blocks, every)
+            share = share_of(state[GOAL], of_some, e_inf, of_all, state[E_INF])
+            warm = bool(np.bool_(True))
+
+
+@stage
+def _go_on(
+    columns: Columns, priced: bool, state: FloatArray, stride: int, enough: float, odds: SingleArray, warm: bool
+) -> bool:
+    """Steps of level 2 by single_pass() from a fresh state, until one is shorter than ``enough`` times T.
+
+    odds, warm: as there.
+    """
     while True:
         T = state[T_NOW]
         e, lam, curve = single_pass(columns, priced, T, stride, odds, warm)
