@@ -167,7 +167,7 @@ def copies(
     ):
         from solvers.copying import copied  # compiled, which few clients do not wait for
 
-        lows, highs = (span.tolist() for span in copied(arrays, rows))
+        lows, highs = copied(arrays, rows).tolist()
     elif size:
         np.concatenate(arrays, out=rows.reshape(-1))
         lows, highs = rows.min(1).tolist(), rows.max(1).tolist()  # a NaN is both

@@ -7,40 +7,45 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.blocks import BLOCK
 from solvers.compile import kernel
+from solvers.plan import frozen
 from solvers.rows import FloatArray
 from solvers.threads import each_chunk
 
-_BLOCK = 256  # numbers of a column: a chunk of each_chunk is some 30,000
 
-
-def copied(arrays: Sequence[FloatArray], rows: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Copy M contiguous arrays (N,) into ``rows`` (M, N); the least and the greatest number of each, shapes (M,).
+def copied(arrays: Sequence[FloatArray], rows: FloatArray) -> FloatArray:
+    """Copy M contiguous arrays (N,) into ``rows`` (M, N); the least and the greatest number of each, shape (2, M).
 
     They are right where all are 0 or greater. A negative number, -0.0 too, makes the least one negative; a NaN makes
     the least one negative or the greatest one NaN.
     """
-    sources, targets = [array.view(np.int64) for array in arrays], list(rows.view(np.int64))
-    for source in sources:
-        source.flags.writeable = False  # all of one type for the compiler
+    sources = [frozen(array) for array in arrays]
 
-    def work(first: int, last: int) -> list[tuple[int, int]]:
-        part = slice(first * _BLOCK, last * _BLOCK)
-        return [_copy(source[part], target[part]) for source, target in zip(sources, targets, strict=True)]
+    def work(first: int, last: int) -> NDArray[np.int64]:
+        spans = np.empty((2, len(sources)), dtype=np.int64)
+        for j, source in enumerate(sources):
+            _copy(source, rows, j, first * BLOCK, min(last * BLOCK, rows.shape[1]), spans)
+        return spans
 
-    spans = np.array(each_chunk(work, -(-rows.shape[1] // _BLOCK)))  # (chunks, M, 2)
-    return spans[:, :, 0].min(0).view(np.float64), spans[:, :, 1].max(0).view(np.float64)
+    first, *others = each_chunk(work, -(-rows.shape[1] // BLOCK))
+    for spans in others:
+        np.minimum(first[0], spans[0], out=first[0])
+        np.maximum(first[1], spans[1], out=first[1])
+    return first.view(np.float64)
 
 
 @kernel
-def _copy(source: NDArray[np.int64], target: NDArray[np.int64]) -> tuple[int, int]:
-    """Copy doubles as the whole numbers their bits are: in the same order where none is negative; the span of these.
+def _copy(source: FloatArray, rows: FloatArray, j: int, first: int, last: int, spans: NDArray[np.int64]) -> None:
+    """Copy numbers first..last-1 of a column to row j; their least and greatest one to column j of ``spans`` (2, M).
 
-    Whole numbers, as their least and greatest are found in vectors; of doubles NaN forbids it.
+    Doubles as the whole numbers their bits are: in the same order where none is negative. Whole numbers, as their least
+    and greatest are found in vectors; of doubles NaN forbids it.
     """
-    least, greatest = source[0], source[0]
-    for i in range(source.shape[0]):
-        bits = source[i]
+    given, target = source[first:last].view(np.int64), rows[j, first:last].view(np.int64)
+    least, greatest = given[0], given[0]
+    for i in range(given.shape[0]):
+        bits = given[i]
         target[i] = bits
         least, greatest = min(least, bits), max(greatest, bits)
-    return least, greatest
+    spans[0, j], spans[1, j] = least, greatest
