@@ -16,8 +16,8 @@ def point_of(rows: Rows, plan: Plan, out: FloatArray, energy: FloatArray) -> Poi
     t, tau, x, price = out[T_OUT], out[TAU_OUT], out[X_OUT], out[PRICE_OUT]
     with np.errstate(all="ignore"):
         f = np.clip(rows.work / t, rows.frequency_min, rows.frequency_max)
-    others = np.flatnonzero(np.broadcast_to(plan.kind != ORDINARY, (plan.size,)))
-    if others.size:
+    if plan.kind.shape[0] > 1 or plan.kind[0] != ORDINARY:
+        others = np.flatnonzero(np.broadcast_to(plan.kind != ORDINARY, (plan.size,)))
         r = rows.take(others).full()
         free_f, free_x = at_price(r, price[others])
         f[others] = np.where(r.idle, 0.0, np.where(r.work > 0.0, f[others], free_f))

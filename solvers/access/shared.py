@@ -31,7 +31,7 @@ from solvers.rows import ROUNDING, FloatArray, Goal, Limits, Rows, Stop, Timing
 from solvers.threads import each_chunk
 
 _LARGE = 4096  # from this many rows on a sample makes the first guess
-_SAMPLE_LEAST, _SAMPLE_MOST, _SHARE = 512, 1024, 16  # its rows: one in so many, within these bounds
+_SAMPLE_LEAST, _SAMPLE_MOST, _SHARE = 256, 1024, 32  # its rows: one in so many, within these bounds
 _ROUGHLY = 0.05  # relative: the step from which on a sample knows no better
 _HAIR = 1e-12  # relative: durations this far off are on both sides of a root
 _ENDLESS = 1e9  # times the longest duration that matters: time has no price any more
@@ -204,14 +204,21 @@ def _left_to_time(look: Look, value: float, shortest: float, least_energy: float
 
 
 def _rough_price(uplinks: Uplinks, T: float) -> float:
-    """A price mu [J/channel] of the right size: what an equal share is worth to the row in the middle."""
-    c = uplinks.plan.columns
+    """A price mu [J/channel] of the right size: what an equal share of the channel is worth to a row, on average.
+
+    Its upload takes the time that a second would be worth to computing, had that nearly all of T: F(x) = gamma lambda,
+    x about ln(1 + sqrt(2 F)).
+    """
+    c, alike = uplinks.plan.columns, uplinks.plan.size / uplinks.room
     with np.errstate(all="ignore"):
-        tau = np.maximum(T - c[FIXED] - c[T_LOW], 1e-3 * T)
-        x = np.minimum(c[A] * (uplinks.plan.size / uplinks.room) / tau, 20.0)
+        left = np.maximum(T - c[FIXED], 1e-3 * T)
+        worth = 2.0 * c[K] / left**3
+        x = np.log1p(np.sqrt(2.0 * c[GAMMA] * alike * worth))
+        tau = np.minimum(c[A] * alike / x, np.maximum(left - c[T_LOW], 1e-3 * T))
+        x = np.minimum(c[A] * alike / tau, 20.0)
         mu = tau / c[GAMMA] * np.where(x < 1e-3, 0.5 * x * x, 1.0 + (x - 1.0) * np.exp(x))
     mu = mu[np.isfinite(mu) & (mu > 0.0)]
-    return float(np.median(mu)) if mu.size else 1.0
+    return float(mu.mean()) if mu.size else 1.0
 
 
 def _guess(fleet: Fleet, goal: Goal, value: float) -> tuple[float, float]:

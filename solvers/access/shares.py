@@ -127,7 +127,7 @@ def share_blocks(
         if not warm:
             begin_efficiency_block(m, o, x)
         for step in range(_STEPS):
-            grown_block(x, f, g)
+            grown_block(x, f, g, t)
             worths_block(c, o, q, x, work, send)
             misses_block(f, m, o, d, work, send, miss)
             odds_block(f, g, work, send, o, miss)
@@ -140,9 +140,9 @@ def share_blocks(
                 break
         shares_block(left, a, o, x, t, tau, beta)
         held_block(low, high, left, t_low, t_free, o, t, tau, bend)
-        grown_block(x, f, g)
+        grown_block(x, f, g, q)
         energies_block(k, p_s, e_fixed, t, energy, bend, f)
-        uploads_block(x, gamma, p_c, tau, beta, energy, q)
+        uploads_block(gamma, p_c, tau, beta, energy, q)
         worth_block(mu, beta, tau, work)
         priced_block(p_s, p_c, bend, work, f)
         slopes_block(beta, tau, g, bend, work, send)

@@ -101,7 +101,7 @@ def slot_sums(
         if not warm:
             begin_efficiency_block(m, none, x)
         for _ in range(_STEPS):
-            grown_block(x, f, g)
+            grown_block(x, f, g, none)
             nearer_block(m, f, g, x, miss)
             far = 0
             for i in range(n):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 from solvers.compile import inlined, stage, wide
-from solvers.elementary import EXP_MAX, coarse_exp, coarse_log, exp, expm1_given, marginal_given
+from solvers.elementary import EXP_MAX, coarse_exp, coarse_log, exp, marginal_given
 from solvers.rows import FloatArray
 
 LEAST, MOST = 1e-140, 1e140  # of odds and efficiencies here: products stay within a double
@@ -17,14 +17,15 @@ _AT = 1.0 + 1e-13  # a power this far beyond its bound is beyond it
 
 
 @stage
-def grown_block(x: FloatArray, f: FloatArray, g: FloatArray) -> None:
-    """F(x) and g = d ln F/d ln x."""
+def grown_block(x: FloatArray, f: FloatArray, g: FloatArray, over: FloatArray) -> None:
+    """F(x), g = d ln F/d ln x, and e^x - 1 = x e^x - F, which cancels nowhere."""
     wide()
     for i in range(x.shape[0]):
         near = min(x[i], EXP_MAX)
         e = exp(near)
         value = marginal_given(near, e)
         f[i] = value
+        over[i] = near * e - value
         g[i] = near * near * e / value
 
 
@@ -35,11 +36,10 @@ def worths_block(
     """What one more second of computing and of sending is worth, static and circuit power not deducted [W]."""
     wide()
     for i in range(o.shape[0]):
-        r = 1.0 + 1.0 / o[i]
+        per, w = 1.0 / (o[i] * x[i]), 1.0 + o[i]
+        r = w * (x[i] * per)
         work[i] = c[i] * r * r * r
-    for i in range(o.shape[0]):
-        w = 1.0 + o[i]
-        send[i] = q[i] * w * w / x[i]
+        send[i] = q[i] * w * w * (o[i] * per)
 
 
 @stage
@@ -76,11 +76,9 @@ def odds_block(
     """miss: becomes the step in ln o."""
     wide()
     for i in range(o.shape[0]):
-        u = 1.0 / (1.0 + o[i])
-        per = 1.0 / g[i]
-        s = o[i] * u
-        fall = 3.0 * u * work[i] + s * send[i] * (2.0 - per)
-        miss[i] = min(max((miss[i] - send[i] * f[i] * per) / fall, -1.0), 1.0)
+        top = (1.0 + o[i]) * (miss[i] * g[i] - send[i] * f[i])
+        fall = 3.0 * work[i] * g[i] + o[i] * send[i] * (2.0 * g[i] - 1.0)
+        miss[i] = min(max(top / fall, -1.0), 1.0)
 
 
 @stage
@@ -100,8 +98,8 @@ def follow_block(f: FloatArray, g: FloatArray, o: FloatArray, miss: FloatArray, 
     """x follows; miss: becomes the size of the step."""
     wide()
     for i in range(x.shape[0]):
-        s = o[i] / (1.0 + o[i])
-        step = min(max((s * miss[i] - f[i]) / g[i], -1.0), 1.0)
+        w = 1.0 + o[i]
+        step = min(max((o[i] * miss[i] - f[i] * w) / (g[i] * w), -1.0), 1.0)
         half = 0.5 * step
         x[i] = min(max(x[i] * ((1.0 + half) / (1.0 - half)), LEAST), 650.0)
         miss[i] = max(abs(miss[i]), abs(step) * (1.0 + x[i]))
@@ -165,13 +163,12 @@ def energies_block(
     wide()
     for i in range(t.shape[0]):
         per = 1.0 / t[i]
-        energy[i] = e_fixed[i] + (k[i] * per * per + p_s[i] * t[i])
+        square = k[i] * per * per
+        energy[i] = e_fixed[i] + (square + p_s[i] * t[i])
+        price[i] = square * per
+        bend[i] *= 6.0 * (square * per) * per
     for i in range(t.shape[0]):
-        per = 1.0 / t[i]
-        price[i] = 2.0 * (k[i] * per * per) * per - p_s[i]
-    for i in range(t.shape[0]):
-        per = 1.0 / t[i]
-        bend[i] *= 6.0 * (k[i] * per * per) * per * per
+        price[i] = 2.0 * price[i] - p_s[i]
 
 
 @stage
@@ -184,16 +181,11 @@ def priced_block(p_s: FloatArray, p_c: FloatArray, bend: FloatArray, worth: Floa
 
 @stage
 def uploads_block(
-    x: FloatArray, gamma: FloatArray, p_c: FloatArray, tau: FloatArray, beta: FloatArray, energy: FloatArray,
-    power: FloatArray,
-) -> None:  # fmt: skip
-    """Adds the upload's energy; power: gamma p."""
+    gamma: FloatArray, p_c: FloatArray, tau: FloatArray, beta: FloatArray, energy: FloatArray, power: FloatArray
+) -> None:
+    """Adds the upload's energy; power: e^x - 1, becomes gamma p."""
     wide()
-    n = x.shape[0]
-    for i in range(n):
-        near = min(x[i], EXP_MAX)
-        power[i] = expm1_given(near, exp(near))
-    for i in range(n):
+    for i in range(tau.shape[0]):
         power[i] = power[i] * beta[i]
         energy[i] += tau[i] * (power[i] / gamma[i] + p_c[i])
 
@@ -230,15 +222,15 @@ def slopes_block(
     wide()
     n = tau.shape[0]
     for i in range(n):
-        by_price[i] = worth[i] / tau[i]
+        by_price[i] = 1.0 / tau[i]
     for i in range(n):
-        per = 1.0 / g[i]
-        fall, by_mu = 2.0 - per, 1.0 - per
-        stiff = fall * by_price[i]
+        rest, twice = g[i] - 1.0, 2.0 * g[i] - 1.0  # d ln q/d ln tau = twice/g; d ln q/d ln mu = rest/g
+        per = 1.0 / (g[i] * twice)
+        stiff = twice * twice * per * worth[i] * by_price[i]
         kept = bend[i] / (stiff + bend[i]) if bend[i] < math.inf else 1.0
-        by_price[i] = -beta[i] * (per + by_mu * by_mu / fall * (1.0 - kept))
+        g[i] = -beta[i] * (rest * twice * per) * by_price[i] * kept
+        by_price[i] = -beta[i] * per * (twice + rest * rest * (1.0 - kept))
         bend[i] = stiff * kept
-        g[i] = -beta[i] * by_mu / tau[i] * kept
 
 
 @stage
@@ -253,10 +245,10 @@ def scale_block(
     for i in range(left.shape[0]):
         per = 1.0 / left[i]
         m[i] = mu * gamma[i] * per
+        q[i] = per
         c[i] = 2.0 * (k[i] * per) * per * per
     for i in range(left.shape[0]):
-        per = 1.0 / left[i]
-        q[i] = mu * a[i] * per * per
+        q[i] = mu * a[i] * q[i] * q[i]
 
 
 @stage
