@@ -2,29 +2,35 @@
 
 Where both times of a row are free, their marginal energies stay equal: dt/dT = phi_tau/(phi_t + phi_tau), phi their
 second derivatives. With phi_t' = -4 phi_t/t and phi_tau' = -(3 + x) phi_tau/tau (static and circuit power do not
-enter) the next order is known too, so an error is of the cube of the step.
+enter) the next order is known too, so an error is of the cube of the step; where only tau moves, one more.
 """
 
 from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
 
 from solvers.blocks import BLOCK, FIXED, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, A, Columns, block_of, constants, total
 from solvers.compile import stage, wide
 from solvers.rows import FloatArray
 
 SHORT = 1e-6  # relative: steps of T up to here
-_LITTLE = 3e-5  # relative: of a price; the times and the price are then wrong by its cube
+_LITTLE, _SOME = 3e-5, 2e-4  # relative: of a price; times and price are then wrong by its cube, by its fourth power
 
 
 @stage
-def shift_blocks(columns: Columns, before: float, T: float, sums: FloatArray, out: FloatArray) -> int:
+def shift_blocks(
+    columns: Columns, before: float, T: float, sums: FloatArray, out: FloatArray, met: NDArray[np.int64]
+) -> None:
     """Move the rows of ``out`` from one duration to another [s].
 
-    All rows compute and send. out (6, N), rewritten: as by price_blocks. sums (blocks, 3), written: likewise. Returns
-    how many rows met a bound on the way: if any, out and sums are garbage.
+    All rows compute and send. out (6, N), rewritten: as by price_blocks. sums (blocks, 3), written: likewise. met
+    (blocks,), written: how many rows of each met a bound on the way, or have a price that such a step changes too much;
+    if any, out and sums of that block are garbage.
     """
     wide()
     size = out.shape[1]
-    constant, met = constants(columns, min(size, BLOCK)), 0
+    constant = constants(columns, min(size, BLOCK))
     for block in range(-(-size // BLOCK)):
         start = block * BLOCK
         n = min(BLOCK, size - start)
@@ -32,10 +38,9 @@ def shift_blocks(columns: Columns, before: float, T: float, sums: FloatArray, ou
         t, tau = out[0, start : start + n], out[1, start : start + n]
         energy, price = out[2, start : start + n], out[3, start : start + n]
         slope, curve = out[4, start : start + n], out[5, start : start + n]
-        met += _move(T - before, part[A], t, tau, energy, price, slope, curve)
-        met += _outside(T, part[FIXED], t, part[T_LOW], part[T_HIGH], tau, part[TAU_LOW], part[TAU_HIGH], price)
+        met[block] = _move(T - before, part[A], t, tau, energy, price, slope, curve)
+        met[block] += _outside(T, part[FIXED], t, part[T_LOW], part[T_HIGH], tau, part[TAU_LOW], part[TAU_HIGH], price)
         sums[block, 0], sums[block, 1], sums[block, 2] = total(energy), total(price), total(curve)
-    return met
 
 
 @stage
@@ -59,16 +64,18 @@ def _move(
         of_t, rest = slope[i], 1.0 - slope[i]
         of_tau = rest if price[i] > 0.0 else 0.0
         per = 1.0 / tau[i]
-        bend_t, bend_tau = 4.0 * of_t / t[i], (3.0 + a[i] * per) * per * of_tau
+        x, moved = a[i] * per, step * of_tau * per
+        bend_t, bend_tau = 4.0 * of_t / t[i], (3.0 + x) * per * of_tau
         bend = 0.5 * step * of_t * of_tau * (bend_t - bend_tau)
         t[i] += step * (of_t + bend)
         tau[i] += step * (of_tau - bend)
         third = step * (of_t * bend_t + of_tau * bend_tau)  # how much less the curvature is, relative
+        fourth = moved * moved * ((3.0 + x) * (4.0 + x) + x)  # and of that; only where t rests it is enough to count
         change = step * curve[i]
-        far += 0 if abs(change) <= _LITTLE * price[i] else 1
+        far += 0 if abs(change) <= (_SOME if of_t == 0.0 else _LITTLE) * price[i] else 1  # 0: only tau moves
         energy[i] -= step * (price[i] - 0.5 * change)  # the next term is below its rounding
-        price[i] -= change * (1.0 - 0.5 * third)
-        curve[i] -= curve[i] * third
+        price[i] -= change * (1.0 - 0.5 * third + (1.0 / 6.0) * fourth)
+        curve[i] -= curve[i] * (third - 0.5 * fourth)
     return far
 
 

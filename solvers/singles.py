@@ -54,16 +54,16 @@ _NEAR = _f(0.1)  # a step this small leaves an error of its cube, and the energy
 
 @stage
 def single_pass(
-    columns: Columns, priced: bool, T: float, stride: int, odds: SingleArray, warm: bool
+    columns: Columns, priced: bool, T: float, stride: int, most: int, odds: SingleArray, warm: bool
 ) -> tuple[float, float, float]:
-    """Energy [J], -dE/dT [W] and d2E/dT2 [W/s] of the rows of every ``stride``-th block at duration T [s], roughly; an
-    energy of inf where numbers of a row are beyond a single.
+    """Energy [J], -dE/dT [W] and d2E/dT2 [W/s] of the first ``most`` rows of every ``stride``-th block at duration
+    T [s], roughly; an energy of inf where numbers of a row are beyond a single.
 
-    All rows compute and send. odds (N,): t/tau, read where ``warm`` and always written, of the blocks looked at.
+    All rows compute and send. odds (N,): t/tau, read where ``warm`` and always written, of the rows looked at.
     """
     wide()
     size = odds.shape[0]
-    width = min(size, BLOCK)
+    width = min(size, most)
     constant = constants(columns, width)
     doubles, singles = np.zeros((4, width)), np.zeros((18, width), dtype=np.float32)
     fits, no_power = singles[17], singles[16]
@@ -73,7 +73,7 @@ def single_pass(
     e, lam, curvature = 0.0, 0.0, 0.0
     for block in range(0, -(-size // BLOCK), stride):
         start = block * BLOCK
-        n = min(BLOCK, size - start)
+        n = min(most, size - start)
         part = block_of(columns, constant, start, n)
         gamma = part[GAMMA]
         left, per, c, l = doubles[0, :n], doubles[1, :n], doubles[2, :n], doubles[3, :n]

@@ -115,7 +115,7 @@ def test_the_share_of_a_sample_is_by_what_its_rows_spend(alike: bool, monkeypatc
 
 @pytest.mark.parametrize("family", ["typical", "powers", "mixed", "bounds"])
 def test_weights_are_what_the_formula_says(family: str) -> None:
-    """Every row, and the rows of every third block; a row without work or upload has nothing to spend there."""
+    """Every row, every third block, some rows of every second; a row without work or upload has nothing there."""
     instance = make(family, 8, 5 * BLOCK + 7)
     rows = rows_of(instance.clients, instance.work)
     plan = make_plan(rows)
@@ -127,9 +127,10 @@ def test_weights_are_what_the_formula_says(family: str) -> None:
             spent = np.where(c[K] > 0.0, c[K] / t**2 - c[K] / c[T_FREE] ** 2, 0.0)
             sent = c[A] ** 2 / (2.0 * c[GAMMA] * np.maximum(left - t, c[TAU_LOW]))
             spent = spent + np.where(c[A] > 0.0, sent, 0.0)
-        third = np.arange(plan.size) // BLOCK % 3 == 0
-        for stride, true in ((1, spent.sum()), (3, spent[third].sum())):
-            found = weigh(plan.columns, T, plan.size, 0, plan.blocks, stride)
+        block, row = np.divmod(np.arange(plan.size), BLOCK)
+        for stride, most in ((1, BLOCK), (3, BLOCK), (2, 100)):
+            true = spent[(block % stride == 0) & (row < most)].sum()
+            found = weigh(plan.columns, T, plan.size, 0, plan.blocks, stride, most)
             assert found == pytest.approx(true, rel=1e-12)
 
 
@@ -153,7 +154,7 @@ def test_a_sample_knows_the_duration_of_many(size: int, goal: Goal) -> None:
         numbers = np.array(state)
         _by_blocks(plan.kind, plan.columns, plan.priced, numbers, np.empty(size, dtype=np.float32))
         state = numbers.tolist()
-    assert state[T_NOW] == pytest.approx(T, rel=1e-3)
+    assert state[T_NOW] == pytest.approx(T, rel=2e-3)
 
 
 @pytest.mark.parametrize("value", [math.inf, 0.0])

@@ -30,14 +30,18 @@ SIZE = 2 * BLOCK + 88  # three blocks, the last one short
 
 
 @kernel
-def _pass(columns: Columns, priced: bool, T: float, stride: int, odds: NDArray[np.float32], sums: FloatArray) -> None:
-    sums[0, 0], sums[0, 1], sums[0, 2] = single_pass(columns, priced, T, stride, odds, False)
-    sums[1, 0], sums[1, 1], sums[1, 2] = single_pass(columns, priced, T, stride, odds, True)
+def _pass(
+    columns: Columns, priced: bool, T: float, stride: int, most: int, odds: NDArray[np.float32], sums: FloatArray
+) -> None:
+    sums[0, 0], sums[0, 1], sums[0, 2] = single_pass(columns, priced, T, stride, most, odds, False)
+    sums[1, 0], sums[1, 1], sums[1, 2] = single_pass(columns, priced, T, stride, most, odds, True)
 
 
 @kernel
 def _shift(columns: Columns, before: float, T: float, sums: FloatArray, out: FloatArray) -> int:
-    return shift_blocks(columns, before, T, sums, out)
+    met = np.empty(sums.shape[0], dtype=np.int64)
+    shift_blocks(columns, before, T, sums, out, met)
+    return int(met.sum())
 
 
 def plan_for(instance: Instance) -> Plan:
@@ -61,23 +65,26 @@ def test_a_pass_in_singles_sums_what_the_readable_reference_does(family: str) ->
     for T in plan.t_min * np.array([1.001, 1.1, 1.7, 4.0, 30.0]):
         point = reference.allocate(rows, T)
         true = float(point.energy.sum()), float(point.price.sum()), newton._curvature(rows, point)
-        _pass(plan.columns, plan.priced, T, 1, odds, sums)
+        _pass(plan.columns, plan.priced, T, 1, BLOCK, odds, sums)
         for found in sums:
             assert found[0] == pytest.approx(true[0], rel=1e-6)
             assert found[1] == pytest.approx(true[1], rel=1e-5, abs=1e-6 * static)  # a price is what is left of that
             assert found[2] == pytest.approx(true[2], rel=1e-3)  # a row next to a bound may be on its other side
 
 
-def test_some_blocks_may_be_looked_at() -> None:
-    """Every row once in each block: three of nine blocks have a third of the sums, and the others are not touched."""
-    one = make("typical", 5, BLOCK)
-    plan = make_plan(rows_of(one.clients, one.work).take(np.tile(np.arange(BLOCK), 9)))
+def test_some_rows_may_be_looked_at() -> None:
+    """Every row eight times in each block: an eighth of three of nine blocks has a 24th of the sums of all, and the
+    others are not touched."""
+    eighth = BLOCK // 8
+    one = make("typical", 5, eighth)
+    plan = make_plan(rows_of(one.clients, one.work).take(np.tile(np.arange(eighth), 72)))
     T, sums, some = 1.5 * plan.t_min, np.empty((2, 3)), np.empty((2, 3))
     odds = np.full(plan.size, -1.0, dtype=np.float32)
-    _pass(plan.columns, plan.priced, T, 4, odds, some)
-    assert (odds.reshape(9, BLOCK) > 0.0).all(axis=1).tolist() == [k % 4 == 0 for k in range(9)]
-    _pass(plan.columns, plan.priced, T, 1, odds, sums)
-    np.testing.assert_allclose(3.0 * some, sums, rtol=1e-12)
+    _pass(plan.columns, plan.priced, T, 4, eighth, odds, some)
+    assert (odds.reshape(72, eighth) > 0.0).all(axis=1).tolist() == [k % 32 == 0 for k in range(72)]
+    assert (odds > 0.0).sum() == 3 * eighth
+    _pass(plan.columns, plan.priced, T, 1, BLOCK, odds, sums)
+    np.testing.assert_allclose(24.0 * some, sums, rtol=1e-12)
 
 
 @pytest.mark.parametrize("family", ["typical", "powers", "bounds", "wide"])
@@ -250,6 +257,7 @@ def test_the_last_step_of_a_search_is_by_derivatives() -> None:
     value = float(priced(plan, 1.7 * plan.t_min)[1][:, 0].sum())
     state, odds = newton._state(plan, Goal.ENERGY, value), np.empty(SIZE)
     assert preview.preview(plan, state, odds)
+    state[T_NOW] *= 1.0 + 8e-7
     out = np.empty((6, SIZE))
     ended = newton._with_kernel(plan, state, out, odds, True)
     there, _ = priced(plan, ended[T_NOW])

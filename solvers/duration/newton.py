@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from solvers.allocation import kernel as level3
 from solvers.allocation.kernel import CLOSE, EXACT, complete, price_blocks
-from solvers.blocks import ORDINARY, Columns
+from solvers.blocks import BLOCK, ORDINARY, Columns
 from solvers.compile import kernel, stage
 from solvers.duration.preview import preview
 from solvers.duration.sampling import part_of, share_of, weigh
@@ -157,7 +157,7 @@ def _guess_from_sample(plan: Plan, state: list[float]) -> None:
 
 def _weight(plan: Plan, T: float) -> float:
     """weigh() of all rows of a plan."""
-    return sum(each_chunk(lambda first, last: weigh(plan.columns, T, plan.size, first, last, 1), plan.blocks))
+    return sum(each_chunk(lambda first, last: weigh(plan.columns, T, plan.size, first, last, 1, BLOCK), plan.blocks))
 
 
 def _with_method(rows: Rows, state: list[float], goal: Goal, allocate: Allocate) -> Timing:
@@ -242,11 +242,15 @@ def search(
     first, blocks = int(np.int64(0)), sums.shape[0]  # a literal would compile price_blocks once more
     near = SHORT if out.shape[0] > 5 and kind.shape[0] == 1 and kind[0] == ORDINARY else -1.0
     kept = math.nan  # the duration that out is of
-    nothing = np.empty((4, 0))
+    nothing, met = np.empty((4, 0)), np.empty(blocks, dtype=np.int64)
     while True:
         last = state[STOP] != 0.0 or state[LAST] != 0.0
         T = state[T_NOW]
-        if last and abs(T - kept) <= near * T and shift_blocks(columns, kept, T, sums, out) == 0:
+        if last and abs(T - kept) <= near * T:
+            shift_blocks(columns, kept, T, sums, out, met)
+            for block in range(blocks):
+                if met[block] > 0:
+                    price_blocks(kind, columns, priced, T, odds, warm, EXACT, sums, out, block, block + 1)
             kept = T
         elif last:
             price_blocks(kind, columns, priced, T, odds, warm, EXACT, sums, out, first, blocks)

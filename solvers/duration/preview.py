@@ -23,8 +23,9 @@ from solvers.singles import single_pass
 
 _MANY = 1 << 9  # from this many rows on it is worth it
 _TOLD_APART = 1e-4  # relative: of an energy budget, what has to be left above E_inf
-_FEW, _BLOCKS = 8, 3  # one block in so many is searched first, or one in more: so many blocks are enough
-_ENOUGH = 0.02  # relative: until a step is so short
+_LARGE = 1 << 11  # from this many on
+_SOME, _BLOCKS = 128, 8  # so many rows of each of so many blocks, or some more, are searched first
+_ROUGHLY, _ENOUGH = 0.1, 0.02  # relative: until a step is so short, for their share and for the duration
 _SURE = 1e-3  # relative: a step this short leaves an error of its cube, less than a single tells
 _PASSES = 8
 
@@ -63,14 +64,13 @@ def search_roughly(
 ) -> bool:
     """A search in single precision, to its last step but rounding; odds (N,): those of its rows, written.
 
-    False where a row's numbers are beyond a single: state and odds are then garbage. Of many blocks some are searched
-    first.
+    False where a row's numbers are beyond a single: state and odds are then garbage. Some rows are searched first.
     """
-    every, cold = int(np.int64(1)), bool(np.bool_(False))  # literals would compile the passes once more
+    every, whole, cold = int(np.int64(1)), int(np.int64(BLOCK)), bool(np.bool_(False))  # literals compile it once more
     found = np.empty(odds.shape[0], dtype=np.float32)
-    if odds.shape[0] >= _MANY * _FEW:
+    if odds.shape[0] >= _LARGE:
         _search_sample(kind, columns, priced, state, found)
-    if not _go_on(columns, priced, state, every, _SURE, found, cold):
+    if not _go_on(columns, priced, state, every, whole, _SURE, found, cold):
         return False
     for i in range(odds.shape[0]):
         odds[i] = found[i]
@@ -81,39 +81,42 @@ def search_roughly(
 def _search_sample(
     kind: NDArray[np.uint8], columns: Columns, priced: bool, state: FloatArray, odds: SingleArray
 ) -> None:
-    """T_NOW of a fresh state by some blocks: with their share by number, then with that of the duration found so."""
-    size, every, first, warm = odds.shape[0], int(np.int64(1)), int(np.int64(0)), bool(np.bool_(False))
-    blocks = -(-size // BLOCK)
-    few = max(_FEW, -(-blocks // _BLOCKS))
+    """T_NOW of a fresh state by some rows: with their share by number, then with that of the duration found so."""
+    size, blocks, first = odds.shape[0], -(-odds.shape[0] // BLOCK), int(np.int64(0))
+    every, whole, most, warm = int(np.int64(1)), int(np.int64(BLOCK)), int(np.int64(_SOME)), bool(np.bool_(False))
+    stride = max(blocks // _BLOCKS, every)
     rows, e_inf = 0, 0.0
-    for block in range(0, blocks, few):
-        rows += min(BLOCK, size - block * BLOCK)
-        e_inf += limits_of(kind, columns, size, block, block + 1)[2]
+    for block in range(0, blocks, stride):
+        end = min(block * BLOCK + most, size)
+        rows += end - block * BLOCK
+        e_inf += limits_of(kind, columns, end, block, block + 1)[2]
     share = rows / size
     for _ in range(2):
         some = state.copy()
         some[VALUE], some[E_INF] = part_of(state[GOAL], state[VALUE], state[E_INF], share, e_inf), e_inf
-        if not 0.0 < some[VALUE] < math.inf or not _go_on(columns, priced, some, few, _ENOUGH, odds, warm):
+        enough = _ENOUGH if warm else _ROUGHLY
+        if not 0.0 < some[VALUE] < math.inf or not _go_on(columns, priced, some, stride, most, enough, odds, warm):
             return
         state[T_NOW] = some[T_NOW]
         if not warm:
-            of_some = weigh(columns, state[T_NOW], size, first, blocks, few)
-            of_all = weigh(columns, state[T_NOW], size, first, blocks, every)
+            of_some = weigh(columns, state[T_NOW], size, first, blocks, stride, most)
+            of_all = weigh(columns, state[T_NOW], size, first, blocks, every, whole)
             share = share_of(state[GOAL], of_some, e_inf, of_all, state[E_INF])
             warm = bool(np.bool_(True))
 
 
 @stage
 def _go_on(
-    columns: Columns, priced: bool, state: FloatArray, stride: int, enough: float, odds: SingleArray, warm: bool
-) -> bool:
+    columns: Columns, priced: bool, state: FloatArray, stride: int, most: int, enough: float, odds: SingleArray,
+    warm: bool,
+) -> bool:  # fmt: skip
     """Steps of level 2 by single_pass() from a fresh state, until one is shorter than ``enough`` times T.
 
-    odds, warm: as there.
+    stride, most, odds, warm: as there.
     """
     while True:
         T = state[T_NOW]
-        e, lam, curve = single_pass(columns, priced, T, stride, odds, warm)
+        e, lam, curve = single_pass(columns, priced, T, stride, most, odds, warm)
         if not (e < math.inf and lam < math.inf):
             return False
         warm = bool(np.bool_(True))

@@ -18,18 +18,18 @@ _ENERGY, _POWER = float(Goal.ENERGY), float(Goal.POWER)
 
 
 @kernel
-def weigh(columns: Columns, T: float, size: int, first: int, last: int, stride: int) -> float:
-    """What rows spend above their least energy in a round of T [s], roughly [J]; of every ``stride``-th block of
-    first..last-1, of ``size`` rows in all.
+def weigh(columns: Columns, T: float, size: int, first: int, last: int, stride: int, most: int) -> float:
+    """What rows spend above their least energy in a round of T [s], roughly [J]; the first ``most`` rows of every
+    ``stride``-th block of first..last-1, of ``size`` rows in all.
 
     kappa W^3 (1/t^2 - 1/t_free^2) + a^2/(2 gamma tau), t the time that a short upload leaves, tau the rest.
     """
     wide()
-    width = min(size, BLOCK)
+    width = min(size, most)
     constant, scratch, weights = constants(columns, width), np.empty((2, width)), 0.0
     for block in range(first, last, stride):
         start = block * BLOCK
-        n = min(BLOCK, size - start)
+        n = min(most, size - start)
         part, t, weight = block_of(columns, constant, start, n), scratch[0, :n], scratch[1, :n]
         fixed, t_low, t_free, tau_low = part[FIXED], part[T_LOW], part[T_FREE], part[TAU_LOW]
         for i in range(n):
