@@ -142,7 +142,7 @@ def _by_blocks(kind: NDArray[np.uint8], columns: Columns, priced: bool, state: F
 @pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER])
 @pytest.mark.parametrize("size", [10_000, 100_000])
 def test_a_sample_knows_the_duration_of_many(size: int, goal: Goal) -> None:
-    """To some 1e-4, where the number of its rows would leave some 1e-2: by whole blocks, and by single rows."""
+    """To some 1e-3, where the number of its rows would leave some 1e-2: by parts of blocks, and by single rows."""
     instance = make("typical", 3, size)
     plan = make_plan(rows_of(instance.clients, instance.work))
     T = 1.7 * plan.t_min
@@ -154,7 +154,7 @@ def test_a_sample_knows_the_duration_of_many(size: int, goal: Goal) -> None:
         numbers = np.array(state)
         _by_blocks(plan.kind, plan.columns, plan.priced, numbers, np.empty(size, dtype=np.float32))
         state = numbers.tolist()
-    assert state[T_NOW] == pytest.approx(T, rel=2e-3)
+    assert state[T_NOW] == pytest.approx(T, rel=4e-3)
 
 
 @pytest.mark.parametrize("value", [math.inf, 0.0])

@@ -24,9 +24,9 @@ from solvers.singles import single_pass
 _MANY = 1 << 9  # from this many rows on it is worth it
 _TOLD_APART = 1e-4  # relative: of an energy budget, what has to be left above E_inf
 _LARGE = 1 << 11  # from this many on
-_SOME, _BLOCKS = 128, 8  # so many rows of each of so many blocks, or some more, are searched first
+_SOME, _BLOCKS, _FEW = 128, 4, 5  # rows of a block that are searched first; of that many blocks, or one in so many
 _ROUGHLY, _ENOUGH = 0.1, 0.02  # relative: until a step is so short, for their share and for the duration
-_SURE = 1e-3  # relative: a step this short leaves an error of its cube, less than a single tells
+_SURE = 2e-3  # relative: a step this short leaves an error of its cube, less than a single tells
 _PASSES = 8
 
 _ENERGY, _PRICE = float(Goal.ENERGY), float(Goal.PRICE)
@@ -84,7 +84,7 @@ def _search_sample(
     """T_NOW of a fresh state by some rows: with their share by number, then with that of the duration found so."""
     size, blocks, first = odds.shape[0], -(-odds.shape[0] // BLOCK), int(np.int64(0))
     every, whole, most, warm = int(np.int64(1)), int(np.int64(BLOCK)), int(np.int64(_SOME)), bool(np.bool_(False))
-    stride = max(blocks // _BLOCKS, every)
+    stride = min(max(blocks // _BLOCKS, every), _FEW)
     rows, e_inf = 0, 0.0
     for block in range(0, blocks, stride):
         end = min(block * BLOCK + most, size)

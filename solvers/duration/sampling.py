@@ -1,7 +1,7 @@
 """A few rows in place of many: what part of a budget is theirs, so that their duration is nearly that of all.
 
 E(T) - E_inf of all rows over that of the sample is nearly the ratio of what a rough formula gives for both: of that
-ratio some 1e-4 is left to doubt, where counting rows would leave 1e-2.
+ratio 1e-3 and less is left to doubt, where counting rows would leave 1e-2.
 """
 
 from __future__ import annotations
