@@ -26,7 +26,7 @@ _TOLD_APART = 1e-4  # relative: of an energy budget, what has to be left above E
 _LARGE = 1 << 11  # from this many on
 _SOME, _BLOCKS, _FEW = 128, 4, 5  # rows of a block that are searched first; of that many blocks, or one in so many
 _ROUGHLY, _ENOUGH = 0.1, 0.02  # relative: until a step is so short, for their share and for the duration
-_SURE = 2e-3  # relative: a step this short leaves an error of its cube, less than a single tells
+_SURE = 1e-3  # relative: a step this short leaves an error of its cube, less than a single tells
 _PASSES = 8
 
 _ENERGY, _PRICE = float(Goal.ENERGY), float(Goal.PRICE)
