@@ -18,7 +18,7 @@ from solvers.blocks import BLOCK, FIXED, GAMMA, T_FREE, T_LOW, TAU_LOW, A, Colum
 from solvers.compile import kernel as compiled
 from solvers.duration import newton
 from solvers.duration.preview import _search_sample
-from solvers.duration.sampling import weigh
+from solvers.duration.sampling import share_of, weigh
 from solvers.duration.steps import T_NOW
 from solvers.plan import Plan, make_plan
 from solvers.rough import SingleArray
@@ -167,3 +167,21 @@ def test_a_sample_that_decides_nothing_leaves_the_first_look(value: float, monke
         first = state[T_NOW]
         newton._guess_from_sample(plan, state)
         assert state[T_NOW] == first
+
+
+def test_rows_with_nothing_to_spend_make_no_guess() -> None:
+    """Nobody sends, and everybody computes as slowly as can be: next to E_inf a sample ends there."""
+    assert math.isnan(share_of(float(Goal.ENERGY), 0.0, 1.0, 0.0, 2.0))
+    assert share_of(float(Goal.POWER), 0.0, 1.0, 0.0, 2.0) == 0.5
+    size = 5000
+    rng = np.random.default_rng(3)
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, samples=1.0, channel_gain=1e-10, bandwidth=1e6,
+        capacitance=rng.uniform(1e-28, 2e-28, size),
+    )  # fmt: skip
+    work = fedopt.Workload(cycles=rng.uniform(1e8, 1e9, size), upload_bits=0.0)
+    least = make_plan(rows_of(clients, work)).e_inf
+    for budget in (EnergyBudget(least * (1.0 + 1e-12)), EnergyBudget(least * 1.001), PowerBudget(least / 9.9)):
+        found = fedopt.schedule(clients, work, budget)
+        assert found.status is fedopt.Status.OPTIMAL
+        assert found.duration <= 10.0 * (1.0 + 1e-9)

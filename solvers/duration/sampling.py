@@ -6,6 +6,8 @@ ratio 1e-3 and less is left to doubt, where counting rows would leave 1e-2.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from solvers.blocks import BLOCK, FIXED, GAMMA, T_FREE, T_LOW, TAU_LOW, A, Columns, K, block_of, constants, total
@@ -49,10 +51,11 @@ def weigh(columns: Columns, T: float, size: int, first: int, last: int, stride: 
 
 @shared
 def share_of(goal: float, of_some: float, e_inf_of_some: float, of_all: float, e_inf: float) -> float:
-    """A sample's share of all rows' budget, or of what an energy budget leaves above E_inf; by weigh() of both."""
-    if goal == _POWER:
-        return (of_some + e_inf_of_some) / (of_all + e_inf)
-    return of_some / of_all
+    """A sample's share of all rows' budget, or of what an energy budget leaves above E_inf; by weigh() of both. NaN
+    where these have nothing to spend: all computing is as slow as it gets, and nobody sends.
+    """
+    some, every = (of_some + e_inf_of_some, of_all + e_inf) if goal == _POWER else (of_some, of_all)
+    return some / every if every > 0.0 else math.nan
 
 
 @shared
