@@ -73,7 +73,7 @@ def _move(
         fourth = moved * moved * ((3.0 + x) * (4.0 + x) + x)  # and of that; only where t rests it is enough to count
         change = step * curve[i]
         far += 0 if abs(change) <= (_SOME if of_t == 0.0 else _LITTLE) * price[i] else 1  # 0: only tau moves
-        energy[i] -= step * (price[i] - 0.5 * change)  # the next term is below its rounding
+        energy[i] -= step * (price[i] - change * (0.5 - (1.0 / 6.0) * third))  # the next term is below its rounding
         price[i] -= change * (1.0 - 0.5 * third + (1.0 / 6.0) * fourth)
         curve[i] -= curve[i] * (third - 0.5 * fourth)
     return far
