@@ -183,7 +183,7 @@ def rough_block(
     """One Halley step for every row, as in pricing.halley_block, the logarithm itself for H.
 
     fits: 0 for rows whose odds stay as they are, else 1. odds: e^v, in and out. error: the step's size, times 1 + x.
-    s, x, g, p: scratch.
+    s, x, g, p: written; s before the step, g and p what -ln F and ln c/s^3 change by with ln l and ln 1/s, weighed.
     """
     wide()
     n = odds.shape[0]
@@ -201,15 +201,16 @@ def rough_block(
     for i in range(n):
         left, right = p[i] + max(d[i], _f(0.0)), error[i] + max(-d[i], _f(0.0))
         per = _f(1.0) / (left * right)
-        p[i] = _f(3.0) * (_f(1.0) - s[i]) * (p[i] * right * per)
+        p[i] = _f(3.0) * (p[i] * right * per)
         g[i] = x[i] * x[i] * g[i] * (left * per)
         error[i] = left * left * per
     for i in range(n):
         error[i] = _log(error[i])
     for i in range(n):
         h, sg, u = error[i], s[i] * g[i], _f(1.0) - s[i]
-        h1 = -(p[i] + sg)
-        h2 = p[i] * (s[i] + _f(3.0) * u - p[i]) - sg * (u + s[i] * (_f(2.0) + x[i] - g[i]))
+        up = u * p[i]
+        h1 = -(up + sg)
+        h2 = up * (s[i] + _f(3.0) * u - up) - sg * (u + s[i] * (_f(2.0) + x[i] - g[i]))
         below = _f(2.0) * h1 * h1 - h * h2
         error[i] = (_f(-2.0) * h * h1 if below > _f(0.0) else -h) / (below if below > _f(0.0) else h1)
     for i in range(n):

@@ -49,21 +49,29 @@ from solvers.rows import FloatArray
 
 _f = single
 _STEPS = 4  # of Halley
+_FAR = _f(0.5)  # ln(t/tau)
 _NEAR = _f(0.1)  # a step this small leaves an error of its cube, and the energy has the square of that
 
 
 @stage
 def single_pass(
-    columns: Columns, priced: bool, T: float, stride: int, most: int, odds: SingleArray, warm: bool
+    columns: Columns,
+    priced: bool,
+    T: float,
+    odds: SingleArray,
+    drift: SingleArray,
+    warm: bool,
+    since: float,
 ) -> tuple[float, float, float]:
-    """Energy [J], -dE/dT [W] and d2E/dT2 [W/s] of the first ``most`` rows of every ``stride``-th block at duration
-    T [s], roughly; an energy of inf where numbers of a row are beyond a single.
+    """Energy [J], -dE/dT [W] and d2E/dT2 [W/s] of all rows at duration T [s], roughly; an energy of inf where numbers
+    of a row are beyond a single.
 
-    All rows compute and send. odds (N,): t/tau, read where ``warm`` and always written, of the rows looked at.
+    All rows compute and send. odds (N,): t/tau, drift (N,): d ln(t/tau)/dT [1/s]; read where ``warm``, as they were
+    ``since`` seconds of T earlier, and always written.
     """
     wide()
     size = odds.shape[0]
-    width = min(size, most)
+    width = min(size, BLOCK)
     constant = constants(columns, width)
     doubles, singles = np.zeros((4, width)), np.zeros((18, width), dtype=np.float32)
     fits, no_power = singles[17], singles[16]
@@ -71,9 +79,9 @@ def single_pass(
     powers = columns[P_S].shape[0] > 1 or columns[P_C].shape[0] > 1 or columns[P_S][0] > 0.0 or columns[P_C][0] > 0.0
     lasting = columns[TAU_FREE].shape[0] == 1 and columns[TAU_FREE][0] == math.inf  # nobody has time to spare
     e, lam, curvature = 0.0, 0.0, 0.0
-    for block in range(0, -(-size // BLOCK), stride):
+    for block in range(-(-size // BLOCK)):
         start = block * BLOCK
-        n = min(most, size - start)
+        n = min(BLOCK, size - start)
         part = block_of(columns, constant, start, n)
         gamma = part[GAMMA]
         left, per, c, l = doubles[0, :n], doubles[1, :n], doubles[2, :n], doubles[3, :n]
@@ -89,7 +97,9 @@ def single_pass(
             powers_block(gamma, part[P_C], p_c)
         for i in range(n):
             d[i] = p_c[i] - p_s[i]
-        if not warm:
+        if warm:
+            moved_block(w, drift[start : start + n], since)
+        else:
             log_c, log_l, v = s_low, s_high, u_low
             logs_block(c, log_c)
             logs_block(l, log_l)
@@ -102,6 +112,7 @@ def single_pass(
             rough_block(c_1, l_1, d, near, w, error, s, x, u, f)
             if unfinished_rows(error, _NEAR) == 0:
                 break
+        _drifts(per, s, u, f, drift[start : start + n])
         _shares(per, part[T_LOW], part[T_HIGH], s_low, s_high)
         _shares(per, part[TAU_LOW], part[TAU_HIGH], u_low, u_high)
         _parts(w, s_low, s_high, u_low, u_high, s, u)
@@ -116,6 +127,24 @@ def single_pass(
         lam += total(c)
         curvature += total(l)
     return e, lam, curvature
+
+
+@stage
+def moved_block(odds: SingleArray, drift: SingleArray, since: float) -> None:
+    """The odds ``since`` seconds of T later, to second order; as they are where that is far."""
+    wide()
+    step = np.float32(since)
+    for i in range(odds.shape[0]):
+        by = step * drift[i]
+        odds[i] *= _f(1.0) + (by + _f(0.5) * by * by if abs(by) < _FAR else _f(0.0))
+
+
+@stage
+def _drifts(per: FloatArray, s: SingleArray, g: SingleArray, p: SingleArray, drift: SingleArray) -> None:
+    """d ln(t/tau)/dT [1/s] where H is 0: c falls with the cube of T', l with T'. per: 1/T'; s, g, p: of rough_block."""
+    wide()
+    for i in range(per.shape[0]):
+        drift[i] = np.float32(per[i]) * (g[i] - p[i]) / (p[i] * (_f(1.0) - s[i]) + g[i] * s[i])
 
 
 @stage

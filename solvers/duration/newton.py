@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from solvers.allocation import kernel as level3
 from solvers.allocation.kernel import CLOSE, EXACT, complete, price_blocks
-from solvers.blocks import BLOCK, ORDINARY, Columns
+from solvers.blocks import ORDINARY, Columns
 from solvers.compile import kernel, stage
 from solvers.duration.preview import preview
 from solvers.duration.sampling import part_of, share_of, weigh
@@ -157,7 +157,7 @@ def _guess_from_sample(plan: Plan, state: list[float]) -> None:
 
 def _weight(plan: Plan, T: float) -> float:
     """weigh() of all rows of a plan."""
-    return sum(each_chunk(lambda first, last: weigh(plan.columns, T, plan.size, first, last, 1, BLOCK), plan.blocks))
+    return sum(each_chunk(lambda first, last: weigh(plan.columns, T, plan.size, first, last), plan.blocks))
 
 
 def _with_method(rows: Rows, state: list[float], goal: Goal, allocate: Allocate) -> Timing:

@@ -1,7 +1,7 @@
 """Level 2 in single precision: where the search in double precision may begin, and end after a pass or two.
 
 The same steps of the same state, by the passes of singles.py. They prove nothing: of what is found only the
-duration is kept, right to some 1e-8, and the odds of the rows.
+duration is kept, right to some 1e-7, and the odds of the rows, moved there: one step in doubles then does.
 """
 
 from __future__ import annotations
@@ -13,19 +13,18 @@ from numpy.typing import NDArray
 
 from solvers.blocks import BLOCK, ORDINARY, Columns
 from solvers.compile import kernel, shared, stage
-from solvers.duration.sampling import part_of, share_of, weigh
-from solvers.duration.steps import E_INF, E_NOW, GOAL, LAST, PASSES, PRICE_NOW, STOP, T_NOW, VALUE, advance
+from solvers.duration.sampling import part_of, sample_of, share_of, weigh
+from solvers.duration.steps import E_INF, E_NOW, GOAL, LAST, PASSES, PRICE_NOW, STOP, T_MIN, T_NOW, VALUE, advance
 from solvers.fill import limits_of
 from solvers.plan import Plan
 from solvers.rough import SingleArray
 from solvers.rows import FloatArray, Goal
-from solvers.singles import single_pass
+from solvers.singles import moved_block, single_pass
 
 _MANY = 1 << 9  # from this many rows on it is worth it
 _TOLD_APART = 1e-4  # relative: of an energy budget, what has to be left above E_inf
-_LARGE = 1 << 11  # from this many on
-_SOME, _BLOCKS, _FEW = 128, 4, 5  # rows of a block that are searched first; of that many blocks, or one in so many
-_ROUGHLY, _ENOUGH = 0.1, 0.02  # relative: until a step is so short, for their share and for the duration
+_LARGE = 1 << 11  # from this many on some are searched first, as many as a block holds
+_ROUGHLY, _SHARES = 0.1, 3  # relative: until a step is so short; budgets one after another
 _SURE = 1e-3  # relative: a step this short leaves an error of its cube, less than a single tells
 _PASSES = 8
 
@@ -66,61 +65,65 @@ def search_roughly(
 
     False where a row's numbers are beyond a single: state and odds are then garbage. Some rows are searched first.
     """
-    every, whole, cold = int(np.int64(1)), int(np.int64(BLOCK)), bool(np.bool_(False))  # literals compile it once more
-    found = np.empty(odds.shape[0], dtype=np.float32)
+    found, drift = np.empty(odds.shape[0], dtype=np.float32), np.empty(odds.shape[0], dtype=np.float32)
     if odds.shape[0] >= _LARGE:
-        _search_sample(kind, columns, priced, state, found)
-    if not _go_on(columns, priced, state, every, whole, _SURE, found, cold):
+        _search_sample(kind, columns, priced, state, odds.shape[0])
+    since = _go_on(columns, priced, state, _SURE, found, drift, bool(np.bool_(False)), 0.0)  # a literal compiles anew
+    if not since < math.inf:
         return False
+    moved_block(found, drift, since)
     for i in range(odds.shape[0]):
         odds[i] = found[i]
     return True
 
 
 @stage
-def _search_sample(
-    kind: NDArray[np.uint8], columns: Columns, priced: bool, state: FloatArray, odds: SingleArray
-) -> None:
-    """T_NOW of a fresh state by some rows: with their share by number, then with that of the duration found so."""
-    size, blocks, first = odds.shape[0], -(-odds.shape[0] // BLOCK), int(np.int64(0))
-    every, whole, most, warm = int(np.int64(1)), int(np.int64(BLOCK)), int(np.int64(_SOME)), bool(np.bool_(False))
-    stride = min(max(blocks // _BLOCKS, every), _FEW)
-    rows, e_inf = 0, 0.0
-    for block in range(0, blocks, stride):
-        end = min(block * BLOCK + most, size)
-        rows += end - block * BLOCK
-        e_inf += limits_of(kind, columns, end, block, block + 1)[2]
-    share = rows / size
-    for _ in range(2):
+def _search_sample(kind: NDArray[np.uint8], columns: Columns, priced: bool, state: FloatArray, size: int) -> None:
+    """T_NOW of a fresh state by some rows: with their share by number, then with those of the durations found so."""
+    blocks, first = -(-size // BLOCK), int(np.int64(0))
+    rows = -(-size // blocks)
+    sample = sample_of(columns, blocks, rows)
+    odds, drift = np.empty(rows, dtype=np.float32), np.empty(rows, dtype=np.float32)
+    e_inf = limits_of(kind, sample, rows, first, first + 1)[2]
+    share, since, warm = rows / size, 0.0, bool(np.bool_(False))
+    ends = np.zeros(_SHARES)
+    for nth in range(_SHARES):
         some = state.copy()
         some[VALUE], some[E_INF] = part_of(state[GOAL], state[VALUE], state[E_INF], share, e_inf), e_inf
-        enough = _ENOUGH if warm else _ROUGHLY
-        if not 0.0 < some[VALUE] < math.inf or not _go_on(columns, priced, some, stride, most, enough, odds, warm):
+        if not 0.0 < some[VALUE] < math.inf:
             return
-        state[T_NOW] = some[T_NOW]
-        if not warm:
-            of_some = weigh(columns, state[T_NOW], size, first, blocks, stride, most)
-            of_all = weigh(columns, state[T_NOW], size, first, blocks, every, whole)
+        since = _go_on(sample, priced, some, _ROUGHLY, odds, drift, warm, since)
+        if not since < math.inf:
+            return
+        state[T_NOW], ends[nth], warm = some[T_NOW], some[T_NOW], bool(np.bool_(True))
+        if nth < _SHARES - 1:
+            of_some = weigh(sample, state[T_NOW], rows, first, first + 1)
+            of_all = weigh(columns, state[T_NOW], size, first, blocks)
             share = share_of(state[GOAL], of_some, e_inf, of_all, state[E_INF])
-            warm = bool(np.bool_(True))
+    moved, last = ends[1] - ends[0], ends[2] - ends[1]
+    ratio = last / moved  # what is off falls by it from one to the next: where that ends (Aitken)
+    if abs(ratio) < 0.5:
+        state[T_NOW] = max(ends[2] + last * ratio / (1.0 - ratio), state[T_MIN])
 
 
 @stage
 def _go_on(
-    columns: Columns, priced: bool, state: FloatArray, stride: int, most: int, enough: float, odds: SingleArray,
-    warm: bool,
-) -> bool:  # fmt: skip
-    """Steps of level 2 by single_pass() from a fresh state, until one is shorter than ``enough`` times T.
+    columns: Columns, priced: bool, state: FloatArray, enough: float, odds: SingleArray, drift: SingleArray, warm: bool,
+    since: float,
+) -> float:  # fmt: skip
+    """Steps of level 2 by single_pass() from a fresh state, until one is shorter than ``enough`` times T; how long that
+    one was [s], inf where numbers are beyond a single.
 
-    stride, most, odds, warm: as there.
+    odds, drift, warm, since: as there.
     """
     while True:
         T = state[T_NOW]
-        e, lam, curve = single_pass(columns, priced, T, stride, most, odds, warm)
+        e, lam, curve = single_pass(columns, priced, T, odds, drift, warm, since)
         if not (e < math.inf and lam < math.inf):
-            return False
+            return math.inf
         warm = bool(np.bool_(True))
         state[E_NOW], state[PRICE_NOW] = e, lam
         advance(state, e, lam, curve)
-        if state[STOP] != 0.0 or abs(state[T_NOW] - T) <= enough * T or state[PASSES] >= _PASSES:
-            return True
+        since = state[T_NOW] - T
+        if state[STOP] != 0.0 or abs(since) <= enough * T or state[PASSES] >= _PASSES:
+            return since

@@ -11,27 +11,47 @@ import math
 import numpy as np
 
 from solvers.blocks import BLOCK, FIXED, GAMMA, T_FREE, T_LOW, TAU_LOW, A, Columns, K, block_of, constants, total
-from solvers.compile import kernel, shared, wide
-from solvers.rows import Goal
+from solvers.compile import frozen_inside, kernel, shared, stage, wide
+from solvers.rows import FloatArray, Goal
 
 _UPLOADING = 1.2  # of the least upload time, about what the best one takes
 
 _ENERGY, _POWER = float(Goal.ENERGY), float(Goal.POWER)
 
 
+@stage
+def sample_of(columns: Columns, stride: int, rows: int) -> Columns:
+    """Every ``stride``-th row, so many rows; one number for all stays one number."""
+    fixed, k, a, gamma, t_low, t_high, tau_low, tau_high, t_free, tau_free, p_s, p_c, e_fixed, anchor = columns
+    return (
+        _some(fixed, stride, rows), _some(k, stride, rows), _some(a, stride, rows), _some(gamma, stride, rows),
+        _some(t_low, stride, rows), _some(t_high, stride, rows), _some(tau_low, stride, rows),
+        _some(tau_high, stride, rows), _some(t_free, stride, rows), _some(tau_free, stride, rows),
+        _some(p_s, stride, rows), _some(p_c, stride, rows), _some(e_fixed, stride, rows), _some(anchor, stride, rows),
+    )  # fmt: skip
+
+
+@stage
+def _some(column: FloatArray, stride: int, rows: int) -> FloatArray:
+    some = np.empty(rows if column.shape[0] > 1 else 1)
+    for i in range(some.shape[0]):
+        some[i] = column[i * stride]
+    return frozen_inside(some)
+
+
 @kernel
-def weigh(columns: Columns, T: float, size: int, first: int, last: int, stride: int, most: int) -> float:
-    """What rows spend above their least energy in a round of T [s], roughly [J]; the first ``most`` rows of every
-    ``stride``-th block of first..last-1, of ``size`` rows in all.
+def weigh(columns: Columns, T: float, size: int, first: int, last: int) -> float:
+    """What rows of blocks first..last-1, of ``size`` rows in all, spend above their least energy in a round of T [s],
+    roughly [J].
 
     kappa W^3 (1/t^2 - 1/t_free^2) + a^2/(2 gamma tau), t the time that a short upload leaves, tau the rest.
     """
     wide()
-    width = min(size, most)
+    width = min(size, BLOCK)
     constant, scratch, weights = constants(columns, width), np.empty((2, width)), 0.0
-    for block in range(first, last, stride):
+    for block in range(first, last):
         start = block * BLOCK
-        n = min(most, size - start)
+        n = min(BLOCK, size - start)
         part, t, weight = block_of(columns, constant, start, n), scratch[0, :n], scratch[1, :n]
         fixed, t_low, t_free, tau_low = part[FIXED], part[T_LOW], part[T_FREE], part[TAU_LOW]
         for i in range(n):
