@@ -9,7 +9,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, NoReturn
 
 import numpy as np
@@ -22,7 +22,7 @@ FloatArray = NDArray[np.float64]
 SMALLEST = 1e-250  # beyond these a product of three fields can leave the range of a double
 LARGEST = 1e250
 
-_MANY = 1 << 13  # clients from which numbers are copied and looked at in one go, by compiled code
+_SOME, _MANY = 1 << 9, 1 << 13  # clients from which numbers are looked at by compiled code, and copied by it too
 _DOUBLE = np.dtype(np.float64)
 _SIGNS = ("=", "+", "-", "@")  # what a formula begins with
 
@@ -165,12 +165,11 @@ def copies(
     if size >= _MANY and all(
         array.dtype == _DOUBLE and array.flags.c_contiguous and array.flags.aligned for array in arrays
     ):
-        from solvers.copying import copied  # compiled, which few clients do not wait for
-
-        lows, highs = copied(arrays, rows).tolist()
+        lows, highs = _copying().copied(arrays, rows).tolist()
     elif size:
         np.concatenate(arrays, out=rows.reshape(-1))
-        lows, highs = rows.min(1).tolist(), rows.max(1).tolist()  # a NaN is both
+        spans = _copying().extremes(rows) if size >= _SOME else (rows.min(1), rows.max(1))  # here, a NaN is both
+        lows, highs = spans[0].tolist(), spans[1].tolist()
     else:
         lows, highs = [np.inf] * len(arrays), [-np.inf] * len(arrays)
     found = []
@@ -181,6 +180,13 @@ def copies(
             np.add(values, 0.0, out=values)  # -0.0 becomes 0.0
         values.setflags(write=False)
     return found
+
+
+@cache
+def _copying() -> Any:
+    from solvers import copying  # compiled, which few clients do not wait for
+
+    return copying
 
 
 def _refuse_illegal(owner: str, field: Field, values: FloatArray) -> None:

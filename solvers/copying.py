@@ -35,6 +35,13 @@ def copied(arrays: Sequence[FloatArray], rows: FloatArray) -> FloatArray:
     return first.view(np.float64)
 
 
+def extremes(rows: FloatArray) -> FloatArray:
+    """The least and the greatest number of each row (M, N), shape (2, M), right where copied()'s are."""
+    spans = np.empty((2, rows.shape[0]), dtype=np.int64)
+    _extremes(rows, spans)
+    return spans.view(np.float64)
+
+
 @kernel
 def _copy(source: FloatArray, rows: FloatArray, j: int, first: int, last: int, spans: NDArray[np.int64]) -> None:
     """Copy numbers first..last-1 of a column to row j; their least and greatest one to column j of ``spans`` (2, M).
@@ -49,3 +56,14 @@ def _copy(source: FloatArray, rows: FloatArray, j: int, first: int, last: int, s
         target[i] = bits
         least, greatest = min(least, bits), max(greatest, bits)
     spans[0, j], spans[1, j] = least, greatest
+
+
+@kernel
+def _extremes(rows: FloatArray, spans: NDArray[np.int64]) -> None:
+    """The least and greatest numbers of ``rows`` (M, N) to ``spans`` (2, M), as _copy() finds them."""
+    for j in range(rows.shape[0]):
+        bits = rows[j].view(np.int64)
+        least, greatest = bits[0], bits[0]
+        for i in range(bits.shape[0]):
+            least, greatest = min(least, bits[i]), max(greatest, bits[i])
+        spans[0, j], spans[1, j] = least, greatest

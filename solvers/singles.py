@@ -53,6 +53,18 @@ _FAR = _f(0.5)  # ln(t/tau)
 _NEAR = _f(0.1)  # a step this small leaves an error of its cube, and the energy has the square of that
 
 
+Room = tuple[FloatArray, FloatArray, SingleArray]
+
+
+@stage
+def room_for(columns: Columns, size: int) -> Room:
+    """What passes over ``size`` rows of these columns need beside their arguments, one after another."""
+    width = min(size, BLOCK)
+    singles = np.empty((18, width), dtype=np.float32)
+    singles[16, :], singles[17, :] = _f(0.0), _f(1.0)
+    return constants(columns, width), np.empty((4, width)), singles
+
+
 @stage
 def single_pass(
     columns: Columns,
@@ -62,20 +74,18 @@ def single_pass(
     drift: SingleArray,
     warm: bool,
     since: float,
+    room: Room,
 ) -> tuple[float, float, float]:
     """Energy [J], -dE/dT [W] and d2E/dT2 [W/s] of all rows at duration T [s], roughly; an energy of inf where numbers
     of a row are beyond a single.
 
     All rows compute and send. odds (N,): t/tau, drift (N,): d ln(t/tau)/dT [1/s]; read where ``warm``, as they were
-    ``since`` seconds of T earlier, and always written.
+    ``since`` seconds of T earlier, and always written. room: of room_for(columns, N).
     """
     wide()
     size = odds.shape[0]
-    width = min(size, BLOCK)
-    constant = constants(columns, width)
-    doubles, singles = np.zeros((4, width)), np.zeros((18, width), dtype=np.float32)
+    constant, doubles, singles = room
     fits, no_power = singles[17], singles[16]
-    fits[:] = _f(1.0)
     powers = columns[P_S].shape[0] > 1 or columns[P_C].shape[0] > 1 or columns[P_S][0] > 0.0 or columns[P_C][0] > 0.0
     lasting = columns[TAU_FREE].shape[0] == 1 and columns[TAU_FREE][0] == math.inf  # nobody has time to spare
     e, lam, curvature = 0.0, 0.0, 0.0

@@ -1,8 +1,8 @@
 """The door and the judge take short cuts in the ordinary case; here each is compared with the long way.
 
-From some number of clients on, compiled code copies columns and looks at them in chunks, so an odd number is put on
-both sides of that number and of the seams of chunks; the judge's quick look must say what its slow one says, to the
-last bit, and leave to it whatever is wrong.
+From some number of clients on, compiled code looks at columns, from more on it copies them too, in chunks, so an odd
+number is put on both sides of these numbers and of the seams of chunks; the judge's quick look must say what its slow
+one says, to the last bit, and leave to it whatever is wrong.
 """
 
 from __future__ import annotations
@@ -15,10 +15,11 @@ from fleets import FAMILIES, make
 
 import fedopt
 from fedopt import EnergyBudget, InputError, checks, judge, verdict
+from solvers.blocks import BLOCK
 from solvers.threads import CHUNK
 
-SEAM = CHUNK * 256  # of the chunks that are copied
-MANY = checks._MANY
+SEAM = CHUNK * BLOCK  # of the chunks that are copied
+SOME, MANY = checks._SOME, checks._MANY
 LARGE = max(MANY, 2 * SEAM)
 
 
@@ -34,7 +35,7 @@ def fleet(size: int, **changes: Any) -> fedopt.Clients:
     return fedopt.Clients(**{**columns, **changes})
 
 
-@pytest.mark.parametrize("size", [1, 2, MANY - 1, MANY, MANY + 1, 2 * LARGE + 3])
+@pytest.mark.parametrize("size", [1, 2, SOME - 1, SOME, MANY - 1, MANY, MANY + 1, 2 * LARGE + 3])
 def test_columns_are_copies_bit_for_bit(size: int) -> None:
     samples = np.arange(1.0, size + 1.0)
     clients = fleet(size, samples=samples, static_power=np.full(size, -0.0))
@@ -48,9 +49,13 @@ def test_columns_are_copies_bit_for_bit(size: int) -> None:
 
 
 @pytest.mark.parametrize("bad", [np.nan, -np.nan, np.inf, -np.inf, -1.0, 5e-324, -5e-324])
-@pytest.mark.parametrize("client", [0, SEAM - 1, SEAM, LARGE + 2])
-def test_an_odd_number_is_found_beside_every_seam(bad: float, client: int) -> None:
-    samples = np.arange(1.0, LARGE + 4.0)
+@pytest.mark.parametrize(
+    ("size", "client"),
+    [(SOME - 1, 0), (SOME, 0), (SOME, SOME - 1), (MANY - 1, 7)]
+    + [(LARGE + 3, n) for n in (0, SEAM - 1, SEAM, LARGE + 2)],
+)
+def test_an_odd_number_is_found_beside_every_seam(bad: float, size: int, client: int) -> None:
+    samples = np.arange(1.0, size + 1.0)
     samples[client] = bad
     with pytest.raises(InputError) as caught:
         fleet(samples.size, samples=samples)
@@ -72,10 +77,11 @@ def test_a_minimum_above_its_maximum_is_found_where_the_ranges_overlap(client: i
 
 
 @pytest.mark.parametrize("odd", [None, 0.0, -0.0])
-def test_spans_are_the_least_and_greatest_number(odd: float | None) -> None:
-    power = np.random.default_rng(0).lognormal(sigma=50.0, size=MANY + 300)
+@pytest.mark.parametrize("size", [SOME - 1, SOME + 30, MANY + 300])
+def test_spans_are_the_least_and_greatest_number(size: int, odd: float | None) -> None:
+    power = np.random.default_rng(0).lognormal(sigma=50.0, size=size)
     if odd is not None:
-        power[MANY] = odd
+        power[size - 7] = odd
     given = fleet(power.size, static_power=power, samples=power[::-1])  # no contiguous array
     for column in (given, fleet(power.size, static_power=power)):
         assert str(column.spans["static_power"]) == str((float(power.min()) + 0.0, float(power.max())))

@@ -25,15 +25,16 @@ from solvers.plan import Plan, make_plan
 from solvers.rough import SingleArray
 from solvers.rows import FloatArray, Goal
 from solvers.shift import SHORT, shift_blocks
-from solvers.singles import moved_block, single_pass
+from solvers.singles import moved_block, room_for, single_pass
 
 SIZE = 2 * BLOCK + 88  # three blocks, the last one short
 
 
 @kernel
 def _pass(columns: Columns, priced: bool, T: float, odds: SingleArray, drift: SingleArray, sums: FloatArray) -> None:
-    sums[0, 0], sums[0, 1], sums[0, 2] = single_pass(columns, priced, T, odds, drift, False, 0.0)
-    sums[1, 0], sums[1, 1], sums[1, 2] = single_pass(columns, priced, T, odds, drift, True, 0.0)
+    room = room_for(columns, odds.shape[0])
+    sums[0, 0], sums[0, 1], sums[0, 2] = single_pass(columns, priced, T, odds, drift, False, 0.0, room)
+    sums[1, 0], sums[1, 1], sums[1, 2] = single_pass(columns, priced, T, odds, drift, True, 0.0, room)
 
 
 @kernel

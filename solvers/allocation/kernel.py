@@ -155,7 +155,8 @@ def price_blocks(
     wide()
     width = min(odds.shape[0], BLOCK)
     constant = constants(columns, width)
-    scratch, singles = np.zeros((15, width)), np.zeros((13, width), dtype=np.float32)
+    scratch, singles = np.empty((15, width)), np.empty((13, width), dtype=np.float32)
+    scratch[3, :], singles[6, :] = 0.0, np.float32(0.0)
     everyone = kind.shape[0] == 1 and kind[0] == ORDINARY
     for block in range(first, last):
         start = block * BLOCK
@@ -177,7 +178,7 @@ def price_blocks(
 
         scale_block(T, fixed, k, a, gamma, left, c, l)
         known = settled_block(T, fixed, t_low, tau_low, t_free, tau_free, left, settled)
-        if priced:  # else 0, as it was made
+        if priced:  # else 0, as it is at first
             for i in range(n):
                 d[i] = gamma[i] * (p_c[i] - p_s[i])
         if not everyone:

@@ -19,7 +19,7 @@ from solvers.fill import limits_of
 from solvers.plan import Plan
 from solvers.rough import SingleArray
 from solvers.rows import FloatArray, Goal
-from solvers.singles import moved_block, single_pass
+from solvers.singles import moved_block, room_for, single_pass
 
 _MANY = 1 << 9  # from this many rows on it is worth it
 _TOLD_APART = 1e-4  # relative: of an energy budget, what has to be left above E_inf
@@ -116,9 +116,10 @@ def _go_on(
 
     odds, drift, warm, since: as there.
     """
+    room = room_for(columns, odds.shape[0])
     while True:
         T = state[T_NOW]
-        e, lam, curve = single_pass(columns, priced, T, odds, drift, warm, since)
+        e, lam, curve = single_pass(columns, priced, T, odds, drift, warm, since, room)
         if not (e < math.inf and lam < math.inf):
             return math.inf
         warm = bool(np.bool_(True))
