@@ -16,7 +16,7 @@ import numpy as np
 import fedopt
 from benchmarks.common import NAN, Benchmark, Ratio, Row, run, timed
 from benchmarks.instances import FAMILIES, Fleet, family
-from benchmarks.pictures import COLOURS, figure
+from benchmarks.pictures import COLOURS, figure, legend
 from fedopt.rounds import goal_of, rows_of
 from solvers.allocation.kernel import allocate
 from solvers.duration import bisection, newton
@@ -173,7 +173,7 @@ def draw(rows: list[Row], ratios: list[Ratio]) -> Any:
     right.set_xlabel("level-3 passes of newton")
     right.set_ylabel("instances")
     right.set_yscale("symlog", linthresh=1.0)
-    right.legend(frameon=False, fontsize=9, loc="upper right")
+    legend(right, 3)
     return made
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fedopt.checks import FloatArray, InputError
 from fedopt.clients import Clients
-from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
+from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound
 from fedopt.rounds import rows_of
 from fedopt.submodels import IntArray, replicas, too_many
 
@@ -40,8 +40,6 @@ def _needs_a_list(problem: Problem, matching: str) -> str:
     if matching not in UNLISTED or problem.access is not None:
         own = " on the clients' own channels" if problem.access is not None else ""
         return f"only {' and '.join(map(repr, UNLISTED))}{own} need no list"
-    if isinstance(problem.budget, TimePrice):
-        return "at a price of time every partition has a duration of its own: a budget or deadline needs no list"
     if isinstance(problem.utility, ReplicaRate | ShortestRound):
         return ""
     if isinstance(problem.utility, LeastEnergy):

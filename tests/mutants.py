@@ -62,6 +62,7 @@ JUDGE = (
     *("-k", "not any_block and not (door and not judges)"),
 )
 PREVIEW = ("tests/test_preview.py", "-k", "not 5000 and not plain")
+SAMPLE = ("tests/test_newton_sample.py", "-k", "not 100000 and not 5000 and not plain")
 VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py", "-k", "not stopped and not too_large")
 SUBSETS = {
     "fedopt/verifier/": VERIFIER,
@@ -79,7 +80,8 @@ SUBSETS = {
     "solvers/duration/steps.py": STEPS,
     "solvers/duration/newton.py": SEARCH,
     "solvers/duration/bisection.py": ("tests/test_bisection.py", *DURATIONS[:2], "-k", "bisection"),
-    "solvers/duration/preview.py": PREVIEW,
+    "solvers/duration/preview.py": (PREVIEW[0], *SAMPLE),
+    "solvers/duration/sampling.py": SAMPLE,
     "solvers/singles.py": PREVIEW,
     "solvers/shift.py": PREVIEW,
     "solvers/atonce.py": ("tests/test_atonce.py", "-k", "not 600"),

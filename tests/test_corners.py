@@ -135,9 +135,10 @@ def test_bandwidths_of_other_clients_are_refused(tmp_path: Path) -> None:
     [
         ("exact", EnergyBudget(9.0), {}, ""),
         ("sorted", Deadline(9.0), {"utility": "least_energy"}, ""),
+        ("exact", TimePrice(9.0), {}, ""),
+        ("exact", TimePrice(9.0), {"utility": "least_energy"}, "least_energy needs no list under a Deadline only"),
         ("marginal", EnergyBudget(9.0), {}, "only 'exact' and 'sorted' need no list"),
         ("exact", EnergyBudget(9.0), {"access": SharedBandwidth(1e6)}, "on the clients' own channels need no list"),
-        ("exact", TimePrice(9.0), {}, "at a price of time every partition has a duration of its own"),
         ("exact", EnergyBudget(9.0), {"utility": "least_energy"}, "least_energy needs no list under a Deadline only"),
         ("exact", EnergyBudget(9.0), {"utility": lambda p, T, E: 1.0 / T}, "a callable says nothing of partitions"),
     ],

@@ -348,7 +348,7 @@ def test_too_many_for_the_other_methods_are_refused() -> None:
         with pytest.raises(fedopt.InputError, match="at most"):
             fedopt.solve(problem, matching=matching)
     for changes, why in (
-        ({"budget": TimePrice(1.0)}, "a duration of its own: a budget or deadline"),
+        ({"budget": TimePrice(1.0), "utility": "least_energy"}, "under a Deadline only"),
         ({"utility": lambda partition, T, E: -T}, "a callable says nothing of partitions"),
         ({"utility": "least_energy"}, "under a Deadline only"),
         ({"access": fedopt.SharedBandwidth(1e6)}, "own channels"),

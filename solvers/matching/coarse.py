@@ -6,6 +6,9 @@ price x replicas is above a concave function of T, and the replicas are below th
 T2: the utility R^beta / T between them is too. The stretch of durations with the greatest bound is cut in two, until
 that bound is within the gap of the best answer in hand. Each look proposes a partition near the relaxed one, of which
 the answer is found and kept: those at hand are real, those above them are disproved.
+
+At a price of time a matching's round ends by T where its prices there sum up to no more than it: the same relaxation,
+with prices for energies and no tangents.
 """
 
 from __future__ import annotations
@@ -37,6 +40,7 @@ _LONGER = 4.0  # how much longer a look is where nothing was within the budget
 _LOOKS = 2000
 _PATIENCE = 12  # looks for a better answer where the bound cannot fall
 _KEPT = 1 << 27  # bytes of looks kept
+_OTHERS = 3  # answers beside the best one, at a price of time
 _WHOLE = 10_000  # steps in which progress is told
 
 
@@ -79,12 +83,14 @@ class _Best:
 
 
 def search_coarse(task: Task, looker: Looker) -> Searched:
-    """The best answer found and a bound of all others, for an energy or power budget or a deadline."""
+    """The best answer found and a bound of all others; at a price of time the matching is not the cheapest there is."""
     if not math.isfinite(task.menu.shortest):
         return impossible(task, looker, Stop.UNREACHABLE)
     if task.goal is Goal.DEADLINE:
         return _at_deadline(task, looker)
-    if (task.goal is Goal.ENERGY or task.value == 0.0) and looker.least_energy() > task.value:
+    if (
+        task.goal is Goal.ENERGY or (task.goal is Goal.POWER and task.value == 0.0)
+    ) and looker.least_energy() > task.value:
         return impossible(task, looker, Stop.TOO_LITTLE)
     return _Stretches(task, looker).search()
 
@@ -94,6 +100,7 @@ class _Stretches:
 
     def __init__(self, task: Task, looker: Looker) -> None:
         self.task, self.looker, self.best = task, looker, _Best()
+        self.others: list[_Best] = []  # the best ones before it, the last first
         self._heap: list[tuple[float, float, float, bool]] = []  # - bound, start, end, whether it was looked at
         self._looks: dict[float, Look] = {}
         self._keep = max(2, _KEPT // (16 * len(task.menu) * len(task.menu.rows)))
@@ -131,7 +138,8 @@ class _Stretches:
         if not math.isfinite(end) or looks >= _LOOKS:
             ceiling = ceiling if self.best.rate > 0.0 else math.inf
         unfinished = task.late and ceiling > max(self.best.rate, self._relaxed) * (1.0 + task.gap)
-        return _answer(task, self.looker, self.best, max(ceiling, self.best.rate), unfinished)
+        answers = [self.best, *self.others] if task.goal is Goal.PRICE else [self.best]
+        return _answer(task, self.looker, answers, max(ceiling, self.best.rate), unfinished)
 
     def _cut(self, start: float, end: float) -> None:
         """In two, where an answer lies well inside, or in the middle."""
@@ -201,6 +209,7 @@ class _Stretches:
         self._tried.add(T)
         rate = round(replicas) ** self.task.power / T if T > 0.0 else math.inf
         if (rate, -energy) > (self.best.rate, -self.best.energy):
+            self.others = [self.best, *self.others][: _OTHERS if self.best.rate > 0.0 else 0]
             self.best = _Best(rate=rate, energy=energy, duration=T, assignment=assignment)
 
     def _report(self) -> None:
@@ -223,21 +232,22 @@ def _at_deadline(task: Task, looker: Looker) -> Searched:
         replicas = round(float(task.menu.weights[assignment].sum()))
         best = _Best(rate=replicas**task.power / task.value, energy=energy, duration=task.value, assignment=assignment)
     ceiling = whole(most) ** task.power / task.value
-    return _answer(task, looker, best, max(ceiling, best.rate), False)
+    return _answer(task, looker, [best], max(ceiling, best.rate), False)
 
 
-def _answer(task: Task, looker: Looker, best: _Best, ceiling: float, stopped: bool) -> Searched:
-    """One row: the best partition."""
-    results = empty_results(1)
-    assignment = best.assignment
-    if assignment is None:
-        counts, found = np.zeros((1, len(task.menu.rows)), dtype=np.int64), False
-    else:
-        counts, found = np.bincount(assignment, minlength=len(task.menu.rows))[None, :], True
-        results[0, :3] = best.duration, best.energy, Stop.OPTIMAL
+def _answer(task: Task, looker: Looker, answers: list[_Best], ceiling: float, stopped: bool) -> Searched:
+    """A row per answer, the best one first."""
+    results = empty_results(len(answers))
+    counts = np.zeros((len(answers), len(task.menu.rows)), dtype=np.int64)
+    best, found = answers[0], answers[0].assignment is not None
+    for p, answer in enumerate(answers):
+        if answer.assignment is not None:
+            counts[p] = np.bincount(answer.assignment, minlength=len(task.menu.rows))
+            results[p, :3] = answer.duration, answer.energy, Stop.OPTIMAL
     gain = best.rate * best.duration
 
     def assign(p: int) -> IntArray:
+        assignment = answers[p].assignment
         assert assignment is not None
         return assignment
 
@@ -248,7 +258,7 @@ def _answer(task: Task, looker: Looker, best: _Best, ceiling: float, stopped: bo
         assign=assign,
         proof=looker.proof,
         ceiling=ceiling if ceiling > best.rate else None,
-        lower=np.array([gain / ceiling if found and ceiling > 0.0 else math.nan]),
+        lower=None if task.goal is Goal.PRICE else np.array([gain / ceiling if found and ceiling > 0.0 else math.nan]),
         stopped=stopped or not found,
         counts=counts,
     )
@@ -278,7 +288,7 @@ def whole(replicas: float) -> float:
 
 
 def allowed_at(task: Task, duration: float) -> FloatArray | float:
-    """The budget [J] at a duration, with what rounding may hide."""
+    """The budget [J], or price [W], at a duration, with what rounding may hide."""
     if task.goal is Goal.DEADLINE:
         return math.inf
     return (task.value * duration if task.goal is Goal.POWER else task.value) * (1.0 + _SAFE)

@@ -17,6 +17,7 @@ from solvers.matching.lookers import AllMatchings
 from solvers.matching.task import DURATION, ENERGY, Searched, Task
 from solvers.matching.thrifty import search_thrifty
 from solvers.matching.transport import Impossible, Transport, transport
+from solvers.matching.unlisted import at_its_cheapest
 from solvers.menu import IntArray
 from solvers.rows import FloatArray, Goal
 
@@ -24,7 +25,8 @@ from solvers.rows import FloatArray, Goal
 def search(task: Task) -> Searched:
     """The best matching of every partition that can win, proved."""
     if not task.counts.size:
-        return (search_thrifty if task.thrifty else search_coarse)(task, AllMatchings(task))
+        found = (search_thrifty if task.thrifty else search_coarse)(task, AllMatchings(task))
+        return at_its_cheapest(task, found, _Matcher(task)) if task.goal is Goal.PRICE else found
     matcher = _Matcher(task)
     if task.goal in (Goal.ENERGY, Goal.POWER):
         many = task.gains is not None and task.counts.shape[0] > MANY

@@ -11,14 +11,15 @@ from numpy.typing import NDArray
 
 from solvers.limits import limits
 from solvers.matching.coarse import allowed_at, whole
-from solvers.matching.relaxed import Least, cheapest_chain, cheapest_types, fair_price
+from solvers.matching.relaxed import Least, cheapest_chain, cheapest_types, fair_price, prices_of_cheapest
 from solvers.matching.task import Proof, Task
 from solvers.matching.transport import Transport, transport
 from solvers.menu import IntArray, Menu, fill
-from solvers.rows import FloatArray
+from solvers.rows import FloatArray, Goal
 
 _VARIED = 6  # types whose counts are rounded up as well as down
 _TRIES = 3  # roundings tried for a matching
+_HALVINGS = 30  # of a price of a replica
 
 
 class _Looker:
@@ -56,6 +57,15 @@ class _Looker:
         self.passes += len(self.menu.rows)
         return self.menu.costs_and_prices(duration)
 
+    def spent(self, duration: float) -> tuple[FloatArray, FloatArray]:
+        """What all rows and types spend of the budget, and how fast that falls with the duration: energies and prices.
+
+        At a price of time a round ends where the rows' prices sum up to it: the prices are what is spent. They fall,
+        but nobody knows how fast: 0.
+        """
+        costs, prices = self.priced(duration)
+        return _as_spent(costs, prices) if self.task.goal is Goal.PRICE else (costs, prices)
+
 
 class AllMatchings(_Looker):
     """Over all matchings of all partitions."""
@@ -64,7 +74,7 @@ class AllMatchings(_Looker):
 
     def look(self, duration: float) -> _Matched:
         """The energies at a duration, and the best price of a replica there."""
-        return _Matched(self, duration)
+        return (_Cheapest if self.task.goal is Goal.PRICE else _Matched)(self, duration)
 
 
 class SortedMatchings(_Looker):
@@ -105,10 +115,13 @@ class Look:
 
 class _Matched(Look):
     def __init__(self, looker: AllMatchings, duration: float) -> None:
-        self.costs, self.prices = looker.priced(duration)
+        self.costs, self.prices = self._spent(looker, duration)
         finite = np.max(self.costs, where=np.isfinite(self.costs), initial=0.0)
         steps = np.diff(np.unique(looker.menu.weights))
         super().__init__(looker, duration, 4.0 * max(finite, 1e-300) / float(steps.min(initial=1.0)))
+
+    def _spent(self, looker: AllMatchings, duration: float) -> tuple[FloatArray, FloatArray]:
+        return looker.spent(duration)
 
     def least(self, price: float, away: float) -> Least:
         weights, counts = self.looker.menu.weights, np.empty(len(self.costs), dtype=np.int64)
@@ -121,21 +134,68 @@ class _Matched(Look):
             return None
         price, found = self.fair
         menu = self.looker.menu
-        near = whole_counts(found.counts, menu.covers, menu.weights, self.most(self.duration))
-        if price == self.dear:  # every row does what it can: some can do less, none more
-            more = np.cumsum((near - found.counts)[:, menu.types], axis=1).max(axis=1, initial=0)
+        return self._matched(self.costs, found.counts, min(price, 0.25 * self.dear) * menu.weights, price == self.dear)
+
+    def _matched(self, costs: FloatArray, counts: IntArray, prices: FloatArray, most: bool) -> IntArray | None:
+        """The best matching of the first partition near some counts that has one, from these prices of the types.
+
+        most: every row does what it can.
+        """
+        menu = self.looker.menu
+        near = whole_counts(counts, menu.covers, menu.weights, self.most(self.duration))
+        if most:  # some can do less, none more
+            more = np.cumsum((near - counts)[:, menu.types], axis=1).max(axis=1, initial=0)
             near = near[np.argsort(more, kind="stable")]
-        for counts in near[:_TRIES]:
+        for partition in near[:_TRIES]:
             self.looker.matchings += 1
-            matched = transport(self.costs, counts, min(price, 0.25 * self.dear) * menu.weights)
+            matched = transport(costs, partition, prices)
             if isinstance(matched, Transport):
                 return matched.assignment
         return None
 
 
+class _Cheapest(_Matched):
+    """At a price of time: the bound is of all matchings, but only a partition's cheapest one is its answer."""
+
+    def _spent(self, looker: AllMatchings, duration: float) -> tuple[FloatArray, FloatArray]:
+        self._energies, self._falls = looker.priced(duration)
+        return _as_spent(self._energies, self._falls)
+
+    def propose(self) -> IntArray | None:
+        """The cheapest matching of a partition near the one of most replicas whose cheapest matching ends by then."""
+        if self.fair is None:
+            return None
+        menu, allowed = self.looker.menu, float(allowed_at(self.looker.task, self.duration))
+        counts, best = np.empty(len(menu.rows), dtype=np.int64), np.empty(len(menu.rows), dtype=np.int64)
+
+        def ends(price: float) -> bool:
+            return prices_of_cheapest(self._energies, self._falls, menu.weights, price, counts) <= allowed
+
+        finite = np.max(self._energies, where=np.isfinite(self._energies), initial=0.0)
+        low, high = 0.0, 4.0 * max(float(finite), 1e-300) / float(np.diff(np.unique(menu.weights)).min(initial=1.0))
+        if not ends(low):
+            return super().propose()
+        best[:] = counts
+        dear, few = high, self.looker.task.power == 0.0  # where no more than a replica counts
+        if not few and ends(high):
+            low, best[:] = high, counts
+        for _ in range(_HALVINGS if not few and low < dear else 0):
+            price = 0.5 * (low + high) if low > 0.0 else high / 16.0
+            if ends(price):
+                low, best[:] = price, counts
+            else:
+                high = price
+        return self._matched(self._energies, best, min(low, 0.25 * dear) * menu.weights, low == dear)
+
+
+def _as_spent(energies: FloatArray, prices: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """At a price of time: the prices, inf where a row cannot; and 0."""
+    return np.where(np.isfinite(energies), prices, np.inf), np.zeros(prices.shape)
+
+
 class _Ordered(Look):
     def __init__(self, looker: SortedMatchings, duration: float) -> None:
-        costs, prices = looker.priced(duration)
+        costs, prices = looker.spent(duration)
         costs, prices = costs[:, looker.order], prices[:, looker.order]
         cannot = ~np.isfinite(costs)
         shape = (costs.shape[0], costs.shape[1] + 1)
@@ -167,7 +227,9 @@ class _Ordered(Look):
         """The sorted matching of the relaxed partition, which is a whole one."""
         if self.fair is None:
             return None
-        return fill(self.fair[1].counts, self.looker.menu.types, self._order)
+        few = self.least(0.0, 0.0) if self.looker.task.power == 0.0 else self.fair[1]  # then one replica is enough
+        found = few if few.replicas > 0.5 else self.fair[1]
+        return fill(found.counts, self.looker.menu.types, self._order)
 
 
 def steps_of(menu: Menu) -> tuple[FloatArray, FloatArray]:

@@ -90,6 +90,28 @@ def cheapest_types(
 
 
 @kernel
+def prices_of_cheapest(
+    costs: FloatArray, prices: FloatArray, weights: FloatArray, price: float, counts: IntArray
+) -> float:
+    """The prices [W] summed over the rows, each in the type where energy - price x replicas is least.
+
+    costs [J], prices [W] (K, N), weights (K,): as in cheapest_types; every row has a type. counts (K,), written.
+    """
+    types, size = costs.shape
+    counts[:] = 0
+    spent = 0.0
+    for n in range(size):
+        best, least = 0, math.inf
+        for k in range(types):
+            cost = costs[k, n] - price * weights[k]
+            if cost < least:
+                best, least = k, cost
+        counts[best] += 1
+        spent += prices[best, n]
+    return spent
+
+
+@kernel
 def cheapest_chain(
     energy: FloatArray,
     prices: FloatArray,
