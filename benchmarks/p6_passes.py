@@ -157,7 +157,7 @@ def draw(rows: list[Row], ratios: list[Ratio]) -> Any:
         left.bar(range(len(share)), share, width=0.9, color=COLOURS[index], label=f"{name}: mean {np.mean(values):.1f}")
     left.set_xlabel("level-3 passes")
     left.set_ylabel("share of the instances")
-    left.legend(frameon=False, fontsize=9)
+    legend(left, 1)
     top = int(max(ours)) + 1
     bottom = np.zeros(top)
     for index, budget in enumerate(BUDGETS):
@@ -173,7 +173,7 @@ def draw(rows: list[Row], ratios: list[Ratio]) -> Any:
     right.set_xlabel("level-3 passes of newton")
     right.set_ylabel("instances")
     right.set_yscale("symlog", linthresh=1.0)
-    legend(right, 3)
+    legend(right)
     return made
 
 
