@@ -63,7 +63,7 @@ def test_the_cheapest_matching_of_the_partition_is_the_answer(monkeypatch: pytes
 
 @pytest.mark.parametrize("utility", ["replica_rate", "shortest_round"])
 def test_thousands_of_clients_are_solved_at_a_price(utility: str) -> None:
-    """2,048 clients make 23 million partitions: a few per cent from the bound at most, and never below the paper's."""
+    """2,048 clients make 23 million partitions: a few per cent from the bound at most, and better than the paper's."""
     for watts in (40.0, 330.0, 3000.0):
         problem = priced(2048, watts, utility=utility)
         found, paper = fedopt.solve(problem), fedopt.solve(problem, matching="sorted")
@@ -71,7 +71,8 @@ def test_thousands_of_clients_are_solved_at_a_price(utility: str) -> None:
         assert found.verdict is not None
         assert found.verdict.feasible
         assert found.utility <= found.bound <= found.utility + 0.03 * abs(found.utility)
-        assert found.utility >= paper.utility * (1.0 + 1e-9) if utility == "replica_rate" else True
+        if utility == "replica_rate":
+            assert found.utility > paper.utility
         assert paper.utility <= paper.bound <= paper.utility + 2e-4 * abs(paper.utility)
         assert found.scope == "all matchings"
         assert "is better" in found.reason

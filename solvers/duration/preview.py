@@ -24,7 +24,7 @@ from solvers.singles import moved_block, room_for, single_pass
 _MANY = 1 << 9  # from this many rows on it is worth it
 _TOLD_APART = 1e-4  # relative: of an energy budget, what has to be left above E_inf
 _LARGE = 1 << 11  # from this many on some are searched first, as many as a block holds
-_ROUGHLY, _SHARES = 0.1, 3  # relative: until a step is so short; budgets one after another
+_ROUGHLY, _SHARES = 0.1, 3  # relative: until a step is so short; three budgets in turn, as Aitken asks for
 _SURE = 1e-3  # relative: a step this short leaves an error of its cube, less than a single tells
 _PASSES = 8
 

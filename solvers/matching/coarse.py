@@ -88,9 +88,7 @@ def search_coarse(task: Task, looker: Looker) -> Searched:
         return impossible(task, looker, Stop.UNREACHABLE)
     if task.goal is Goal.DEADLINE:
         return _at_deadline(task, looker)
-    if (
-        task.goal is Goal.ENERGY or (task.goal is Goal.POWER and task.value == 0.0)
-    ) and looker.least_energy() > task.value:
+    if (task.goal is Goal.ENERGY or task.value == 0.0) and looker.least_energy() > task.value:
         return impossible(task, looker, Stop.TOO_LITTLE)
     return _Stretches(task, looker).search()
 

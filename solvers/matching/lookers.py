@@ -57,15 +57,6 @@ class _Looker:
         self.passes += len(self.menu.rows)
         return self.menu.costs_and_prices(duration)
 
-    def spent(self, duration: float) -> tuple[FloatArray, FloatArray]:
-        """What all rows and types spend of the budget, and how fast that falls with the duration: energies and prices.
-
-        At a price of time a round ends where the rows' prices sum up to it: the prices are what is spent. They fall,
-        but nobody knows how fast: 0.
-        """
-        costs, prices = self.priced(duration)
-        return _as_spent(costs, prices) if self.task.goal is Goal.PRICE else (costs, prices)
-
 
 class AllMatchings(_Looker):
     """Over all matchings of all partitions."""
@@ -121,7 +112,8 @@ class _Matched(Look):
         super().__init__(looker, duration, 4.0 * max(finite, 1e-300) / float(steps.min(initial=1.0)))
 
     def _spent(self, looker: AllMatchings, duration: float) -> tuple[FloatArray, FloatArray]:
-        return looker.spent(duration)
+        """What all rows and types spend of the budget, and how fast that falls with the duration."""
+        return looker.priced(duration)
 
     def least(self, price: float, away: float) -> Least:
         weights, counts = self.looker.menu.weights, np.empty(len(self.costs), dtype=np.int64)
@@ -189,13 +181,17 @@ class _Cheapest(_Matched):
 
 
 def _as_spent(energies: FloatArray, prices: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """At a price of time: the prices, inf where a row cannot; and 0."""
+    """At a price of time a round ends where the rows' prices sum up to it: the prices are what is spent, inf where a
+    row cannot. They fall with the duration, but nobody knows how fast: 0.
+    """
     return np.where(np.isfinite(energies), prices, np.inf), np.zeros(prices.shape)
 
 
 class _Ordered(Look):
     def __init__(self, looker: SortedMatchings, duration: float) -> None:
-        costs, prices = looker.spent(duration)
+        costs, prices = looker.priced(duration)
+        if looker.task.goal is Goal.PRICE:
+            costs, prices = _as_spent(costs, prices)
         costs, prices = costs[:, looker.order], prices[:, looker.order]
         cannot = ~np.isfinite(costs)
         shape = (costs.shape[0], costs.shape[1] + 1)
