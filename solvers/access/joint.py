@@ -1,19 +1,16 @@
-"""Newton's method on duration and price of bandwidth at once, every row eliminated: a few passes, each O(N).
+"""Newton's method on duration and price of bandwidth at once, every row eliminated: a few passes, each O(N) (turns.py).
 
-For a price mu the Lagrangian D(T, mu) = sum of (E_n + mu beta_n) - mu (beta in channels) is convex in T, and its
-greatest over mu is E(T). One pass gives D, its slopes, -sum of lambda_n and S - 1 = sum of beta_n - 1, and theirs.
-The price that shares the channel out is a Newton step away in ln mu (ln S is nearly linear in it); what E, E' and E''
-will be there follows to second order (a Schur complement), and Halley's step of level 2 takes T to the goal. The
-tangent of D lies below E wherever it is taken: its zero is a proved lower bound of the duration.
+Where the duration is given the price alone is sought.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from solvers.access.shares import (
     BY_PRICE,
@@ -24,25 +21,32 @@ from solvers.access.shares import (
     EXACT,
     OUT,
     PRICE,
-    ROUGH,
     SHARE,
     SUMS,
     share_blocks,
 )  # fmt: skip
-from solvers.blocks import GAMMA
-from solvers.duration.steps import halley_guess
-from solvers.duration.verdicts import allowance
+from solvers.access.turns import (
+    DONE,
+    END,
+    LAST,
+    LOWER,
+    MU_NOW,
+    NEAR_ENOUGH,
+    STATE,
+    T_NOW,
+    TOLERANCE,
+    TURNS,
+    advance_turns,
+    begin_turns,
+)
+from solvers.blocks import GAMMA, Columns
+from solvers.compile import kernel, shared
 from solvers.plan import Plan, frozen
 from solvers.rows import FloatArray, Goal
-from solvers.threads import each_chunk
+from solvers.threads import CHUNK, each_chunk
 
-_TURNS = 30
-_LAST = 1e-6  # a step below this leaves an error of its square: the next pass should be the last
 _NEAR = 1.5  # times: of what is near a duration or a price
-_FAR, _HELD = 1.0, 4  # in ln mu; passes
-_PART = 0.1  # of the step to a pass: rows whose steps are below it leave less than the next step corrects
-_DONE, _MUCH = 2e-12, 1e-8  # a step after which nothing is left; and the most that rounding may hide of a duration
-_MARGIN = 4e-15  # aim this far inside a budget: the rounding of the sums must not exceed it
+_DONE = 2e-12  # a step after which nothing is left
 _CHEAP, _DEAR = -650.0, 650.0  # ln of prices of bandwidth that stand for none and for any
 
 
@@ -80,26 +84,28 @@ class Uplinks:
     """Rows that share ``room`` channels, and their last answers: the next pass starts there."""
 
     def __init__(self, plan: Plan, power_min: FloatArray, power_max: FloatArray, room: float = 1.0) -> None:
-        self.plan, self.room, self.passes = plan, room, 0
+        self.plan, self.powers, self.room, self.passes = plan, (power_min, power_max), room, 0
         with np.errstate(over="ignore", invalid="ignore"):
             self.snr_min = frozen(plan.columns[GAMMA] * power_min)
             self.snr_max = frozen(plan.columns[GAMMA] * power_max)
         self.odds, self.nats = np.empty(plan.size), np.empty(plan.size)
-        self._sums, self._nothing = np.empty((plan.blocks, SUMS)), np.empty((OUT, 0))
-        self._last = math.nan, math.nan  # duration and price of the last pass
+        self.sums, self.nothing = np.empty((plan.blocks, SUMS)), np.empty((OUT, 0))
+        self.last = math.nan, math.nan  # duration and price of the last pass
 
     def look(self, T: float, mu: float, tolerance: float, out: FloatArray | None = None) -> Look:
         """Price all rows; the sums are per block, so no bit depends on threads."""
         self.passes += 1
-        plan, target = self.plan, self._nothing if out is None else out
-        warm = self._near(T, mu)
+        plan, target = self.plan, self.nothing if out is None else out
         work = partial(
             share_blocks, plan.kind, plan.columns, self.snr_min, self.snr_max, T, mu, self.odds, self.nats,
-            warm, tolerance, self._sums, target,
+            near(T, mu, *self.last), tolerance, self.sums, target,
         )  # fmt: skip
         each_chunk(work, plan.blocks)
-        self._last = T, mu
-        sums = self._sums.sum(axis=0).tolist()
+        self.last = T, mu
+        return self.seen(T, mu, self.sums.sum(axis=0).tolist())
+
+    def seen(self, T: float, mu: float, sums: list[float]) -> Look:
+        """What the sums of a pass say."""
         return Look(
             T=T,
             mu=mu,
@@ -112,10 +118,51 @@ class Uplinks:
             room=self.room,
         )
 
-    def _near(self, T: float, mu: float) -> bool:
-        """Whether the last pass was so near that its answers are better starts than guesses from nothing."""
-        before, price = self._last
-        return before / _NEAR <= T <= before * _NEAR and price / _NEAR <= mu <= price * _NEAR
+
+@shared
+def near(T: float, mu: float, before: float, price: float) -> bool:
+    """Whether the last pass, at a duration ``before`` and a price, was so near that its answers are better starts than
+    guesses from nothing; NaN for no pass."""
+    return before / _NEAR <= T <= before * _NEAR and price / _NEAR <= mu <= price * _NEAR
+
+
+@kernel
+def turn_blocks(
+    kind: NDArray[np.uint8],
+    columns: Columns,
+    snr_min: FloatArray,
+    snr_max: FloatArray,
+    state: FloatArray,
+    odds: FloatArray,
+    nats: FloatArray,
+    last: tuple[float, float],
+    sums: FloatArray,
+    out: FloatArray,
+    nothing: FloatArray,
+) -> tuple[int, float, float]:
+    """All turns of a search; how many passes, and the duration [s] and the price [J/channel] of the last of them.
+
+    state (STATE,), of begin_turns, written. last: duration and price of what ``odds`` and ``nats`` (N,) hold, or NaN.
+    sums (blocks, 6), written: the totals in the first row. out: of share_blocks, written in the last pass; nothing:
+    what takes its place before. The rest as in share_blocks.
+    """
+    first, blocks, passes = int(np.int64(0)), sums.shape[0], 0
+    T, mu = last
+    for _ in range(TURNS):
+        warm = near(state[T_NOW], state[MU_NOW], T, mu)
+        T, mu, tolerance = state[T_NOW], state[MU_NOW], state[TOLERANCE]
+        target = out if state[LAST] != 0.0 else nothing
+        share_blocks(
+            kind, columns, snr_min, snr_max, T, mu, odds, nats, warm, tolerance, sums, target, first, blocks
+        )  # fmt: skip
+        passes += 1
+        for block in range(1, blocks):
+            for j in range(SUMS):
+                sums[0, j] += sums[block, j]
+        advance_turns(state, sums[0, 0], sums[0, 1], sums[0, 2], sums[0, 3], sums[0, 4], sums[0, 5])
+        if state[END] != 0.0:
+            break
+    return passes, T, mu
 
 
 def balance(uplinks: Uplinks, T: float, mu: float, enough: float = 0.0) -> Look | None:
@@ -151,90 +198,42 @@ def balance(uplinks: Uplinks, T: float, mu: float, enough: float = 0.0) -> Look 
     return None
 
 
-class _Window:
-    """Between which durations the goal's lies, going by passes from which it is far, and between which prices that
-    of the duration at hand."""
-
-    def __init__(self, low: float) -> None:
-        self.low, self.high, self.held = low, math.inf, 0
-        self.cheap, self.dear, self.fair = 0.0, math.inf, 0.0
-
-    def within(self, guess: float, look: Look) -> tuple[float, float]:
-        """The duration to look at next, and the price to start from.
-
-        Far from the price that shares the channel out nothing is known about another duration: the price is sought
-        first. Where it only rises there is none, as the duration is too short for the channel.
-        """
-        T, mu = look.T, look.mu
-        if abs(look.step) > _FAR:
-            self.held += 1
-            self.cheap, self.dear = (mu, self.dear) if look.step > 0.0 else (self.cheap, mu)
-            if self.held < _HELD or self.dear < math.inf:
-                return T, mu
-            self.low, guess, mu = T, 1.5 * T, self.fair or mu
-        elif not T / _NEAR < guess < T * _NEAR:
-            self.low, self.high = (T, self.high) if guess > T else (self.low, T)
-        self.held, self.cheap, self.dear, self.fair = 0, 0.0, math.inf, mu
-        if not self.low < guess < self.high and self.high < math.inf:
-            guess = math.sqrt(self.low) * math.sqrt(self.high)
-        return guess, mu
-
-    def priced(self, mu: float) -> float:
-        """A price between those that were too low and too high for this duration."""
-        return mu if self.cheap < mu < self.dear else math.sqrt(self.cheap) * math.sqrt(self.dear)
-
-
 def joint(
     uplinks: Uplinks, goal: Goal, value: float, T: float, mu: float, out: FloatArray, enough: float = 0.0
 ) -> tuple[Look, float] | None:
     """Duration and price together from a first guess: the last pass, its rows in ``out``, and the proved lower bound.
 
     None where it does not converge: kinks of E(T), or a budget that holds at the least duration. enough: a step
-    (relative) of which no more is wanted than where it leads to.
+    (relative) of which no more is wanted than where it leads to. Large fleets' passes are spread over threads.
     """
-    plan, lower = uplinks.plan, uplinks.plan.t_min
-    tilt = value if goal is Goal.POWER else 0.0
-    tolerance, last, window = ROUGH, False, _Window(plan.t_min)
-    for _ in range(_TURNS):
-        look = uplinks.look(T, mu, tolerance, out if last else None)
-        if not (0.0 < look.share < math.inf and look.energy < math.inf and look.by_price < 0.0):
-            return None
-        step = min(max(look.step, -3.0), 3.0)
-        near = max(min(step, 1.0), -1.0)
-        e = look.dual + 0.5 * look.mu * look.room * (look.share - 1.0) * near
-        price = max(look.price - look.mu * look.room * look.by_time * near, 0.1 * look.price)
-        curve = look.curve - look.mu * look.room * look.by_time * (look.by_time / look.by_price)
-        limit, slope = math.nan, look.price + tilt
-        if goal is Goal.DEADLINE:
-            guess = T
-        elif goal is Goal.PRICE:
-            far = math.log(price / value) * price / (T * curve) if price > 0.0 and curve > 0.0 else -math.inf
-            guess = T * math.exp(min(max(far, -1.0), 1.0))
-        else:
-            limit = allowance(goal, value, T)
-            if slope > 0.0:
-                lower = max(lower, T + (look.dual - limit) / slope)
-            guess = halley_guess(T, e, price, curve, 0.0 if tilt else plan.e_inf, limit, 1.0 if tilt else 0.0)
-            if not guess > 0.0:
-                guess = T + (e - limit) / slope if slope > 0.0 else math.nan
-            guess += _MARGIN * limit / slope if slope > 0.0 else 0.0
-        if not plan.t_min < guess < math.inf and goal is not Goal.DEADLINE:
-            guess = 0.5 * (T + plan.t_min) if guess <= plan.t_min else math.nan
-        if not math.isfinite(guess) or not math.isfinite(step):
-            return None
-        guess = min(max(guess, 0.4 * T), 2.5 * T)
-        move = math.log(guess / T)
-        priced = goal is not Goal.PRICE or abs(price - value) <= _LAST * value  # all but 0 it says little of T
-        hidden = _MARGIN * limit / (slope * T) if limit > 0.0 and slope > 0.0 else 0.0  # by the rounding of the sums
-        done = last and abs(move) <= max(_DONE, min(hidden, _MUCH)) and abs(step) <= _DONE
-        if done and priced and not e > limit * (1.0 + 1e-15):
-            return look, min(lower, T)
-        size = max(abs(move), abs(step))
-        last = size < _LAST
-        tolerance = EXACT if last else max(EXACT, min(ROUGH, _PART * size))
-        guess, mu = window.within(guess, look)
-        mu *= math.exp(min(max(step - T * look.by_time / look.by_price * math.log(guess / T), -5.0), 5.0))
-        T, mu = guess, window.priced(mu)
-        if size <= enough > 0.0:
-            return replace(look, T=T, mu=mu), lower
-    return None
+    plan, state = uplinks.plan, [0.0] * STATE
+    begin_turns(state, float(goal), value, plan.t_min, plan.e_inf, uplinks.room, enough, T, mu)
+    if plan.blocks <= CHUNK:
+        state, sums = _at_once(uplinks, state, out)
+    else:
+        sums = _in_chunks(uplinks, state, out)
+    if state[END] not in (DONE, NEAR_ENOUGH):
+        return None
+    return uplinks.seen(state[T_NOW], state[MU_NOW], sums), state[LOWER]
+
+
+def _at_once(uplinks: Uplinks, state: list[float], out: FloatArray) -> tuple[list[float], list[float]]:
+    u, numbers = uplinks, np.array(state)
+    passes, T, mu = turn_blocks(
+        u.plan.kind, u.plan.columns, u.snr_min, u.snr_max, numbers, u.odds, u.nats, u.last, u.sums, out, u.nothing
+    )  # fmt: skip
+    u.passes, u.last = u.passes + passes, (T, mu)
+    return numbers.tolist(), u.sums[0].tolist()
+
+
+def _in_chunks(uplinks: Uplinks, state: list[float], out: FloatArray) -> list[float]:
+    """Spread over threads, the sums per block: no bit depends on the threads."""
+    sums: list[float] = []
+    for _ in range(TURNS):
+        uplinks.look(state[T_NOW], state[MU_NOW], state[TOLERANCE], out if state[LAST] != 0.0 else None)
+        sums = uplinks.sums.sum(axis=0).tolist()
+        with np.errstate(all="ignore"):
+            advance_turns(state, *sums)
+        if state[END] != 0.0:
+            break
+    return sums

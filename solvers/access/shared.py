@@ -17,22 +17,20 @@ import numpy as np
 
 from solvers.access import Outcome
 from solvers.access.fullspeed import LeastShares
+from solvers.access.guess import easy, guess, price_of
 from solvers.access.joint import Look, Uplinks, balance, joint
 from solvers.access.point import point_of
 from solvers.access.proof import prove_rows
 from solvers.access.roots import falling_root_of
 from solvers.access.shares import BETA_OUT, EXACT, OUT, TAU_OUT
 from solvers.allocation.kernel import allocate
-from solvers.blocks import FIXED, GAMMA, T_FREE, T_LOW, TAU_FREE, TAU_LOW, A, K
+from solvers.blocks import FIXED, T_FREE, T_LOW, TAU_FREE
 from solvers.duration import newton
 from solvers.duration.verdicts import allowance, closed_form, infeasible
-from solvers.plan import Plan, frozen, make_plan, plan_of
-from solvers.rows import ROUNDING, FloatArray, Goal, Limits, Rows, Stop, Timing
+from solvers.plan import Plan, make_plan
+from solvers.rows import FloatArray, Goal, Limits, Rows, Stop, Timing
 from solvers.threads import each_chunk
 
-_LARGE = 4096  # from this many rows on a sample makes the first guess
-_SAMPLE_LEAST, _SAMPLE_MOST, _SHARE = 256, 1024, 32  # its rows: one in so many, within these bounds
-_ROUGHLY = 0.05  # relative: the step from which on a sample knows no better
 _HAIR = 1e-12  # relative: durations this far off are on both sides of a root
 _ENDLESS = 1e9  # times the longest duration that matters: time has no price any more
 
@@ -69,7 +67,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[flo
     if goal is Goal.DEADLINE or value < math.inf:
         found = None if near is None else joint(fleet.uplinks, goal, value, *near, fleet.out)
         if found is None:
-            T, mu = _guess(fleet, goal, value)
+            T, mu = guess(fleet.uplinks, goal, value)
             found = joint(fleet.uplinks, goal, value, T, mu, fleet.out) if mu > 0.0 else None
         if found is not None:
             look, lower = found
@@ -151,7 +149,7 @@ class Fleet:
         if at_least is not None:
             return Share(look=at_least, out=self.out)
         if self._mu == 0.0:
-            self._mu = _rough_price(self.uplinks, T)
+            self._mu = price_of(self.uplinks, T)
         look = balance(self.uplinks, T, self._mu)
         if look is None:
             return None
@@ -203,70 +201,6 @@ def _left_to_time(look: Look, value: float, shortest: float, least_energy: float
     return off * max(longest - look.T, 0.0)
 
 
-def _rough_price(uplinks: Uplinks, T: float) -> float:
-    """A price mu [J/channel] of the right size: what an equal share of the channel is worth to a row, on average.
-
-    Its upload takes the time that a second would be worth to computing, had that nearly all of T: F(x) = gamma lambda,
-    x about ln(1 + sqrt(2 F)).
-    """
-    c, alike = uplinks.plan.columns, uplinks.plan.size / uplinks.room
-    with np.errstate(all="ignore"):
-        left = np.maximum(T - c[FIXED], 1e-3 * T)
-        worth = 2.0 * c[K] / left**3
-        x = np.log1p(np.sqrt(2.0 * c[GAMMA] * alike * worth))
-        tau = np.minimum(c[A] * alike / x, np.maximum(left - c[T_LOW], 1e-3 * T))
-        x = np.minimum(c[A] * alike / tau, 20.0)
-        mu = tau / c[GAMMA] * np.where(x < 1e-3, 0.5 * x * x, 1.0 + (x - 1.0) * np.exp(x))
-    mu = mu[np.isfinite(mu) & (mu > 0.0)]
-    return float(mu.mean()) if mu.size else 1.0
-
-
-def _guess(fleet: Fleet, goal: Goal, value: float) -> tuple[float, float]:
-    """A first duration and price: of a strided sample with its share of budget and channel where there are many rows.
-
-    The budget's share is by kappa W^3, which is what more time saves on, the channel's by what is to be sent.
-    """
-    plan, uplinks = fleet.plan, fleet.uplinks
-    if plan.size >= _LARGE:
-        stride = plan.size // min(max(plan.size // _SHARE, _SAMPLE_LEAST), _SAMPLE_MOST)
-        few = slice(None, None, stride)
-        columns = tuple(c if c.shape[0] == 1 else frozen(c[few]) for c in plan.columns)
-        kind = plan.kind if plan.kind.shape[0] == 1 else frozen(plan.kind[few])
-        small = plan_of(kind, columns, plan.priced, len(range(0, plan.size, stride)))
-
-        def share(column: int) -> float:
-            whole = plan.columns[column]
-            return float(columns[column].sum() / whole.sum()) if whole.shape[0] > 1 else small.size / plan.size
-
-        power_min, power_max = (c if c.shape[0] == 1 else c[few] for c in (fleet.rows.power_min, fleet.rows.power_max))
-        sample = Uplinks(small, power_min, power_max, room=share(A))
-        part = small.size / plan.size if goal is Goal.PRICE else share(K)
-        mine = small.e_inf + (value - plan.e_inf) * share(K) if goal is Goal.ENERGY else value * part
-        T, mu = _first(sample, goal, value if goal is Goal.DEADLINE else mine)
-        found = None
-        if mu > 0.0 and (goal is not Goal.ENERGY or mine > small.e_inf):
-            found = joint(sample, goal, value if goal is Goal.DEADLINE else mine, T, mu, np.empty((OUT, 0)), _ROUGHLY)
-        if found is not None:
-            return max(found[0].T, plan.t_min * (1.0 + 1e-9)), found[0].mu
-    return _first(uplinks, goal, value)
-
-
-def _first(uplinks: Uplinks, goal: Goal, value: float) -> tuple[float, float]:
-    """Twice the time it takes one after another on the whole channel, and the price there; a price of 0 for none."""
-    c, plan = uplinks.plan.columns, uplinks.plan
-    sending = float(np.broadcast_to(c[TAU_LOW], (plan.size,)).sum()) / uplinks.room
-    T = value if goal is Goal.DEADLINE else 2.0 * (float((c[FIXED] + c[T_LOW]).max()) + sending) or _easy(uplinks)
-    if not plan.t_min * ROUNDING <= T < math.inf:
-        return T, 0.0
-    look = balance(uplinks, T, _rough_price(uplinks, T), enough=0.1)
-    return (T, 0.0) if look is None else (T, look.mu)
-
-
-def _easy(uplinks: Uplinks) -> float:
-    """What all uploads take one after another at an SNR of e - 1 [s]: the scale where the least duration is 0."""
-    return float(np.broadcast_to(uplinks.plan.columns[A], (uplinks.plan.size,)).sum()) / uplinks.room
-
-
 def _least_duration(excess: Callable[[float], float], t_min: float, low: float, high: float) -> float:
     """The least duration in [low, high] without excess. Next to T_min the energy falls by a power of T - T_min."""
     if low > t_min or t_min == 0.0:
@@ -300,7 +234,7 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
         return result(Stop.OPTIMAL if goal is Goal.PRICE else Stop.SLACK, t_min)
     if goal is Goal.POWER and value * known.t_flat < known.e_inf:
         return result(Stop.OPTIMAL, known.e_inf / value)
-    low, high = t_min, min(2.0 * t_min or _easy(fleet.uplinks), known.t_flat)
+    low, high = t_min, min(2.0 * t_min or easy(fleet.uplinks), known.t_flat)
     while excess(high) > 0.0 and high < known.t_flat:
         low, high = high, min(2.0 * high, known.t_flat)
         if not math.isfinite(high):

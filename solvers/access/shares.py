@@ -68,7 +68,6 @@ T_OUT, TAU_OUT, X_OUT, BETA_OUT, PRICE_OUT = range(OUT)
 
 EXACT = 2e-8  # a Newton step below this leaves an error of its square: the last digit
 CLOSE = 1e-4
-ROUGH = 1e-2
 
 _STEPS = 25
 _FEW = 4  # rows whose scalar path takes less than a step of the whole block
@@ -100,7 +99,7 @@ def share_blocks(
     """
     wide()
     constant, bounds = constants(columns, BLOCK), constants((snr_min, snr_max), BLOCK)
-    scratch = np.empty((17, BLOCK))
+    scratch = np.empty((18, BLOCK))
     for block in range(first, last):
         start = block * BLOCK
         n = min(BLOCK, odds.shape[0] - start)
@@ -112,7 +111,7 @@ def share_blocks(
         low, high, f, g = scratch[5, :n], scratch[6, :n], scratch[7, :n], scratch[8, :n]
         work, send, miss = scratch[9, :n], scratch[10, :n], scratch[11, :n]
         t, tau, beta, energy, bend = scratch[12, :n], scratch[13, :n], scratch[14, :n], scratch[15, :n], scratch[16, :n]
-        o, x = odds[start : start + n], nats[start : start + n]
+        o, x, begun = odds[start : start + n], nats[start : start + n], scratch[17, :n]
 
         scale_block(T, mu, fixed, k, a, gamma, left, m, c, q)
         bounds_block(left, t_low, t_free, low, high)
@@ -124,6 +123,7 @@ def share_blocks(
             begin_again_block(c, q, x, o)
         for i in range(n):
             o[i] = min(max(o[i], low[i]), high[i])
+            begun[i] = o[i]
         if not warm:
             begin_efficiency_block(m, o, x)
         for step in range(_STEPS):
@@ -131,8 +131,8 @@ def share_blocks(
             worths_block(c, o, q, x, work, send)
             misses_block(f, m, o, d, work, send, miss)
             odds_block(f, g, work, send, o, miss)
-            move_block(low, high, miss, o)
-            follow_block(f, g, o, miss, x)
+            move_block(low, high, miss, o, work)
+            follow_block(f, g, o, work, miss, x)
             bad = 0
             for i in range(n):
                 bad += 0 if miss[i] <= tolerance else 1
@@ -143,16 +143,16 @@ def share_blocks(
         grown_block(x, f, g, q)
         energies_block(k, p_s, e_fixed, t, energy, bend, f)
         uploads_block(gamma, p_c, tau, beta, energy, q)
-        worth_block(mu, beta, tau, work)
+        worth_block(mu, beta, tau, work, send)
         priced_block(p_s, p_c, bend, work, f)
-        slopes_block(beta, tau, g, bend, work, send)
+        slopes_block(beta, g, bend, work, send)
         odd = fits_block(miss, tolerance, q, g_min, g_max, f, left, t_low, energy, work)
         if odd > 0 or kind.shape[0] > 1 or kind[0] != ORDINARY:
             for i in range(n):
                 what = kind[start + i] if kind.shape[0] > 1 else kind[0]
                 if what == ORDINARY and work[i] > 0.0:
                     continue
-                begin = o[i] if 1e-200 < o[i] < 1e200 else 0.0
+                begin = begun[i] if 1e-200 < begun[i] < 1e200 else 0.0
                 t[i], tau[i], x[i], beta[i], f[i], bend[i], g[i], send[i] = share_row(
                     what, left[i], mu, begin, k[i], a[i], gamma[i], t_low[i], t_free[i], p_s[i], p_c[i], g_min[i],
                     g_max[i],

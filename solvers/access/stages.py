@@ -54,9 +54,11 @@ def misses_block(
         f[i] = _twice_artanh((f[i] - right) / (f[i] + right))
     for i in range(n):
         left, right = work[i] + max(d[i], 0.0), send[i] + max(-d[i], 0.0)
-        miss[i] = _twice_artanh((left - right) / (left + right))
-        work[i] = work[i] / left
-        send[i] = send[i] / right
+        both, either = left * right, left + right
+        per = 1.0 / (both * either)  # a division takes as long as ten products
+        miss[i] = _twice_artanh((left - right) * (both * per))
+        work[i] = work[i] * (right * either * per)
+        send[i] = send[i] * (left * either * per)
 
 
 @inlined
@@ -82,26 +84,26 @@ def odds_block(
 
 
 @stage
-def move_block(low: FloatArray, high: FloatArray, miss: FloatArray, o: FloatArray) -> None:
-    """Take the step within the bounds; miss: what was taken of it."""
+def move_block(low: FloatArray, high: FloatArray, miss: FloatArray, o: FloatArray, moved: FloatArray) -> None:
+    """Take the step within the bounds; moved: by how much; miss: 0 where there was no way to go."""
     wide()
     for i in range(o.shape[0]):
-        half = 0.5 * miss[i]
-        before = o[i]
-        after = min(max(before * ((1.0 + half) / (1.0 - half)), low[i]), high[i])
-        miss[i] = 2.0 * (after - before) / (after + before)
-        o[i] = after
+        before, step = o[i], miss[i]
+        o[i] = min(max(before * (1.0 + step * (1.0 + 0.5 * step)), low[i]), high[i])
+        moved[i] = o[i] - before
+        miss[i] = step if moved[i] != 0.0 else 0.0
 
 
 @stage
-def follow_block(f: FloatArray, g: FloatArray, o: FloatArray, miss: FloatArray, x: FloatArray) -> None:
+def follow_block(
+    f: FloatArray, g: FloatArray, o: FloatArray, moved: FloatArray, miss: FloatArray, x: FloatArray
+) -> None:
     """x follows; miss: becomes the size of the step."""
     wide()
     for i in range(x.shape[0]):
         w = 1.0 + o[i]
-        step = min(max((o[i] * miss[i] - f[i] * w) / (g[i] * w), -1.0), 1.0)
-        half = 0.5 * step
-        x[i] = min(max(x[i] * ((1.0 + half) / (1.0 - half)), LEAST), 650.0)
+        step = min(max((moved[i] - f[i] * w) / (g[i] * w), -1.0), 1.0)
+        x[i] = min(max(x[i] * (1.0 + step * (1.0 + 0.5 * step)), LEAST), 650.0)
         miss[i] = max(abs(miss[i]), abs(step) * (1.0 + x[i]))
 
 
@@ -112,10 +114,12 @@ def shares_block(
     """t, tau [s] and beta."""
     wide()
     for i in range(o.shape[0]):
-        tau[i] = left[i] / (1.0 + o[i])
-        t[i] = o[i] * tau[i]
+        w, room = 1.0 + o[i], left[i] * x[i]
+        per = 1.0 / (w * room)
+        tau[i] = left[i] * (room * per)
+        beta[i] = a[i] * (w * w * per)
     for i in range(o.shape[0]):
-        beta[i] = a[i] / (tau[i] * x[i])
+        t[i] = o[i] * tau[i]
 
 
 @stage
@@ -191,11 +195,12 @@ def uploads_block(
 
 
 @stage
-def worth_block(mu: float, beta: FloatArray, tau: FloatArray, worth: FloatArray) -> None:
-    """mu beta/tau [W]."""
+def worth_block(mu: float, beta: FloatArray, tau: FloatArray, worth: FloatArray, per: FloatArray) -> None:
+    """mu beta/tau [W]; per: 1/tau."""
     wide()
     for i in range(tau.shape[0]):
-        worth[i] = mu * beta[i] / tau[i]
+        per[i] = 1.0 / tau[i]
+        worth[i] = mu * beta[i] * per[i]
 
 
 @stage
@@ -215,22 +220,19 @@ def fits_block(
 
 
 @stage
-def slopes_block(
-    beta: FloatArray, tau: FloatArray, g: FloatArray, bend: FloatArray, worth: FloatArray, by_price: FloatArray
-) -> None:
-    """bend: becomes -d lambda/dT, g: d beta/dT, by_price: d beta/d ln mu."""
+def slopes_block(beta: FloatArray, g: FloatArray, bend: FloatArray, worth: FloatArray, by_price: FloatArray) -> None:
+    """bend: becomes -d lambda/dT, g: d beta/dT, by_price, 1/tau: d beta/d ln mu."""
     wide()
-    n = tau.shape[0]
-    for i in range(n):
-        by_price[i] = 1.0 / tau[i]
-    for i in range(n):
+    for i in range(g.shape[0]):
         rest, twice = g[i] - 1.0, 2.0 * g[i] - 1.0  # d ln q/d ln tau = twice/g; d ln q/d ln mu = rest/g
-        per = 1.0 / (g[i] * twice)
-        stiff = twice * twice * per * worth[i] * by_price[i]
-        kept = bend[i] / (stiff + bend[i]) if bend[i] < math.inf else 1.0
+        free = bend[i] < math.inf
+        value, stiff = (bend[i] if free else 0.0) * g[i], twice * worth[i] * by_price[i]  # both by a factor of g
+        per = 1.0 / (g[i] * twice * (stiff + value))
+        kept = value * (g[i] * twice * per) if free else 1.0
+        per *= stiff + value
+        bend[i] = stiff * twice * per * kept
         g[i] = -beta[i] * (rest * twice * per) * by_price[i] * kept
         by_price[i] = -beta[i] * per * (twice + rest * rest * (1.0 - kept))
-        bend[i] = stiff * kept
 
 
 @stage
