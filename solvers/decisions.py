@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from solvers.blocks import BLOCK, constants, view
 from solvers.compile import kernel, stage, wide
-from solvers.elementary import EXP_MAX, exp, expm1_given
+from solvers.elementary import EXP_MAX, expm1
 from solvers.rows import LN2, FloatArray
 
 
@@ -63,27 +61,23 @@ def radio(
     """
     wide()
     width = min(x.shape[0], BLOCK)
-    constant, e = constants((bandwidth, snr), width), np.empty(width)
+    constant = constants((bandwidth, snr), width)
     odd = 0
     for block in range(first, last):
         start = block * BLOCK
         n = min(BLOCK, x.shape[0] - start)
         B, gamma = view(bandwidth, constant[0], start, n), view(snr, constant[1], start, n)
-        odd += _radio_block(x[start : start + n], B, gamma, e[:n], rate[start : start + n], power[start : start + n])
+        odd += _radio_block(x[start : start + n], B, gamma, rate[start : start + n], power[start : start + n])
     return odd
 
 
 @stage
-def _radio_block(
-    x: FloatArray, B: FloatArray, gamma: FloatArray, e: FloatArray, rate: FloatArray, power: FloatArray
-) -> int:
+def _radio_block(x: FloatArray, B: FloatArray, gamma: FloatArray, rate: FloatArray, power: FloatArray) -> int:
     wide()
     odd = 0
     for i in range(x.shape[0]):
         rate[i] = x[i] * (B[i] / LN2)
         odd += 0 if (x[i] >= 0.0) & (x[i] <= EXP_MAX) & (gamma[i] > 0.0) else 1
     for i in range(x.shape[0]):
-        e[i] = exp(min(x[i], EXP_MAX))
-    for i in range(x.shape[0]):
-        power[i] = expm1_given(x[i], e[i]) / gamma[i]
+        power[i] = expm1(min(x[i], EXP_MAX)) / gamma[i]
     return odd

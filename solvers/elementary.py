@@ -17,6 +17,7 @@ _LN2_HIGH = 6.93145751953125e-1  # 20 bits: n * _LN2_HIGH is exact
 _LN2_LOW = 1.42860682030941723212e-6
 _MAGIC = 6755399441055744.0  # 1.5 * 2^52: adding it rounds to a whole number in the low bits
 _MAGIC_BITS = 0x4338000000000000
+_ONE_BITS = 0x3FF0000000000000
 SQRT_HALF_BITS = 0x3FE6A09E667F3BCD
 
 EXP_MAX = 700.0  # clamp arguments of exp() to +-EXP_MAX
@@ -34,6 +35,22 @@ def exp(x: float) -> float:
 
     p is the Chebyshev interpolant of degree 9 over the range of r; its own error is 1.6e-17.
     """
+    z, over = _reduced(x)
+    bits = np.float64(1.0 + over).view(np.int64) + (np.float64(z).view(np.int64) << 52)
+    return np.int64(bits).view(np.float64)
+
+
+@inlined
+def expm1(x: float) -> float:
+    """e^x - 1 for 0 <= x <= 700, below 2 ulp: 2^n (e^r - 1) + (2^n - 1), of the same r and n as e^x."""
+    z, over = _reduced(x)
+    power = np.int64((np.float64(z).view(np.int64) << 52) + _ONE_BITS).view(np.float64)
+    return power * over + (power - 1.0)
+
+
+@inlined
+def _reduced(x: float) -> tuple[float, float]:
+    """n, in the low bits of a double, and e^r - 1."""
     z = x * _LOG2_E + _MAGIC
     n = z - _MAGIC
     r = (x - n * _LN2_HIGH) - n * _LN2_LOW
@@ -43,9 +60,7 @@ def exp(x: float) -> float:
         r, r2, 0.0013888888917213717, 0.00019841269863053618, 2.4801521295954376e-05, 2.7557268459997064e-06
     )
     p = p * r4 + _cubic(r, r2, 0.5, 0.16666666666666669, 0.04166666666662413, 0.008333333333330062)
-    e = 1.0 + (r + r2 * p)
-    bits = np.float64(e).view(np.int64) + (np.float64(z).view(np.int64) << 52)
-    return np.int64(bits).view(np.float64)
+    return z, r + r2 * p
 
 
 @inlined

@@ -11,7 +11,7 @@ import numpy as np
 
 from solvers.blocks import BLOCK, constants, total, view
 from solvers.compile import kernel, stage, wide
-from solvers.elementary import EXP_MAX, exp, expm1_given
+from solvers.elementary import EXP_MAX, expm1
 from solvers.rows import LN2, FloatArray
 
 
@@ -65,7 +65,7 @@ def look(
         P_s, P_c = view(p_s, constant[15], start, n), view(p_c, constant[16], start, n)
         t, tau, p, part = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n]
         odd += _times(W, s, f_n, r_n, t, tau)
-        odd += _power(r_n, B, view(noise, constant[13], start, n), view(gain, constant[12], start, n), p, part)
+        odd += _power(r_n, B, view(noise, constant[13], start, n), view(gain, constant[12], start, n), p)
         _bounds(f_n, view(f_min, constant[8], start, n), view(f_max, constant[9], start, n), extremes[1, :n])
         _bounds(p, view(p_min, constant[10], start, n), view(p_max, constant[11], start, n), extremes[1, :n])
         for i in range(n):
@@ -100,18 +100,15 @@ def _times(W: FloatArray, s: FloatArray, f: FloatArray, r: FloatArray, t: FloatA
 
 
 @stage
-def _power(r: FloatArray, B: FloatArray, N0: FloatArray, h: FloatArray, p: FloatArray, e: FloatArray) -> int:
-    """p = (2^(r/B) - 1) N0 B / h [W]; how many rows are beyond a double. e: scratch."""
+def _power(r: FloatArray, B: FloatArray, N0: FloatArray, h: FloatArray, p: FloatArray) -> int:
+    """p = (2^(r/B) - 1) N0 B / h [W]; how many rows are beyond a double."""
     wide()
     odd = 0
     for i in range(p.shape[0]):
         p[i] = r[i] * LN2 / B[i]
         odd += 0 if p[i] < EXP_MAX else 1
     for i in range(p.shape[0]):
-        p[i] = min(p[i], EXP_MAX)
-        e[i] = exp(p[i])
-    for i in range(p.shape[0]):
-        p[i] = expm1_given(p[i], e[i]) * (N0[i] * B[i]) / h[i]
+        p[i] = expm1(min(p[i], EXP_MAX)) * (N0[i] * B[i]) / h[i]
     return odd
 
 

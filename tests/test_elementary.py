@@ -24,6 +24,12 @@ def _exp(x: FloatArray, y: FloatArray) -> None:
 
 
 @kernel
+def _expm1(x: FloatArray, y: FloatArray) -> None:
+    for i in range(x.shape[0]):
+        y[i] = elementary.expm1(x[i])
+
+
+@kernel
 def _log(x: FloatArray, y: FloatArray) -> None:
     for i in range(x.shape[0]):
         y[i] = elementary.log(x[i])
@@ -66,6 +72,12 @@ def points(name: str, count: int = COUNT) -> FloatArray:
 def test_exp_is_right_to_an_ulp_and_a_half() -> None:
     x = points("exp")
     assert ulps(evaluate(_exp, x), [mpmath.exp(each) for each in x.tolist()]) <= 1.5
+
+
+def test_expm1_is_right_to_two_ulps() -> None:
+    x = np.concatenate((np.abs(points("exp")), points("marginal")))
+    assert ulps(evaluate(_expm1, x), [mpmath.expm1(each) for each in x.tolist()]) <= 2.0
+    assert evaluate(_expm1, np.zeros(1))[0] == 0.0
 
 
 def test_log_is_right_to_an_ulp_and_a_half() -> None:

@@ -119,7 +119,7 @@ def test_weights_are_what_the_formula_says(family: str) -> None:
     rows = rows_of(instance.clients, instance.work)
     plan = make_plan(rows)
     c = [np.broadcast_to(column, (plan.size,)) for column in plan.columns]
-    for T in plan.t_min * np.array([1.0, 1.7, 20.0]):
+    for T in plan.t_min * np.array([1.001, 1.7, 20.0]):
         left = T - c[FIXED]
         t = np.clip(left - 1.2 * c[TAU_LOW], c[T_LOW], c[T_FREE])
         with np.errstate(all="ignore"):
@@ -127,8 +127,10 @@ def test_weights_are_what_the_formula_says(family: str) -> None:
             sent = c[A] ** 2 / (2.0 * c[GAMMA] * np.maximum(left - t, c[TAU_LOW]))
             spent = spent + np.where(c[A] > 0.0, sent, 0.0)
         for first, last in ((0, plan.blocks), (1, 3), (5, 6)):
-            found = weigh(plan.columns, T, plan.size, first, last)
+            found, slope = weigh(plan.columns, T, plan.size, first, last)
             assert found == pytest.approx(spent[first * BLOCK : last * BLOCK].sum(), rel=1e-12)
+            after, before = (weigh(plan.columns, T * (1.0 + by), plan.size, first, last)[0] for by in (1e-6, -1e-6))
+            assert slope == pytest.approx((after - before) / (2e-6 * T), rel=1e-4, abs=1e-9 * found / T)
 
 
 @compiled

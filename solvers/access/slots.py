@@ -12,7 +12,7 @@ import numpy as np
 from solvers.access.stages import LEAST, begin_efficiency_block, grown_block
 from solvers.blocks import BLOCK, GAMMA, NO_WORK, ORDINARY, P_C, TAU_FREE, TAU_HIGH, TAU_LOW, A
 from solvers.compile import kernel, stage, wide
-from solvers.elementary import EXP_MAX, exp, expm1_given, inverse_marginal, log, marginal_given
+from solvers.elementary import EXP_MAX, expm1, inverse_marginal, log, marginal_given
 from solvers.plan import Plan, rows_of
 from solvers.rows import FloatArray
 
@@ -148,6 +148,6 @@ def times_block(
         tau[i] = transfer[i] / nats[i] if nats[i] > 0.0 else math.inf
     for i in range(n):
         near = min(nats[i], EXP_MAX)
-        growths[i] = expm1_given(near, exp(near)) / nats[i] if nats[i] > 1e-300 else 1.0
+        growths[i] = expm1(near) / nats[i] if nats[i] > 1e-300 else 1.0
     for i in range(n):
         x[i] = min(max(x[i], LEAST), 650.0)

@@ -156,8 +156,8 @@ def _guess_from_sample(plan: Plan, state: list[float]) -> None:
 
 
 def _weight(plan: Plan, T: float) -> float:
-    """weigh() of all rows of a plan."""
-    return sum(each_chunk(lambda first, last: weigh(plan.columns, T, plan.size, first, last), plan.blocks))
+    """What weigh() says that all rows of a plan spend."""
+    return sum(each_chunk(lambda first, last: weigh(plan.columns, T, plan.size, first, last)[0], plan.blocks))
 
 
 def _with_method(rows: Rows, state: list[float], goal: Goal, allocate: Allocate) -> Timing:

@@ -86,7 +86,7 @@ def _search_sample(kind: NDArray[np.uint8], columns: Columns, priced: bool, stat
     odds, drift = np.empty(rows, dtype=np.float32), np.empty(rows, dtype=np.float32)
     e_inf = limits_of(kind, sample, rows, first, first + 1)[2]
     share, since, warm = rows / size, 0.0, bool(np.bool_(False))
-    ends = np.zeros(_SHARES)
+    ends, T, of_some, of_all = np.zeros(_SHARES), 0.0, (0.0, 0.0), (0.0, 0.0)
     for nth in range(_SHARES):
         some = state.copy()
         some[VALUE], some[E_INF] = part_of(state[GOAL], state[VALUE], state[E_INF], share, e_inf), e_inf
@@ -97,13 +97,22 @@ def _search_sample(kind: NDArray[np.uint8], columns: Columns, priced: bool, stat
             return
         state[T_NOW], ends[nth], warm = some[T_NOW], some[T_NOW], bool(np.bool_(True))
         if nth < _SHARES - 1:
-            of_some = weigh(sample, state[T_NOW], rows, first, first + 1)
-            of_all = weigh(columns, state[T_NOW], size, first, blocks)
-            share = share_of(state[GOAL], of_some, e_inf, of_all, state[E_INF])
+            if nth == 0:
+                T = state[T_NOW]
+                of_some, of_all = weigh(sample, T, rows, first, first + 1), weigh(columns, T, size, first, blocks)
+            grown = state[T_NOW] / T
+            share = share_of(state[GOAL], _then(of_some, T, grown), e_inf, _then(of_all, T, grown), state[E_INF])
     moved, last = ends[1] - ends[0], ends[2] - ends[1]
     ratio = last / moved  # what is off falls by it from one to the next: where that ends (Aitken)
     if abs(ratio) < 0.5:
         state[T_NOW] = max(ends[2] + last * ratio / (1.0 - ratio), state[T_MIN])
+
+
+@stage
+def _then(weight: tuple[float, float], T: float, grown: float) -> float:
+    """What weigh() found at T, in a round ``grown`` times as long: a power of it, nearly, and one sweep is enough."""
+    spent, slope = weight
+    return spent * math.exp(T * slope / spent * math.log(grown)) if spent > 0.0 else 0.0
 
 
 @stage

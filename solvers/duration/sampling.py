@@ -40,33 +40,39 @@ def _some(column: FloatArray, stride: int, rows: int) -> FloatArray:
 
 
 @kernel
-def weigh(columns: Columns, T: float, size: int, first: int, last: int) -> float:
+def weigh(columns: Columns, T: float, size: int, first: int, last: int) -> tuple[float, float]:
     """What rows of blocks first..last-1, of ``size`` rows in all, spend above their least energy in a round of T [s],
-    roughly [J].
+    roughly [J], and how that changes with T [W].
 
     kappa W^3 (1/t^2 - 1/t_free^2) + a^2/(2 gamma tau), t the time that a short upload leaves, tau the rest.
     """
     wide()
     width = min(size, BLOCK)
-    constant, scratch, weights = constants(columns, width), np.empty((2, width)), 0.0
+    constant, scratch, weights, slopes = constants(columns, width), np.empty((3, width)), 0.0, 0.0
     for block in range(first, last):
         start = block * BLOCK
         n = min(BLOCK, size - start)
-        part, t, weight = block_of(columns, constant, start, n), scratch[0, :n], scratch[1, :n]
+        part, t, weight, slope = block_of(columns, constant, start, n), scratch[0, :n], scratch[1, :n], scratch[2, :n]
         fixed, t_low, t_free, tau_low = part[FIXED], part[T_LOW], part[T_FREE], part[TAU_LOW]
         for i in range(n):
             left = T - fixed[i]
-            t[i] = min(max(left - _UPLOADING * tau_low[i], t_low[i]), t_free[i])
+            rest = left - _UPLOADING * tau_low[i]
+            t[i] = min(max(rest, t_low[i]), t_free[i])
             weight[i] = max(left - t[i], tau_low[i])
+            slope[i] = 1.0 if t[i] == rest else 0.0  # dt/dT
         k, a, gamma = part[K], part[A], part[GAMMA]
         for i in range(n):
-            sent = 0.5 * a[i] * a[i] / (gamma[i] * weight[i])
-            weight[i] = sent if a[i] > 0.0 else 0.0
+            tau, sends, held = weight[i], a[i] > 0.0, slope[i] == 0.0
+            per = 0.5 * a[i] * a[i] / (gamma[i] * tau * tau)
+            weight[i] = per * tau if sends else 0.0
+            slope[i] = (-per if sends else 0.0) if held else 1.0
         for i in range(n):
-            spent = k[i] / (t[i] * t[i]) - k[i] / (t_free[i] * t_free[i])
-            weight[i] += spent if k[i] > 0.0 else 0.0
+            per, free, works, held = 1.0 / t[i], 1.0 / t_free[i], k[i] > 0.0, slope[i] <= 0.0
+            weight[i] += k[i] * (per * per - free * free) if works else 0.0
+            slope[i] = slope[i] if held else (-2.0 * k[i] * (per * per) * per if works else 0.0)
         weights += total(weight)
-    return weights
+        slopes += total(slope)
+    return weights, slopes
 
 
 @shared
