@@ -93,7 +93,11 @@ class Uplinks:
         self.last = math.nan, math.nan  # duration and price of the last pass
 
     def look(self, T: float, mu: float, tolerance: float, out: FloatArray | None = None) -> Look:
-        """Price all rows; the sums are per block, so no bit depends on threads."""
+        """Price all rows."""
+        return self.seen(T, mu, self.sums_at(T, mu, tolerance, out))
+
+    def sums_at(self, T: float, mu: float, tolerance: float, out: FloatArray | None = None) -> list[float]:
+        """What a pass adds up to, over threads; the sums are per block, so no bit depends on these."""
         self.passes += 1
         plan, target = self.plan, self.nothing if out is None else out
         work = partial(
@@ -102,7 +106,8 @@ class Uplinks:
         )  # fmt: skip
         each_chunk(work, plan.blocks)
         self.last = T, mu
-        return self.seen(T, mu, self.sums.sum(axis=0).tolist())
+        totals: list[float] = self.sums.sum(axis=0).tolist()
+        return totals
 
     def seen(self, T: float, mu: float, sums: list[float]) -> Look:
         """What the sums of a pass say."""
@@ -227,13 +232,10 @@ def _at_once(uplinks: Uplinks, state: list[float], out: FloatArray) -> tuple[lis
 
 
 def _in_chunks(uplinks: Uplinks, state: list[float], out: FloatArray) -> list[float]:
-    """Spread over threads, the sums per block: no bit depends on the threads."""
     sums: list[float] = []
     for _ in range(TURNS):
-        uplinks.look(state[T_NOW], state[MU_NOW], state[TOLERANCE], out if state[LAST] != 0.0 else None)
-        sums = uplinks.sums.sum(axis=0).tolist()
-        with np.errstate(all="ignore"):
-            advance_turns(state, *sums)
+        sums = uplinks.sums_at(state[T_NOW], state[MU_NOW], state[TOLERANCE], out if state[LAST] != 0.0 else None)
+        advance_turns(state, *sums)
         if state[END] != 0.0:
             break
     return sums

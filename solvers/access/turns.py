@@ -25,7 +25,8 @@ LOWER, LAST, END = 9, 10, 11  # [s] proved; 1 where the next pass should be the 
 # Between which durations the goal's lies, going by passes from which it is far; between which prices that of the
 # duration at hand, and for how many passes it was held; the last price that shared the channel out, nearly.
 LOW, HIGH, CHEAP, DEAR, HELD, FAIR = 12, 13, 14, 15, 16, 17
-STATE = 18
+MOVED = 18  # ln T: how far the last step was to go
+STATE = 19
 
 DONE, NEAR_ENOUGH, LOST = 1.0, 2.0, 3.0  # at the last pass; at what it leads to; it does not converge
 
@@ -36,7 +37,9 @@ _ROUGH = 1e-2
 TURNS = 30
 _LAST = 1e-6  # a step below this leaves an error of its square: the next pass should be the last
 _NEAR = 1.5  # times: of what is near a duration
-_FAR, _HELD = 1.0, 4.0  # in ln mu; passes
+_FAR, _BALANCED, _HELD = 1.0, 0.1, 4.0  # in ln mu; passes
+_LESS, _SHORT = 0.4, 1.1  # of a duration: steps down go further only to half way; times T_min: no more of it
+_LESS = 0.4  # of a duration: a step down goes further only to half way
 _PART = 0.1  # of the step to a pass: rows whose steps are below it leave less than the next step corrects
 _DONE, _MUCH = 2e-12, 1e-8  # a step after which nothing is left; and the most that rounding may hide of a duration
 _MARGIN = 4e-15  # aim this far inside a budget: the rounding of the sums must not exceed it
@@ -57,14 +60,8 @@ def begin_turns(
     )  # fmt: skip
     state[T_NOW], state[MU_NOW], state[TOLERANCE] = T, mu, _ROUGH
     state[LOWER], state[LAST], state[END] = t_min, 0.0, 0.0
-    state[LOW], state[HIGH], state[CHEAP], state[DEAR], state[HELD], state[FAIR] = (
-        t_min,
-        math.inf,
-        0.0,
-        math.inf,
-        0.0,
-        0.0,
-    )
+    state[LOW], state[HIGH], state[CHEAP], state[DEAR] = t_min, math.inf, 0.0, math.inf
+    state[HELD], state[FAIR], state[MOVED] = 0.0, 0.0, math.inf
 
 
 @shared
@@ -95,14 +92,14 @@ def advance_turns(
         floor, turn = (0.0, 1.0) if goal == _POWER else (state[E_INF], 0.0)
         guess = halley_guess(T, e, there, bend, floor, limit, turn)
         if not guess > 0.0:
-            guess = T + (e - limit) / slope if slope > 0.0 else math.nan
+            guess = T + (e - limit) / slope if slope > 0.0 else _earlier(e, limit, T, state[T_MIN])
         guess += _MARGIN * limit / slope if slope > 0.0 else 0.0
     if goal != _DEADLINE and not state[T_MIN] < guess < math.inf:
         guess = 0.5 * (T + state[T_MIN]) if guess <= state[T_MIN] else math.nan
     if not (math.isfinite(guess) and math.isfinite(step)):
         state[END] = LOST
         return
-    guess = min(max(guess, 0.4 * T), 2.5 * T)
+    guess = min(max(guess, min(_LESS * T, math.sqrt(state[T_MIN]) * math.sqrt(T))), 2.5 * T)
     move = math.log(guess / T)
     priced = goal != _PRICE or abs(there - value) <= _LAST * value  # all but 0 it says little of T
     hidden = _MARGIN * limit / (slope * T) if limit > 0.0 and slope > 0.0 else 0.0  # by the rounding of the sums
@@ -110,6 +107,9 @@ def advance_turns(
     if done and priced and not e > limit * (1.0 + 1e-15):
         state[LOWER], state[END] = min(state[LOWER], T), DONE
         return
+    if goal == _PRICE and abs(step) <= _BALANCED:
+        guess = _halved(state, guess, T, move, step, there > value)
+    state[MOVED] = abs(move)
     size = max(abs(move), abs(step))
     last = size < _LAST
     state[LAST], state[TOLERANCE] = 1.0 if last else 0.0, EXACT if last else max(EXACT, min(_ROUGH, _PART * size))
@@ -120,6 +120,35 @@ def advance_turns(
     state[T_NOW], state[MU_NOW] = guess, mu
     if size <= state[ENOUGH] > 0.0:
         state[END] = NEAR_ENOUGH
+
+
+@shared
+def _between(guess: float, T: float, low: float) -> float:
+    """A duration behind ``low`` and not too far from T; where E is flat and T much too long, half way by ratio."""
+    if not guess < 2.5 * T:
+        return 2.5 * T if guess < math.inf else math.nan
+    if guess <= low:
+        guess = 0.5 * (T + low)
+    return max(guess, min(_LESS * T, math.sqrt(low) * math.sqrt(T)))
+
+
+@shared
+def _earlier(e: float, limit: float, T: float, t_min: float) -> float:
+    """Where more time is worth nothing and the energy within its limit: half way to T_min, by ratio; NaN else."""
+    return math.sqrt(t_min) * math.sqrt(T) if e <= limit and _SHORT * t_min < T else math.nan
+
+
+@shared
+def _halved(state: State, guess: float, T: float, move: float, step: float, short: bool) -> float:
+    """Where the price of time jumps its slope misleads: no step is more than half the last one, or it goes half way
+    between durations that are too short and too long, as far as a price that is ``step`` off can tell."""
+    if short:
+        state[LOW] = max(state[LOW], T * math.exp(-abs(step)))
+    else:
+        state[HIGH] = min(state[HIGH], T * math.exp(abs(step)))
+    if abs(move) <= 0.5 * state[MOVED] or not state[LOW] < state[HIGH] < math.inf:
+        return guess
+    return math.sqrt(state[LOW]) * math.sqrt(state[HIGH])
 
 
 @shared
