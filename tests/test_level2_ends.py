@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 from fleets import ORDINARY, make
 from mpmath import mpf
 from oracle import INF, Fleet
 
 import fedopt
-from fedopt import Deadline, EnergyBudget, PowerBudget, Status, TimePrice
+from fedopt import Deadline, EnergyBudget, PowerBudget, SharedBandwidth, Status, TimeDivision, TimePrice
 from fedopt.rounds import rows_of
 from solvers.duration import METHODS
 from solvers.limits import limits
@@ -127,3 +128,23 @@ def test_the_least_energy_itself_is_budget_enough_where_the_round_ends(seed: int
     assert found.energy == pytest.approx(float(Fleet(clients, instance.work).e_inf), rel=1e-12)
     less = fedopt.schedule(clients, instance.work, EnergyBudget(known.e_inf * (1.0 - 1e-9)), timing="bisection")
     assert less.status is Status.INFEASIBLE
+
+
+@pytest.mark.parametrize("scheme", ["own", "shared", "divided"])
+@pytest.mark.parametrize("family", ["powers", "bounds", "mixed"])
+def test_what_a_round_without_haste_spends_is_budget_enough(family: str, scheme: str) -> None:
+    """Its energy is E_inf, an ulp or two less as it was summed another way: no budget misses by what rounding hides."""
+    for seed in range(100, 112):
+        instance = make(family, seed, 1 + seed % 4)
+        hertz = float(np.broadcast_to(instance.clients.bandwidth, len(instance.clients)).sum())
+        access = {"own": None, "shared": SharedBandwidth(hertz), "divided": TimeDivision(hertz)}[scheme]
+        shortest = fedopt.schedule(instance.clients, instance.work, EnergyBudget(math.inf), access=access).duration
+        rest = Deadline(1e3 * shortest)
+        energy = fedopt.schedule(instance.clients, instance.work, rest, access=access).energy
+        for timing in ("newton", "bisection") if access is None else ("newton",):
+            found = fedopt.schedule(instance.clients, instance.work, EnergyBudget(energy), access=access, timing=timing)
+            assert found.status is not Status.INFEASIBLE, (seed, found.reason)
+            assert found.energy == pytest.approx(energy, rel=1e-13)
+            assert fedopt.verify_schedule(
+                instance.clients, instance.work, EnergyBudget(energy), found, access=access
+            ).ok

@@ -64,9 +64,9 @@ def _stationary(r: Round) -> list[Check]:
         off_t = np.where(k.computes, _one_sided(off_t, above_t, below_t), 0.0)
         off_tau = np.where(k.sends, _one_sided(off_tau, above_tau, below_tau), 0.0)
         early = (k.fixed_time + r.t + r.tau) / r.T < 1.0 - r.tolerance
-        least = np.maximum(np.where(k.computes & above_t, m_t, 0.0), 0.0)
+        least = np.maximum(np.where(k.computes, m_t, 0.0), 0.0)  # at a least speed too: the last digits of T decide
         if not isinstance(r.access, TimeDivision):
-            least = np.maximum(least, np.where(k.sends & above_tau, m_tau, 0.0))
+            least = np.maximum(least, np.where(k.sends, m_tau, 0.0))
         more = np.where(k.busy & (price > 0.0), _beyond(price - least, hidden) / (price + k.p_s + k.p_c), 0.0)
     with np.errstate(all="ignore"):  # relative to the marginals, both of which are P_s and P_c at price 0
         paid = np.where(early & k.busy, price / (price + k.p_s + k.p_c + 2.0 * k.kappa * r.f**3), 0.0)

@@ -26,7 +26,7 @@ from solvers.access.shares import BETA_OUT, EXACT, OUT, TAU_OUT
 from solvers.allocation.kernel import allocate
 from solvers.blocks import FIXED, T_FREE, T_LOW, TAU_FREE
 from solvers.duration import newton
-from solvers.duration.verdicts import allowance, closed_form, infeasible
+from solvers.duration.verdicts import allowance, closed_form, infeasible, raised
 from solvers.plan import Plan, make_plan
 from solvers.rows import FloatArray, Goal, Limits, Rows, Stop, Timing
 from solvers.threads import each_chunk
@@ -60,6 +60,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[flo
     quick = Limits(
         least_time=np.array([plan.t_min]), free_time=np.array([plan.t_flat]), least_energy=np.array([plan.e_inf])
     )
+    value = raised(plan, goal, value)
     decided = closed_form(rows, quick, goal, value)  # with the whole channel each it would be no easier
     if decided is not None:
         return Outcome.decided(decided)
@@ -73,6 +74,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[flo
             look, lower = found
             return fleet.outcome(hertz, Stop.OPTIMAL, Share(look=look, out=fleet.out), lower, goal, value)
     known = fleet.limits()
+    value = raised(known, goal, value)
     decided = closed_form(rows, known, goal, value)
     if decided is not None:
         return Outcome.decided(decided)

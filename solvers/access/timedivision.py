@@ -18,7 +18,7 @@ from solvers.access.roots import falling_root_of
 from solvers.access.settle import Settled, settle
 from solvers.access.slots import Slots
 from solvers.blocks import E_FIXED, IDLE
-from solvers.duration.verdicts import allowance, closed_form, infeasible
+from solvers.duration.verdicts import allowance, closed_form, infeasible, raised
 from solvers.plan import Plan, make_plan
 from solvers.rows import Goal, Limits, Rows, Stop, Timing
 
@@ -31,6 +31,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     """The duration that meets ``goal``, everybody's frequency and slot; the rows' bandwidth is ``hertz``."""
     fleet = Fleet(make_plan(rows))
     known = fleet.limits()
+    value = raised(known, goal, value)
     decided = closed_form(rows, known, goal, value)
     if decided is None and goal is Goal.DEADLINE and value <= known.t_min and fleet.slots.endless:
         decided = infeasible(Stop.TOO_SHORT)  # T_min itself leaves no time to send in

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from solvers.duration.verdicts import Seen, allowance, bracket, closed_form, hides, honest, infeasible
+from solvers.duration.verdicts import Seen, allowance, bracket, closed_form, hides, honest, infeasible, raised
 from solvers.limits import limits
 from solvers.rows import Allocate, Goal, Limits, Point, Rows, Stop, Timing, greatest_of
 
@@ -78,6 +78,7 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     rounding hides more of the duration than the best may leave open.
     """
     known = limits(rows)
+    value = raised(known, goal, value)
     decided = closed_form(rows, known, goal, value)
     if decided is not None:
         return decided

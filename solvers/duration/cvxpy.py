@@ -12,7 +12,7 @@ import numpy as np
 
 from solvers.allocation.cvxpy import least_energy
 from solvers.cones import BackendError, build, run
-from solvers.duration.verdicts import allowance, closed_form, infeasible
+from solvers.duration.verdicts import allowance, closed_form, infeasible, raised
 from solvers.limits import limits
 from solvers.points import complete, dual_bound, energy_of, least_price, trimmed
 from solvers.rows import Allocate, Goal, Limits, Point, Rows, Stop, Timing
@@ -35,6 +35,7 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     Clarabel's iterations. Infeasible where the limits prove it; Stop.LIMIT where Clarabel fails or is too far off.
     """
     known = limits(rows)
+    value = raised(known, goal, value)
     decided = closed_form(rows, known, goal, value)
     if decided is not None:
         return decided

@@ -40,7 +40,7 @@ from solvers.duration.steps import (
     advance,
     begin,
 )
-from solvers.duration.verdicts import Seen, allowance, bracket, hides, honest
+from solvers.duration.verdicts import Seen, allowance, bracket, hides, honest, raised
 from solvers.memory import table
 from solvers.plan import Plan, frozen, make_plan, plan_of
 from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing, greatest_of
@@ -60,6 +60,7 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     called anew at every pass.
     """
     plan = make_plan(rows)
+    value = raised(plan, goal, value)
     decided = _closed_form(plan, goal, value)
     if decided not in (None, Stop.OPTIMAL, Stop.SLACK):
         return Timing(stop=decided, duration=math.nan, lower=math.nan, upper=math.nan, passes=0, point=None)

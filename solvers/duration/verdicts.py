@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from solvers.plan import Plan
 from solvers.rows import ROUNDING, Allocate, Goal, Limits, Point, Rows, Stop, Timing, greatest_of
 
 KNOWN = 1e-2  # relative: a duration that its bracket leaves more of open is not called the best
@@ -43,6 +44,12 @@ def closed_form(rows: Rows, known: Limits, goal: Goal, value: float) -> Timing |
     if budgeted and (value < known.e_inf or endless):
         return infeasible(Stop.TOO_LITTLE)
     return None
+
+
+def raised(known: Limits | Plan, goal: Goal, value: float) -> float:
+    """The budget; E_inf where that is more by no more than its rounding may hide, and a round of T_flat takes it."""
+    hidden = goal is Goal.ENERGY and known.e_inf * (1.0 - _HIDES) <= value < known.e_inf
+    return known.e_inf if hidden and known.t_flat < math.inf else value
 
 
 def hides(greatest: float) -> float:
