@@ -8,9 +8,11 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 from fleets import FAMILIES, Instance, make
+from mpmath import mpf
 
 import fedopt
 from fedopt import EnergyBudget, PowerBudget, Status, TimePrice
@@ -18,11 +20,11 @@ from fedopt.rounds import rows_of
 from solvers import firstcalls
 from solvers.allocation import reference
 from solvers.allocation.kernel import EXACT, price_blocks
-from solvers.blocks import BLOCK, FIXED, ORDINARY, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, Columns
+from solvers.blocks import BLOCK, FIXED, GAMMA, ORDINARY, P_C, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, A, Columns
 from solvers.compile import kernel
 from solvers.duration import newton, preview
 from solvers.duration.steps import LAST, PASSES, STOP, T_NOW
-from solvers.plan import Plan, make_plan
+from solvers.plan import Plan, frozen, make_plan
 from solvers.rough import SingleArray
 from solvers.rows import FloatArray, Goal
 from solvers.shift import SHORT, shift_blocks
@@ -236,6 +238,33 @@ def test_rows_at_a_bound_do_not_stand_in_a_short_step_s_way() -> None:
             out, sums = priced(plan, T)
             assert ((out[0] == plan.columns[T_LOW]) | (out[0] == plan.columns[T_HIGH])).any()  # some are
             assert _shift(plan.columns, T, T * (1.0 + 1e-8), sums, out) == 0
+
+
+@pytest.mark.parametrize("x", [0.3, 2.0, 9.0])
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_step_at_a_bound_of_the_speed_is_right_to_its_fourth_power(x: float, sign: float) -> None:
+    """Only the upload moves then: its price, tau F(x)/gamma and their derivatives against 40 digits."""
+    plan = plan_for(make("bounds", 3, 1))
+    a, gamma, t, p_c = (float(plan.columns[j][0]) for j in (A, GAMMA, T_LOW, P_C))
+    fixed, tau = float(plan.columns[FIXED][0]), a / x
+
+    def price(tau: Any) -> Any:
+        z = a / tau
+        return (1 + (z - 1) * mpmath.exp(z)) / gamma - p_c
+
+    lam, curve = float(price(mpf(tau))), float(x * x * math.exp(x) / (gamma * tau))
+    step = sign * 1.8e-4 * lam / curve
+    out, sums = np.array([[t], [tau], [0.0], [lam], [0.0], [curve]]), np.empty((1, 3))
+    columns = list(plan.columns)
+    columns[TAU_LOW], columns[TAU_HIGH] = frozen(np.array([0.5 * tau])), frozen(np.array([2.0 * tau]))
+    assert _shift(tuple(columns), fixed + t + tau, fixed + t + tau + step, sums, out) == 0
+    moved = float(fixed + t + tau + step) - (fixed + t + tau)
+    with mpmath.workdps(40):
+        ends = mpf(tau), mpf(tau) + moved
+        there, spent = float(price(ends[1])), mpmath.quad(price, ends)
+    assert out[1, 0] == pytest.approx(tau + moved, rel=1e-15)
+    assert out[3, 0] == pytest.approx(there, rel=3e-13)
+    assert out[2, 0] == pytest.approx(float(-spent), rel=1e-10)
 
 
 def test_a_step_that_meets_a_bound_is_not_taken() -> None:

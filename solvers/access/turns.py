@@ -123,16 +123,6 @@ def advance_turns(
 
 
 @shared
-def _between(guess: float, T: float, low: float) -> float:
-    """A duration behind ``low`` and not too far from T; where E is flat and T much too long, half way by ratio."""
-    if not guess < 2.5 * T:
-        return 2.5 * T if guess < math.inf else math.nan
-    if guess <= low:
-        guess = 0.5 * (T + low)
-    return max(guess, min(_LESS * T, math.sqrt(low) * math.sqrt(T)))
-
-
-@shared
 def _earlier(e: float, limit: float, T: float, t_min: float) -> float:
     """Where more time is worth nothing and the energy within its limit: half way to T_min, by ratio; NaN else."""
     return math.sqrt(t_min) * math.sqrt(T) if e <= limit and _SHORT * t_min < T else math.nan
