@@ -102,8 +102,8 @@ def prices(k: Tasks, T: float, mu: float) -> FloatArray:
     with np.errstate(all="ignore"):
         over, under = excess(low), excess(high)
         z = np.where(over > 0.0, high, low)
-        done, last = ~k.busy | ~(over > 0.0) | ~(under < 0.0), np.zeros(k.W.shape)
-        for step in range(3 * _STEPS):  # at a kink halving alone gets on
+        done, last, step = ~k.busy | ~(over > 0.0) | ~(under < 0.0), np.zeros(k.W.shape), 0
+        while step < 3 * _STEPS and not done.all():  # at a kink halving alone gets on
             new = high - under * ((high - low) / (under - over))
             middle = 0.5 * (low + high)
             new = middle if step % 3 == 2 else np.where((low < new) & (new < high), new, middle)
@@ -114,8 +114,7 @@ def prices(k: Tasks, T: float, mu: float) -> FloatArray:
             low, over = np.where(up > 0.0, z, low), np.where(up > 0.0, found, over)
             high, under = np.where(up > 0.0, high, z), np.where(up > 0.0, under, found)
             done, last = done | (np.abs(found) <= _CLOSE) | (high - low <= _CLOSE), up
-            if done.all():
-                break
+            step += 1
     return np.where(k.busy, np.exp(z), 0.0)
 
 
