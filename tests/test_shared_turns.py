@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -70,12 +71,26 @@ def test_a_sample_leads_near_the_duration_and_the_price() -> None:
 
 @pytest.mark.parametrize("family", ["powers", "bounds", "mixed"])
 def test_few_passes_where_more_time_is_worth_nothing(family: str) -> None:
-    """Begun at a thousand times the duration, where all clients have time to spare: it took 97 passes and seconds."""
+    """Begun far behind the duration, where all clients have time to spare; and where the price of time jumps."""
     instance = make(family, 12, 600)
     for budget in budgets(instance):
         found = fedopt.schedule(instance.clients, instance.work, budget, access=channel(instance))
         assert found.status is Status.OPTIMAL, found.reason
         assert found.stats["passes"] <= 16, budget
+
+
+@pytest.mark.parametrize("case", ["nobody computes", "one sends", "one computes and sends"])
+def test_a_sample_in_which_nobody_computes_or_sends(case: str) -> None:
+    """Of 5,000 clients one in nineteen is looked at, the second is not: where nobody is left a division by zero was."""
+    instance = make("typical", 12, 5_000)
+    alone = np.zeros(5_000)
+    alone[1] = 1.0
+    cycles = {"nobody computes": 0.0, "one sends": 1e9, "one computes and sends": 1e9 * alone}[case]
+    bits = np.full(5_000, 1e6) if case == "nobody computes" else 1e6 * alone
+    work = fedopt.Workload(cycles=cycles, upload_bits=bits, download_bits=0.0)
+    for budget in budgets(dataclasses.replace(instance, work=work)):
+        found = fedopt.schedule(instance.clients, work, budget, access=channel(instance))
+        assert found.status.solved, found.reason
 
 
 def test_a_price_of_the_right_size_by_one_client() -> None:
@@ -92,7 +107,7 @@ def test_a_price_of_the_right_size_by_one_client() -> None:
     assert price_of(u, T) == pytest.approx(tau / gamma * (1.0 + (x - 1.0) * math.exp(x)), rel=1e-9)
 
 
-def test_nothing_is_guessed_where_the_shortest_round_lasts_for_ever() -> None:
+def test_no_price_is_guessed_for_a_deadline_that_is_too_short() -> None:
     instance = make("typical", 5, 20)
     u = uplinks(instance)
     assert guess(u, Goal.DEADLINE, 0.5 * u.plan.t_min)[1] == 0.0

@@ -28,17 +28,15 @@ def guess(uplinks: Uplinks, goal: Goal, value: float) -> tuple[float, float]:
     Its part of the channel is by what is to be sent, that of the budget by kappa W^3, which is what more time saves on.
     """
     plan = uplinks.plan
-    if plan.size >= _LARGE:
-        sample = _sample_of(uplinks)
-        few, mine = sample.plan, value
-        if goal is Goal.PRICE:
-            mine = value * few.size / plan.size
-        elif goal is not Goal.DEADLINE:
-            part = _sum(few, K) / _sum(plan, K)
-            mine = few.e_inf + (value - plan.e_inf) * part if goal is Goal.ENERGY else value * part
+    sample = _sample_of(uplinks) if plan.size >= _LARGE else None
+    if sample is not None and sample.room > 0.0:  # some of it send
+        few, work = sample.plan, _sum(plan, K)
+        part = _sum(few, K) / work if goal is not Goal.PRICE and work > 0.0 else few.size / plan.size
+        mine = few.e_inf + (value - plan.e_inf) * part if goal is Goal.ENERGY else value * part
+        mine = value if goal is Goal.DEADLINE else mine
         T, mu = _first(sample, goal, mine)
         found = None
-        if mu > 0.0 and (goal is not Goal.ENERGY or mine > few.e_inf):
+        if mu > 0.0 and mine > (few.e_inf if goal is Goal.ENERGY else 0.0):
             found = joint(sample, goal, mine, T, mu, sample.nothing, _ROUGHLY)
         if found is not None:
             return max(found[0].T, plan.t_min * (1.0 + 1e-9)), found[0].mu

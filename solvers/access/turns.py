@@ -39,7 +39,6 @@ _LAST = 1e-6  # a step below this leaves an error of its square: the next pass s
 _NEAR = 1.5  # times: of what is near a duration
 _FAR, _BALANCED, _HELD = 1.0, 0.1, 4.0  # in ln mu; passes
 _LESS, _SHORT = 0.4, 1.1  # of a duration: steps down go further only to half way; times T_min: no more of it
-_LESS = 0.4  # of a duration: a step down goes further only to half way
 _PART = 0.1  # of the step to a pass: rows whose steps are below it leave less than the next step corrects
 _DONE, _MUCH = 2e-12, 1e-8  # a step after which nothing is left; and the most that rounding may hide of a duration
 _MARGIN = 4e-15  # aim this far inside a budget: the rounding of the sums must not exceed it
