@@ -12,7 +12,9 @@ from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, Shortest
 from fedopt.reasons import is_open
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
-from solvers.matching.task import SCREENED, Proof, Searched
+from solvers.matching.task import DURATION, ENERGY, SCREENED, Proof, Searched
+
+_KEPT = 1e-6  # relative: the utility of a matching and what its search said of it
 
 
 def counted(problem: Problem, found: Searched, seconds: float) -> dict[str, float]:
@@ -54,6 +56,24 @@ def bracket_over(lower: float, round_: Schedule) -> tuple[float, float]:
     """
     low, high = min(lower, round_.duration) if math.isfinite(lower) else math.nan, round_.duration
     return (min(low, round_.bracket[0]), round_.bracket[1]) if is_open(high, round_.bracket) else (low, high)
+
+
+def held_to(solution: Solution, round_: Schedule, found: Searched, row: int) -> Solution:
+    """The same; INACCURATE, and nothing claimed, where its matching does not keep what the search said of it."""
+    problem, partition = solution.problem, solution.partition
+    assert problem is not None
+    assert partition is not None
+    if not solution.status.solved or is_open(round_.duration, round_.bracket):
+        return solution
+    T, E = float(found.results[row, DURATION]), float(found.results[row, ENERGY])
+    said = utility_of(problem, partition, T, E)
+    if not solution.utility < said - _KEPT * abs(said):
+        return solution
+    reason = (
+        f"{Status.INACCURATE.sentence} The matching takes {solution.duration:g} s and {solution.energy:g} J, where the "
+        f"search said {T:g} s and {E:g} J."
+    )
+    return dataclasses.replace(solution, status=Status.INACCURATE, reason=reason, bound=math.nan, scope="")
 
 
 def stopped_at(solution: Solution, limit: float) -> Solution:

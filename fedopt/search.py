@@ -20,7 +20,7 @@ import numpy as np
 from fedopt.access import SharedBandwidth, TimeDivision
 from fedopt.candidates import candidates_of, gains_of, menu_of
 from fedopt.checks import FloatArray, InputError, choice, kind, number, refuse, whole
-from fedopt.claims import bracket_over, claim_of, counted, scope_of, stopped_at
+from fedopt.claims import bracket_over, claim_of, counted, held_to, scope_of, stopped_at
 from fedopt.problem import LeastEnergy, Problem, ReplicaRate, utility_of
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.sharing import Scheme, nothing_else
@@ -164,6 +164,7 @@ def solve(
         more["paper"] = None if found.stopped or found.counts is not None else _paper(problem, task)
     stats["seconds"] = time.perf_counter() - started
     solution = solution_of(problem, counts[best], assignment, round_, stats, proved, more)
+    solution = held_to(solution, round_, found, best)
     return stopped_at(solution, limit) if found.stopped else solution
 
 

@@ -5,12 +5,13 @@ Within some 1e-13 of E_inf, where the rounding of the energy hides more than 1 %
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from fleets import FAMILIES, make
+from fleets import FAMILIES, make, mnist_types
 from mpmath import mpf
 from oracle import INF, Answer, Fleet
 
@@ -175,6 +176,50 @@ def test_a_budget_an_ulp_above_the_least_energy_is_met_at_t_flat(family: str, se
         assert found.status is Status.OPTIMAL, found.reason
         check_bracket(found, fleet.schedule(budget))
         assert found.stats["passes"] <= (20 if timing == "newton" else 60)
+
+
+@pytest.mark.parametrize("family", ["powers", "bounds", "mixed"])
+@pytest.mark.parametrize("matching", ["exact", "assignment", "milp"])
+def test_what_the_best_matching_spends_without_haste_is_budget_enough(matching: str, family: str) -> None:
+    """Given as a budget it is an ulp or two less than the E_inf of the same matching, at times: all know it as that."""
+    for seed in range(100, 105):
+        clients = make(family, seed, 3 + seed % 6).clients
+        unlimited = fedopt.Problem(clients=clients, submodels=mnist_types(), budget=EnergyBudget(math.inf))
+        rest = Deadline(1e3 * fedopt.solve(unlimited).duration)
+        best = fedopt.solve(dataclasses.replace(unlimited, budget=rest, utility="least_energy"))
+        assert best.partition is not None
+        enough = dataclasses.replace(unlimited, budget=EnergyBudget(best.energy), utility="shortest_round")
+        for partitions in (None, (best.partition,)):
+            problem = dataclasses.replace(enough, partitions=partitions)
+            found = fedopt.solve(problem, matching=matching)
+            assert fedopt.verify(problem, found).ok, (seed, str(fedopt.verify(problem, found)))
+            if found.status is Status.INFEASIBLE:
+                assert "only an endless round reaches" in found.reason, (seed, found.reason)
+                continue
+            assert found.status.solved, (seed, found.reason)
+            assert found.energy == pytest.approx(best.energy, rel=1e-13)
+            assert found.duration <= best.duration * (1.0 + KNOWN)
+            assert not found.bracket[0] < found.duration * (1.0 - KNOWN), (seed, found.bracket)
+
+
+def test_a_budget_nearer_the_least_energy_than_the_mixed_integer_solver_sees() -> None:
+    """Its matching is too dear by less than its gap: the answer is that of the transportation problem, and no more
+    is claimed of it than that it is one."""
+    clients = make("bounds", 100, 7).clients
+    unlimited = fedopt.Problem(clients=clients, submodels=mnist_types(), budget=EnergyBudget(math.inf))
+    rest = Deadline(1e3 * fedopt.solve(unlimited).duration)
+    best = fedopt.solve(dataclasses.replace(unlimited, budget=rest, utility="least_energy"))
+    for share, solved in ((1.0, True), (1.0 - 1e-11, False), (0.9, False)):
+        budget = EnergyBudget(share * best.energy)
+        problem = dataclasses.replace(unlimited, budget=budget, utility="shortest_round")
+        exact, found = (fedopt.solve(problem, matching=matching) for matching in ("exact", "milp"))
+        assert (exact.status.solved, found.status.solved) == (solved, solved), share
+        assert fedopt.verify(problem, found).ok, share
+        if not solved:
+            assert found.shortfall == pytest.approx(exact.shortfall, rel=1e-9), share
+            continue
+        assert found.duration == pytest.approx(exact.duration, rel=1e-9)
+        assert found.scope in ("", "all matchings")
 
 
 @pytest.mark.nightly("R6", 1250)

@@ -60,7 +60,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[flo
     quick = Limits(
         least_time=np.array([plan.t_min]), free_time=np.array([plan.t_flat]), least_energy=np.array([plan.e_inf])
     )
-    value = raised(plan, goal, value)
+    value = raised(goal, value, plan.e_inf, plan.t_flat)
     decided = closed_form(rows, quick, goal, value)  # with the whole channel each it would be no easier
     if decided is not None:
         return Outcome.decided(decided)
@@ -74,7 +74,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[flo
             look, lower = found
             return fleet.outcome(hertz, Stop.OPTIMAL, Share(look=look, out=fleet.out), lower, goal, value)
     known = fleet.limits()
-    value = raised(known, goal, value)
+    value = raised(goal, value, known.e_inf, known.t_flat)
     decided = closed_form(rows, known, goal, value)
     if decided is not None:
         return Outcome.decided(decided)

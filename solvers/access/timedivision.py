@@ -31,7 +31,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     """The duration that meets ``goal``, everybody's frequency and slot; the rows' bandwidth is ``hertz``."""
     fleet = Fleet(make_plan(rows))
     known = fleet.limits()
-    value = raised(known, goal, value)
+    value = raised(goal, value, known.e_inf, known.t_flat)
     decided = closed_form(rows, known, goal, value)
     if decided is None and goal is Goal.DEADLINE and value <= known.t_min and fleet.slots.endless:
         decided = infeasible(Stop.TOO_SHORT)  # T_min itself leaves no time to send in

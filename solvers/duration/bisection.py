@@ -78,7 +78,7 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     rounding hides more of the duration than the best may leave open.
     """
     known = limits(rows)
-    value = raised(known, goal, value)
+    value = raised(goal, value, known.e_inf, known.t_flat)
     decided = closed_form(rows, known, goal, value)
     if decided is not None:
         return decided

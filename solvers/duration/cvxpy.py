@@ -35,7 +35,7 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     Clarabel's iterations. Infeasible where the limits prove it; Stop.LIMIT where Clarabel fails or is too far off.
     """
     known = limits(rows)
-    value = raised(known, goal, value)
+    value = raised(goal, value, known.e_inf, known.t_flat)
     decided = closed_form(rows, known, goal, value)
     if decided is not None:
         return decided

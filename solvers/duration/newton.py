@@ -60,7 +60,7 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     called anew at every pass.
     """
     plan = make_plan(rows)
-    value = raised(plan, goal, value)
+    value = raised(goal, value, plan.e_inf, plan.t_flat)
     decided = _closed_form(plan, goal, value)
     if decided not in (None, Stop.OPTIMAL, Stop.SLACK):
         return Timing(stop=decided, duration=math.nan, lower=math.nan, upper=math.nan, passes=0, point=None)

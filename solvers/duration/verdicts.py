@@ -8,12 +8,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from solvers.plan import Plan
+from solvers.compile import shared
 from solvers.rows import ROUNDING, Allocate, Goal, Limits, Point, Rows, Stop, Timing, greatest_of
 
 KNOWN = 1e-2  # relative: a duration that its bracket leaves more of open is not called the best
-_HIDES = 4e-15  # relative: what the rounding of a sum of energies, and of its terms, may hide
+HIDES = 4e-15  # relative: what the rounding of a sum of energies, and of its terms, may hide
 _HIDES_OF_POWER = 2.0**-51  # the same of e^x, over x: two roundings of x, each e^x times x of them
+_ENERGY = int(Goal.ENERGY)
 
 
 class Seen(NamedTuple):
@@ -46,15 +47,16 @@ def closed_form(rows: Rows, known: Limits, goal: Goal, value: float) -> Timing |
     return None
 
 
-def raised(known: Limits | Plan, goal: Goal, value: float) -> float:
+@shared
+def raised(goal: int, value: float, e_inf: float, t_flat: float) -> float:
     """The budget; E_inf where that is more by no more than its rounding may hide, and a round of T_flat takes it."""
-    hidden = goal is Goal.ENERGY and known.e_inf * (1.0 - _HIDES) <= value < known.e_inf
-    return known.e_inf if hidden and known.t_flat < math.inf else value
+    hidden = goal == _ENERGY and e_inf * (1.0 - HIDES) <= value < e_inf
+    return e_inf if hidden and t_flat < math.inf else value
 
 
 def hides(greatest: float) -> float:
     """What the rounding of a sum of energies may hide, relative to it; greatest: of their x."""
-    return max(_HIDES, _HIDES_OF_POWER * greatest)
+    return max(HIDES, _HIDES_OF_POWER * greatest)
 
 
 def bracket(hidden: float, least: float, latest: float, early: Seen | None, here: Seen) -> tuple[float, float]:

@@ -21,6 +21,7 @@ from typing import Protocol
 
 import numpy as np
 
+from solvers.duration.verdicts import HIDES
 from solvers.matching.fixed import duration_of
 from solvers.matching.task import (
     LEAST_ENERGY,
@@ -88,7 +89,7 @@ def search_coarse(task: Task, looker: Looker) -> Searched:
         return impossible(task, looker, Stop.UNREACHABLE)
     if task.goal is Goal.DEADLINE:
         return _at_deadline(task, looker)
-    if (task.goal is Goal.ENERGY or task.value == 0.0) and looker.least_energy() > task.value:
+    if (task.goal is Goal.ENERGY or task.value == 0.0) and looker.least_energy() * (1.0 - HIDES) > task.value:
         return impossible(task, looker, Stop.TOO_LITTLE)
     return _Stretches(task, looker).search()
 

@@ -26,8 +26,8 @@ def search(task: Task) -> Searched:
     """The best matching of every partition that can win, proved."""
     if not task.counts.size:
         found = (search_thrifty if task.thrifty else search_coarse)(task, AllMatchings(task))
-        return at_its_cheapest(task, found, _Matcher(task)) if task.goal is Goal.PRICE else found
-    matcher = _Matcher(task)
+        return at_its_cheapest(task, found, PricedMatcher(task)) if task.goal is Goal.PRICE else found
+    matcher = PricedMatcher(task)
     if task.goal in (Goal.ENERGY, Goal.POWER):
         many = task.gains is not None and task.counts.shape[0] > MANY
         best = with_ceiling(task, (search_levels if many else search_best)(task, matcher))
@@ -37,7 +37,7 @@ def search(task: Task) -> Searched:
     return search_cheapest(task, matcher)
 
 
-def _cheapest(task: Task, matcher: _Matcher, found: Searched, p: int) -> IntArray:
+def _cheapest(task: Task, matcher: PricedMatcher, found: Searched, p: int) -> IntArray:
     """The cheapest of the matchings as short as partition p's: a slack budget leaves a choice."""
     T, energy = found.results[p, DURATION], found.results[p, ENERGY]
     limit = task.value * T if task.goal is Goal.POWER else task.value
@@ -51,7 +51,7 @@ def place_prices(task: Task, duration: float, counts: IntArray) -> FloatArray | 
     return found.prices if isinstance(found, Transport) else None
 
 
-class _Matcher:
+class PricedMatcher:
     """Solves transportation problems, each from the prices of the last; its cut is the proof of the last."""
 
     def __init__(self, task: Task) -> None:

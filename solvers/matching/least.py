@@ -58,6 +58,8 @@ def least_duration(
         between = low < probe < high * (1.0 - 2.0 * GAP)
         found = match(probe) if probe >= least else None
         over = surplus(found, probe)
+        if found is not None and abs(over) <= GAP:  # rounding hides which it is: the matching's own duration knows
+            over = 0.0 if root(found[0])[0] <= probe else GAP
         if over <= 0.0:
             assert found is not None
             duration, energy = root(found[0])

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from solvers.matching import marginal
 from solvers.matching.assignment import one_by_one
 from solvers.matching.best import OutOfTime
+from solvers.matching.exact import PricedMatcher
 from solvers.matching.fixed import duration_of
-from solvers.matching.least import Match, least_duration
+from solvers.matching.hall import Crowd, explain
+from solvers.matching.least import Least, Match, least_duration
 from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched, Task
 from solvers.rows import FloatArray, Goal, Stop
 
@@ -57,10 +59,7 @@ def search(task: Task) -> Searched:
                 found = match(value) if gain >= best * value * (1.0 - 1e-14) else None
                 assignment = None if found is None else found[0]
             else:
-                high = gain / best if best > 0.0 else 1e4 * menu.longest
-                shorter = least_duration(
-                    match, lambda a: duration_of(task, a), goal, value, menu.shortest, high, lambda: menu.shortest
-                )
+                shorter = _shorter(task, match, gain / best if best > 0.0 else _endless(task, match))
                 assignment = None if shorter is None else shorter.assignment
             if assignment is not None:
                 duration, energy = duration_of(task, assignment)
@@ -73,13 +72,41 @@ def search(task: Task) -> Searched:
             task.progress(done + 1, len(steps), best)
     except OutOfTime:
         stopped = True
+    answered = stopped or bool(np.isfinite(results[:, DURATION]).any())
+    crowds = {} if answered else _explained(task, results, chosen)
+    proved = not stopped and answered == bool(np.isfinite(results[:, DURATION]).any())
     return Searched(
         results=results,
         passes=start.passes + solved,
         assign=lambda p: chosen[p] if p in chosen else start.assign(p),
-        proof=Proof.NONE if stopped else Proof.MATCHINGS,
+        proof=Proof.MATCHINGS if proved else Proof.NONE,
+        crowds=crowds,
         stopped=stopped,
     )
+
+
+def _shorter(task: Task, match: Match, high: float) -> Least | None:
+    """The best matching that is no longer than ``high`` [s]."""
+    if math.isinf(high):
+        return None
+    least = task.menu.shortest
+    return least_duration(match, lambda a: duration_of(task, a), task.goal, task.value, least, high, lambda: least)
+
+
+def _endless(task: Task, match: Match) -> float:
+    """The duration [s] of the matching of least energy, which meets the budget if any does; inf where it does not."""
+    found = match(math.inf)
+    return math.inf if found is None else duration_of(task, found[0])[0] * (1.0 + 1e-12)
+
+
+def _explained(task: Task, results: FloatArray, chosen: dict[int, IntArray]) -> dict[int, Crowd]:
+    """By how much every partition misses, by the transportation problem; what it finds within the budget is kept."""
+    crowds = explain(task, PricedMatcher(task).match, results, chosen)
+    for p, assignment in chosen.items():
+        duration, energy = duration_of(task, assignment)
+        if math.isfinite(duration) and task.goal is not Goal.DEADLINE:  # the solver's gap is wider than what is left
+            results[p, DURATION], results[p, ENERGY], results[p, STOPPED] = duration, energy, Stop.OPTIMAL
+    return crowds
 
 
 def _of_partition(task: Task, costs: FloatArray, counts: IntArray) -> tuple[IntArray, float] | None:

@@ -20,12 +20,14 @@ from solvers.blocks import BLOCK, COLUMNS, Columns
 from solvers.compile import kernel, stage
 from solvers.duration.newton import search
 from solvers.duration.steps import PASSES, STATE, STOP, T_NOW, begin
+from solvers.duration.verdicts import raised
 from solvers.fill import limits_of
 from solvers.matching.task import (
     DURATION,
     ENERGY,
     LEAST_ENERGY,
     LEAST_TIME,
+    NEEDED,
     SCREENED,
     STOPPED,
     Searched,
@@ -74,13 +76,17 @@ def search_ordered(
         )  # fmt: skip
         task.progress(last, total, float(best[0]))
 
+    winner = room.winner.copy()
+
     def assign(p: int) -> IntArray:
         if p == best[2]:
-            return room.winner.copy()
+            return winner.copy()
         own = orders[p : p + 1] if orders.shape[0] > 1 else orders
+        needed = results[p, NEEDED]  # what was tried hangs on it
+        to_beat = np.array([needed]) if needed < math.inf else np.zeros(0)
         solve_partitions(
             menu.table, menu.kinds, menu.priced, counts[p : p + 1], menu.types, own, marginal, goal, task.value,
-            np.zeros(0), np.zeros(3), 0, 1, empty_results(1), *room.arrays,
+            to_beat, np.array([1.0, math.inf, -1.0]), 0, 1, empty_results(1), *room.arrays,
         )  # fmt: skip
         return room.chosen.copy()
 
@@ -139,7 +145,7 @@ def solve_partitions(
     """Solve partitions first..last-1; returns the passes made.
 
     table (COLUMNS, K, N), kinds (K, N): of the menu. work and kind are written, columns and kind_read are the same
-    memory. results (P, 5): rows first..last-1 written. chosen (N,), written: the assignment of the last partition.
+    memory. results (P, 6): rows first..last-1 written. chosen (N,), written: the assignment of the last partition.
     best (3,), updated where there are gains: the greatest gain / T, its energy, its partition; winner (N,): its
     assignment. Partitions that cannot beat the best are not solved.
     """
@@ -157,7 +163,7 @@ def solve_partitions(
             gains[p] / best[0] if gains.shape[0] > 0 and best[0] > 0.0 else math.inf
         )  # a winner is shorter than this
         found, score = math.inf, math.inf  # duration and what is minimised: T, E, or E + price T
-        results[p, STOPPED] = SCREENED
+        results[p, STOPPED], results[p, NEEDED] = SCREENED, needed
         for turn in range(_ROUNDS + 1 if marginal else 1):
             if turn > 0:
                 T = value if goal == _DEADLINE else min(found, needed)
@@ -189,9 +195,10 @@ def solve_partitions(
                 results[p, LEAST_TIME] = t_min
             if turn == 0 or e_inf < results[p, LEAST_ENERGY]:
                 results[p, LEAST_ENERGY] = e_inf
-            stop = _verdict(goal, value, t_min, t_flat, e_inf)
+            budget = raised(goal, value, e_inf, t_flat)
+            stop = _verdict(goal, budget, t_min, t_flat, e_inf)
             state[:] = 0.0
-            begin(state, float(goal), value, t_min, t_flat, e_inf)
+            begin(state, float(goal), budget, t_min, t_flat, e_inf)
             if stop == 0 and goal != _PRICE:
                 limit = value if goal == _DEADLINE else min(needed, found)
                 tied = 1.0 + 1e-14  # an equal utility may still cost less energy
@@ -199,7 +206,7 @@ def solve_partitions(
                 if stop == 0 and limit < math.inf and goal != _DEADLINE:
                     price_blocks(kind_read, columns, priced, limit, v, cold, CLOSE, sums, nothing, zero, blocks)
                     passes += 1
-                    stop = _LOSES if _total(sums) > (value * limit if goal == _POWER else value) else 0
+                    stop = _LOSES if _total(sums) > (value * limit if goal == _POWER else budget) else 0
                     state[T_NOW] = limit
             if stop == 0:
                 search(kind_read, columns, priced, state, v, cold, sums, out)

@@ -39,6 +39,7 @@ _HALVINGS = 3
 _PRICES = 8  # of bandwidth tried at a duration
 _ROUNDS = 30  # of matchings for one partition
 _BETTER = 1.0 - 1e-10
+_SAFE = 1e-13  # relative: sums of costs and their dual are this good, and more
 _FIRST = 8  # partitions solved before any is screened
 
 
@@ -169,6 +170,10 @@ class _Run:
         allowed = np.array([allowance(self.task.goal, self.task.value, needed)])
         return any(bool(cut.rules_out(counts[None, :], np.array([needed]), allowed)[0]) for cut in cuts)
 
+    def _too_dear(self, bound: Bound) -> bool:
+        """Whether no matching keeps its duration within the budget, beyond what rounding may hide."""
+        return bound.energy > allowance(self.task.goal, self.task.value, bound.T) * (1.0 + _SAFE)
+
     def _prove(
         self, best: Best | None, needed: float, p: int, cuts: list[Cut], results: FloatArray
     ) -> tuple[Best | None, float]:
@@ -181,7 +186,7 @@ class _Run:
             if not self.floor < T < math.inf:
                 break
             bound = self._bound(T, self._mu if best is None else best.mu, counts)
-            if bound.energy > allowance(task.goal, task.value, T):
+            if self._too_dear(bound):
                 cuts.append(bound.cut)
                 lower = T
                 break
@@ -191,7 +196,7 @@ class _Run:
         for _ in range(_HALVINGS if fails < math.inf else 0):
             T = 0.5 * (lower + fails)
             bound = self._bound(T, self._mu if best is None else best.mu, counts)
-            if bound.energy > allowance(task.goal, task.value, T):
+            if self._too_dear(bound):
                 lower = T
             else:
                 fails = T
@@ -246,7 +251,7 @@ class _Run:
         for _ in range(1 if once else _PRICES):
             bound = self._priced(T, math.exp(z), counts)
             best = bound if best is None or bound.energy > best.energy else best
-            if bound.assignment is None or bound.energy > limit or abs(bound.over) < 1e-6:
+            if bound.assignment is None or self._too_dear(bound) or abs(bound.over) < 1e-6:
                 return best
             step = 1.8 * bound.over
             if bound.over > 0.0:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 IntArray = NDArray[np.int64]
 
-RESULTS = 5
-DURATION, ENERGY, STOPPED, LEAST_TIME, LEAST_ENERGY = range(RESULTS)  # columns of a result
+RESULTS = 6
+DURATION, ENERGY, STOPPED, LEAST_TIME, LEAST_ENERGY, NEEDED = range(RESULTS)  # columns of a result
 SCREENED = 0.0  # in STOPPED: proved unable to win, not solved
 
 Progress = Callable[[int, int, float], None]
@@ -96,9 +96,9 @@ class Proof(Enum):
 class Searched:
     """What a method of level 1 found for P partitions.
 
-    results (P, 5): duration [s], energy [J] (NaN where there is none), Stop (SCREENED: proved unable to win), least
-    duration [s] and least energy [J] of the matchings looked at. passes: level-3 passes over all rows; matchings: best
-    matchings solved. assign(p) is the assignment (N,) behind row p.
+    results (P, 6): duration [s], energy [J] (NaN where there is none), Stop (SCREENED: proved unable to win), least
+    duration [s] and least energy [J] of the matchings looked at, the duration [s] it had to beat. passes: level-3
+    passes over all rows; matchings: best matchings solved. assign(p) is the assignment (N,) behind row p.
     proof: what no other answer can beat: of all matchings of all partitions, or of their sorted matchings only. It
     proves the best one here to be the best, or else that no utility (gain / T, or -E) is above ``ceiling``.
     lower (P,) bounds every matching of a partition from below, where any bound is known: its duration [s], or its cost

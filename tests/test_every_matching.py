@@ -1,0 +1,157 @@
+"""The search against every matching there is, at budgets next to what is possible at all, in every family."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from fleets import FAMILIES, make, mnist_types
+from matchings import BUDGETS, Budget, budget_of, fleet
+
+import fedopt
+from fedopt import Deadline, EnergyBudget, Partition, PowerBudget, ReplicaRate, ShortestRound, Status, TimePrice
+from fedopt.problem import utility_of
+from fedopt.rounds import rows_of
+from solvers.limits import limits
+from solvers.matching import marginal
+from solvers.matching.task import DURATION, ENERGY, Proof, Searched, Task
+
+TYPES = mnist_types((1, 2, 2, 3))
+UTILITIES = (ReplicaRate(1.0), ReplicaRate(0.5), ShortestRound())
+MARGINS = (1e-13, 1e-10, 1e-6, 1e-2)
+
+
+class Matched(NamedTuple):
+    """A matching and its work."""
+
+    partition: Partition
+    work: fedopt.Workload
+
+
+def every_matching(problem: fedopt.Problem) -> list[Matched]:
+    """All of all partitions."""
+    found = []
+    for counts in problem.candidates().tolist():
+        places = [k for k, count in enumerate(counts) for _ in range(count)]
+        for assignment in sorted(set(itertools.permutations(places))):
+            work = problem.clients.workload(TYPES, np.array(assignment))
+            found.append(Matched(Partition(counts, TYPES), work))
+    return found
+
+
+def budgets(least_energy: float, least_time: float) -> Iterator[Budget]:
+    """To either side of what the cheapest and the shortest matching need, and far from it."""
+    yield from (Deadline(least_time), Deadline(math.nextafter(least_time, 0.0)), EnergyBudget(least_energy))
+    for margin in MARGINS:
+        for share in (1.0 - margin, 1.0 + margin):
+            yield from (EnergyBudget(share * least_energy), Deadline(share * least_time))
+    yield from (EnergyBudget(30.0 * least_energy), Deadline(30.0 * least_time))
+    for power in (1e-6, 1e-2, 1.0, 1e2):
+        yield PowerBudget(power * least_energy / least_time)
+    for price in (1e-4, 0.1, 10.0):
+        yield TimePrice(price * least_energy / least_time)
+
+
+def best_of(problem: fedopt.Problem, everyone: list[tuple[Matched, fedopt.Schedule]]) -> float:
+    """The greatest utility; at a price of time of the cheapest matching of every partition. -inf for no answer."""
+    utilities: dict[Partition, tuple[float, float]] = {}
+    for matched, found in everyone:
+        if not found.status.solved:
+            continue
+        utility = utility_of(problem, matched.partition, found.duration, found.energy)
+        cost = -utility
+        if isinstance(problem.budget, TimePrice):
+            cost = found.energy + problem.budget.watts * found.duration
+        known = utilities.get(matched.partition, (math.inf, -math.inf))
+        if math.isinf(known[0]) or cost < known[0] - 1e-12 * abs(known[0]):
+            utilities[matched.partition] = cost, utility
+        elif cost <= known[0] + 1e-12 * abs(known[0]):  # as cheap: the better one
+            utilities[matched.partition] = known[0], max(known[1], utility)
+    return max((utility for _, utility in utilities.values()), default=-math.inf)
+
+
+@pytest.mark.parametrize("seed", [2, 3])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_matching_is_better_and_none_is_overlooked(family: str, seed: int) -> None:
+    """Extreme, seed 2: of matchings that tie, the one that was answered had not been the one that was found."""
+    clients = make(family, seed, 3 + seed % 3).clients
+    problem = fedopt.Problem(clients, TYPES, budget=EnergyBudget(math.inf))
+    everyone = every_matching(problem)
+    known = [limits(rows_of(clients, matched.work)) for matched in everyone]
+    least_time = min(one.t_min for one in known)
+    for budget in budgets(min(one.e_inf for one in known if one.t_min < math.inf), least_time):
+        answers = [(matched, fedopt.schedule(clients, matched.work, budget)) for matched in everyone]
+        if any(answer.status is Status.LIMIT for _, answer in answers):  # rounding hides what it is
+            continue
+        for utility in UTILITIES:
+            asked = dataclasses.replace(problem, budget=budget, utility=utility)
+            best = best_of(asked, answers)
+            for method in ("exact", "assignment"):
+                found, where = fedopt.solve(asked, matching=method), (budget, utility, method)
+                assert found.status.solved == (best > -math.inf), (where, found.reason)
+                if not found.status.solved:
+                    least = min(answer.shortfall for _, answer in answers)
+                    scale = least_time if isinstance(budget, Deadline) else known[0].e_inf
+                    assert abs(found.shortfall - least) <= 1e-9 * abs(least) + 1e-13 * scale, where
+                    continue
+                wide = 0.0 if isinstance(budget, TimePrice) else found.bracket[1] - found.bracket[0]
+                hidden = max(1e-9, 2.0 * wide / found.duration) * abs(best)
+                assert abs(found.utility - best) <= hidden, (where, found.utility, best)
+                assert not found.bound < best - 1e-12 * abs(best), (where, found.bound, best)
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+@pytest.mark.parametrize("utility", UTILITIES, ids=str)
+def test_the_matching_behind_every_partition_is_the_one_that_was_found(
+    utility: fedopt.ReplicaRate | fedopt.ShortestRound, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The compiled loop keeps the best one; others it makes again when asked, and what it tried hung on the best."""
+    seen: list[tuple[Task, Searched]] = []
+
+    def spy(task: Task) -> Searched:
+        seen.append((task, search(task)))
+        return seen[-1][1]
+
+    search = marginal.search
+    monkeypatch.setattr(marginal, "search", spy)
+    for seed in range(4):
+        clients = fleet(9, seed)
+        problem = fedopt.Problem(clients, TYPES, budget=budget_of(name, clients), utility=utility)
+        fedopt.solve(problem, matching="marginal")
+        task, found = seen[-1]
+        solved = np.flatnonzero(np.isfinite(found.results[:, DURATION])).tolist()
+        assert len(solved) > 1
+        for p in solved:
+            rows = task.menu.rows_of(found.assign(p))
+            again = task.find_duration(rows, task.goal, task.value, task.allocate)
+            assert again.point is not None
+            assert again.duration == pytest.approx(found.results[p, DURATION], rel=1e-9), (seed, p)
+            assert again.point.energy.sum() == pytest.approx(found.results[p, ENERGY], rel=1e-9), (seed, p)
+
+
+@pytest.mark.parametrize("name", BUDGETS)
+def test_an_answer_that_does_not_keep_what_its_search_said_is_not_called_solved(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients = fleet(8, 1)
+    problem = fedopt.Problem(clients, TYPES, budget=budget_of(name, clients))
+    search, right = marginal.search, fedopt.solve(problem, matching="marginal")
+    assert right.status.solved
+
+    def careless(task: Task) -> Searched:
+        found = search(task)
+        results = found.results.copy()
+        results[:, DURATION] *= 0.5
+        return dataclasses.replace(found, results=results, proof=Proof.MATCHINGS)
+
+    monkeypatch.setattr(marginal, "search", careless)
+    found = fedopt.solve(problem, matching="marginal")
+    assert found.status is Status.INACCURATE
+    assert "where the search said" in found.reason
+    assert math.isnan(found.bound)
+    assert found.scope == ""
