@@ -14,16 +14,27 @@ from fleets import FAMILIES, make, mnist_types
 from matchings import BUDGETS, Budget, budget_of, fleet
 
 import fedopt
-from fedopt import Deadline, EnergyBudget, Partition, PowerBudget, ReplicaRate, ShortestRound, Status, TimePrice
+from fedopt import (
+    Deadline,
+    EnergyBudget,
+    Partition,
+    PowerBudget,
+    ReplicaRate,
+    SharedBandwidth,
+    ShortestRound,
+    Status,
+    TimeDivision,
+    TimePrice,
+)
 from fedopt.problem import utility_of
 from fedopt.rounds import rows_of
+from fedopt.sharing import Scheme
 from solvers.limits import limits
 from solvers.matching import marginal
 from solvers.matching.task import DURATION, ENERGY, Proof, Searched, Task
 
 TYPES = mnist_types((1, 2, 2, 3))
 UTILITIES = (ReplicaRate(1.0), ReplicaRate(0.5), ShortestRound())
-MARGINS = (1e-13, 1e-10, 1e-6, 1e-2)
 
 
 class Matched(NamedTuple):
@@ -44,10 +55,10 @@ def every_matching(problem: fedopt.Problem) -> list[Matched]:
     return found
 
 
-def budgets(least_energy: float, least_time: float) -> Iterator[Budget]:
+def budgets(least_energy: float, least_time: float, margins: tuple[float, ...]) -> Iterator[Budget]:
     """To either side of what the cheapest and the shortest matching need, and far from it."""
     yield from (Deadline(least_time), Deadline(math.nextafter(least_time, 0.0)), EnergyBudget(least_energy))
-    for margin in MARGINS:
+    for margin in margins:
         for share in (1.0 - margin, 1.0 + margin):
             yield from (EnergyBudget(share * least_energy), Deadline(share * least_time))
     yield from (EnergyBudget(30.0 * least_energy), Deadline(30.0 * least_time))
@@ -84,7 +95,8 @@ def test_no_matching_is_better_and_none_is_overlooked(family: str, seed: int) ->
     everyone = every_matching(problem)
     known = [limits(rows_of(clients, matched.work)) for matched in everyone]
     least_time = min(one.t_min for one in known)
-    for budget in budgets(min(one.e_inf for one in known if one.t_min < math.inf), least_time):
+    least_energy = min(one.e_inf for one in known if one.t_min < math.inf)
+    for budget in budgets(least_energy, least_time, (1e-13, 1e-10, 1e-6, 1e-2)):
         answers = [(matched, fedopt.schedule(clients, matched.work, budget)) for matched in everyone]
         if any(answer.status is Status.LIMIT for _, answer in answers):  # rounding hides what it is
             continue
@@ -103,6 +115,33 @@ def test_no_matching_is_better_and_none_is_overlooked(family: str, seed: int) ->
                 hidden = max(1e-9, 2.0 * wide / found.duration) * abs(best)
                 assert abs(found.utility - best) <= hidden, (where, found.utility, best)
                 assert not found.bound < best - 1e-12 * abs(best), (where, found.bound, best)
+
+
+@pytest.mark.parametrize("scheme", [SharedBandwidth, TimeDivision])
+@pytest.mark.parametrize("family", ["typical", "extreme"])
+def test_nor_where_they_share_the_uplink(family: str, scheme: type[SharedBandwidth | TimeDivision]) -> None:
+    """Extreme, seed 0: at T_min the price of time is such that its last digit is worth a twentieth of the energy."""
+    clients = make(family, 0, 3).clients
+    access = scheme(float(np.broadcast_to(clients.bandwidth, 3).sum()))
+    problem = fedopt.Problem(clients, TYPES, budget=EnergyBudget(math.inf), access=access)
+    everyone, under = every_matching(problem), Scheme(clients, access)
+    known = [under.limits(under.rows(matched.work)) for matched in everyone]
+    least_energy, least_time = min(one.e_inf for one in known), min(one.t_min for one in known)
+    for budget in budgets(least_energy, least_time, (1e-6,)):
+        answers = [(matched, fedopt.schedule(clients, matched.work, budget, access=access)) for matched in everyone]
+        hidden = any(answer.status is Status.LIMIT for _, answer in answers)
+        asked = dataclasses.replace(problem, budget=budget, utility=ShortestRound())
+        best = best_of(asked, answers)
+        for method in ("marginal", "sorted"):
+            found, where = fedopt.solve(asked, matching=method), (budget, method)
+            verified = fedopt.verify(asked, found)
+            assert verified.ok, (where, str(verified))
+            if hidden or isinstance(budget, TimePrice):
+                continue
+            if found.scope == "all matchings":
+                assert found.status is Status.INFEASIBLE or not found.bound < best - 1e-6 * abs(best), where
+                assert found.status is not Status.INFEASIBLE or best == -math.inf, where
+            assert not found.utility > best + 1e-5 * abs(best), where
 
 
 @pytest.mark.parametrize("name", BUDGETS)

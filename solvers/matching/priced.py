@@ -256,7 +256,7 @@ class _Run:
             step = 1.8 * bound.over
             if bound.over > 0.0:
                 low = z
-                missing = (limit - bound.energy) / (bound.mu * math.expm1(bound.over))
+                missing = max(limit - bound.energy, 0.0) / (bound.mu * math.expm1(bound.over))
                 step = max(step, math.log1p(1.1 * missing)) if missing < 1e10 else step
             else:
                 high = z
