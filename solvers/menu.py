@@ -104,7 +104,7 @@ class Menu:
         An endless duration has the least energies of all.
         """
         if math.isinf(duration):
-            return np.stack([limits(rows).least_energy for rows in self.rows])
+            return self._endless_costs
         costs = np.empty((len(self.rows), len(self)))
 
         def keep(k: int, part: slice, out: FloatArray) -> None:
@@ -112,6 +112,11 @@ class Menu:
 
         self._price(duration, keep)
         return costs
+
+    @cached_property
+    def _endless_costs(self) -> FloatArray:
+        least = [np.broadcast_to(limits(rows).least_energy, (len(self),)) for rows in self.rows]
+        return frozen(np.stack(least))
 
     def costs_and_prices(self, duration: float) -> tuple[FloatArray, FloatArray]:
         """The costs (K, N) [J] and what one more second would save of them [W], 0 where they are inf."""

@@ -9,7 +9,6 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.limits import limits
 from solvers.matching.coarse import allowed_at, whole
 from solvers.matching.relaxed import Least, cheapest_chain, cheapest_types, fair_price, prices_of_cheapest
 from solvers.matching.task import Proof, Task
@@ -49,7 +48,7 @@ class _Looker:
 
     def least_energy(self) -> float:
         """A bound of the energy of at least one replica in an endless round [J]."""
-        floor = np.stack([np.broadcast_to(limits(rows).least_energy, (len(self.menu),)) for rows in self.menu.rows])
+        floor = self.menu.costs(math.inf)
         return max(float(floor.min(axis=0).sum()), float(floor[self.menu.weights > 0.0].min()))
 
     def priced(self, duration: float) -> tuple[FloatArray, FloatArray]:
