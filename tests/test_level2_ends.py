@@ -148,3 +148,32 @@ def test_what_a_round_without_haste_spends_is_budget_enough(family: str, scheme:
             assert fedopt.verify_schedule(
                 instance.clients, instance.work, EnergyBudget(energy), found, access=access
             ).ok
+
+
+@pytest.mark.parametrize("others", [0, 3])
+@pytest.mark.parametrize("joules", [15_010.0, 2e4, 1e6, 1e12, 1e100])
+def test_a_budget_that_only_power_without_bound_spends(joules: float, others: int) -> None:
+    """Of a long download little is left: from a pass at T_min, of infinite energy, no derivatives lead anywhere."""
+    clients = fedopt.Clients(
+        frequency_min=0.0,
+        frequency_max=1.5e9,
+        samples=500.0,
+        channel_gain=1e-11,
+        bandwidth=2.5e5,
+        capacitance=1e-28,
+        static_power=0.05,
+        circuit_power=0.05,
+        power_max=math.inf,
+        download_rate=[1e-3] + [1e6] * others,
+        receive_power=0.05,
+        overhead=0.05,
+    )
+    work = fedopt.Workload(cycles=1e10, upload_bits=300.0, download_bits=300.0)
+    budget = EnergyBudget(joules)
+    fleet, found = Fleet(clients, work), fedopt.schedule(clients, work, budget)
+    assert found.status is Status.OPTIMAL, found.reason
+    assert found.energy <= joules
+    assert fleet.energy(mpf(found.duration) * (1 - mpf("1e-15"))) > joules
+    assert fleet.energy(mpf(found.duration) * (1 + mpf("1e-15"))) < joules
+    assert found.bracket[1] - found.bracket[0] <= 1e-15 * found.duration
+    assert found.stats["passes"] <= 60

@@ -263,6 +263,8 @@ def search(
         state[E_NOW], state[PRICE_NOW] = e, lam
         if state[STOP] != 0.0:
             return
+        if not (e < math.inf and lam < math.inf):
+            kept = math.nan  # no derivatives to go on with
         advance(state, e, lam, curve)
         if state[STOP] != 0.0 and last and state[T_NOW] == T:
             return

@@ -37,6 +37,7 @@ _SHARP = 1e-9  # a bracket this narrow is closed where its end uses the budget u
 _CERTAIN = 3e-6  # a step below this leaves an error of its cube
 _ULPS = 1e-15  # a bracket this narrow, relative, is closed
 _BLURRED = 1e-4  # relative: durations and prices so close that a rough pass may take one for the other
+_NEXT = 1.0 + 4e-16  # times a duration: an ulp or two later
 _FAR = 4.0  # ln T: no step goes further
 _NEAR = 0.02  # ln T: ends closer than this know where the price jumps between them
 _PATIENCE = 10  # passes of Halley's step before the tangent decides alone
@@ -63,8 +64,8 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     """The least T with g(T) = E(T) - budget(T) <= 0."""
     T, value = state[T_NOW], state[VALUE]
     power = state[GOAL] == _POWER
-    if e == math.inf:  # next to a T_min that no power reaches (p_max = inf): nothing to learn but that it is too short
-        state[LOWER] = max(state[LOWER], T)
+    if not e < math.inf:  # next to a T_min that no power reaches (p_max = inf): it is too short, no more is learnt
+        state[LOWER] = max(state[LOWER], T * _NEXT)
         state[T_NOW] = 0.5 * (T + state[UPPER]) if state[UPPER] < math.inf else 2.0 * T
         return
     limit = value * T if power else value
