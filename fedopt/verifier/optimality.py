@@ -122,7 +122,8 @@ def _last_digits(r: Round) -> float:
 def _unless_hidden(check: Check, r: Round, energy: float) -> Check:
     """The check; not proved again rather than failed where the last digits of the duration hide what is missing."""
     hidden = 4.0 * _last_digits(r)  # of a duration, and of two sums
-    if check.outcome is not Outcome.FAILED or not check.residual * energy <= hidden:
+    missing = check.residual * energy if energy > 0.0 else check.residual
+    if check.outcome is not Outcome.FAILED or not missing <= hidden:
         return check
     return replace(check, outcome=Outcome.UNPROVED, why=f"the last digits of the duration hide {hidden:.3g} J")
 

@@ -222,7 +222,7 @@ class Found:
 
         def root(assignment: IntArray) -> tuple[float, float]:
             duration, energy = self.root(assignment)
-            if task.until < math.inf and not duration >= self.results[p, DURATION]:
+            if task.until < math.inf and duration < math.inf and not duration >= self.results[p, DURATION]:
                 self.take(p, assignment, duration, energy)  # should the time be up before more is known
             return duration, energy
 
