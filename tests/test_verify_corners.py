@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fleets import make
+from fleets import make, mnist_types
 from matchings import TYPES, budget_of, fleet
 
 import fedopt
@@ -234,3 +234,17 @@ def test_a_price_of_time_is_found_at_a_kink_of_the_time() -> None:
     solution = fedopt.solve(problem)
     assert solution.status is Status.SLACK
     assert not fedopt.verify(problem, solution).failed
+
+
+def test_what_the_last_digit_of_a_duration_hides_is_not_called_wrong() -> None:
+    """At T_min of these phones a second is worth 2e8 W and the round takes 7e8 s: an ulp of it is worth 27 of 742 J."""
+    clients = make("extreme", 0, 3).clients
+    types = mnist_types((1, 2, 2, 3))
+    work, access = clients.workload(types, np.int64(3)), SharedBandwidth(float(clients.bandwidth.sum()))
+    budget = EnergyBudget(817.3256025174073)
+    found = fedopt.schedule(clients, work, budget, access=access)
+    report = fedopt.verify_schedule(clients, work, budget, found, access=access)
+    assert report.ok, str(report)
+    hidden = [check for check in report.checks if "the last digits of the duration hide" in check.why]
+    assert [check.name for check in hidden] == ["least energy in this time"]
+    assert hidden[0].outcome is Outcome.UNPROVED
