@@ -21,7 +21,8 @@ SLOW = settings(deadline=None, suppress_health_check=list(HealthCheck))
 
 
 def honest(solution: fedopt.Solution) -> None:
-    """Solved means judged; anything else carries no number that could be taken for an answer."""
+    """Solved means judged; anything else carries no number that could be taken for an answer; none is inaccurate."""
+    assert solution.status is not fedopt.Status.INACCURATE, solution.reason
     if solution.status.solved:
         assert solution.verdict is not None
         assert solution.verdict.feasible, solution.verdict
