@@ -70,10 +70,18 @@ def held_to(solution: Solution, round_: Schedule, found: Searched, row: int) -> 
     if not solution.utility < said - _KEPT * abs(said):
         return solution
     reason = (
-        f"{Status.INACCURATE.sentence} The matching takes {solution.duration:g} s and {solution.energy:g} J, where the "
-        f"search said {T:g} s and {E:g} J."
+        f"Inaccurate: the matching takes {solution.duration:g} s and {solution.energy:g} J, where the search said "
+        f"{T:g} s and {E:g} J; nothing is claimed of other answers."
     )
-    return dataclasses.replace(solution, status=Status.INACCURATE, reason=reason, bound=math.nan, scope="")
+    return dataclasses.replace(
+        solution,
+        status=Status.INACCURATE,
+        reason=reason,
+        bound=math.nan,
+        scope="",
+        bracket=round_.bracket,
+        cost_bracket=(math.nan, math.nan),
+    )
 
 
 def stopped_at(solution: Solution, limit: float) -> Solution:

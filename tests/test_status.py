@@ -182,6 +182,8 @@ def test_a_budget_an_ulp_above_the_least_energy_is_met_at_t_flat(family: str, se
 @pytest.mark.parametrize("matching", ["exact", "assignment", "milp"])
 def test_what_the_best_matching_spends_without_haste_is_budget_enough(matching: str, family: str) -> None:
     """Given as a budget it is an ulp or two less than the E_inf of the same matching, at times: all know it as that."""
+    if matching == "milp":
+        pytest.importorskip("pulp")
     for seed in range(100, 105):
         clients = make(family, seed, 3 + seed % 6).clients
         unlimited = fedopt.Problem(clients=clients, submodels=mnist_types(), budget=EnergyBudget(math.inf))
@@ -203,8 +205,8 @@ def test_what_the_best_matching_spends_without_haste_is_budget_enough(matching: 
 
 
 def test_a_budget_nearer_the_least_energy_than_the_mixed_integer_solver_sees() -> None:
-    """Its matching is too dear by less than its gap: the answer is that of the transportation problem, and no more
-    is claimed of it than that it is one."""
+    """Its matching is too dear by less than its gap: the answer is that of the transportation problem."""
+    pytest.importorskip("pulp")
     clients = make("bounds", 100, 7).clients
     unlimited = fedopt.Problem(clients=clients, submodels=mnist_types(), budget=EnergyBudget(math.inf))
     rest = Deadline(1e3 * fedopt.solve(unlimited).duration)
@@ -219,7 +221,7 @@ def test_a_budget_nearer_the_least_energy_than_the_mixed_integer_solver_sees() -
             assert found.shortfall == pytest.approx(exact.shortfall, rel=1e-9), share
             continue
         assert found.duration == pytest.approx(exact.duration, rel=1e-9)
-        assert found.scope in ("", "all matchings")
+        assert not found.bound < exact.utility  # whatever is claimed
 
 
 @pytest.mark.nightly("R6", 1250)

@@ -71,7 +71,7 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     limit = value * T if power else value
     slope = price + (value if power else 0.0)  # -g'
     # An energy budget above E_inf is met at T_flat, whatever rounding says; an ulp later all rows are slack.
-    latest = math.inf if power else max(state[T_FLAT], state[T_MIN]) * (1.0 + 4e-16)
+    latest = math.inf if power else max(state[T_FLAT], state[T_MIN]) * _NEXT
     g = e - limit if latest > T else min(e - limit, 0.0)
     if 0.0 < g <= _ROUNDED * limit:
         state[STUCK] += 1.0
@@ -126,7 +126,7 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
         if guess > high:  # the price at T is all but 0, and says nothing of E where the budget is used up
             guess = 0.5 * (low + high)
     if guess == T:
-        guess = T * (1.0 + 4e-16) if g > 0.0 else T * (1.0 - 4e-16)
+        guess = T * _NEXT if g > 0.0 else T * (1.0 - 4e-16)
     state[LAST] = 1.0 if abs(guess - T) <= _CERTAIN * T else 0.0
     state[T_NOW] = min(max(guess, state[T_MIN]), latest)
 
@@ -262,7 +262,7 @@ def begin(state: State, goal: float, value: float, t_min: float, t_flat: float, 
     if goal == _PRICE:
         state[WIDTH], state[OFF], state[MISS], state[EXACTLY] = math.inf, math.inf, math.inf, math.inf
         if t_flat < math.inf:
-            state[B_T] = state[UPPER] = t_flat * (1.0 + 4e-16)  # an ulp later, so that all rows are slack there
+            state[B_T] = state[UPPER] = t_flat * _NEXT  # an ulp later, so that all rows are slack there
             state[B_G] = e_inf
     if value == math.inf and (t_min > 0.0 or t_flat == 0.0):
         state[T_NOW] = t_min
