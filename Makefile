@@ -13,7 +13,7 @@ SLOW := any_block or large or endless_energy or answered_as_solve or unusual_but
 	or called_optimal or every_effect or best_of_every_matching or stopped_search or wrong_number_on_a_shared \
 	or (verify_bounds and (shared or drawn or tampered or disk or forged)) or (test_every_matching and not keep_what)
 
-.PHONY: demo test nightly instances coverage mutants bench clean
+.PHONY: demo test nightly instances coverage mutants fuzz bench clean
 
 demo: $(VENV)/.ready-demo
 	$(BIN)/fedopt demo --out $(OUT)
@@ -38,6 +38,10 @@ coverage: $(VENV)/.ready-dev
 
 mutants: $(VENV)/.ready-dev
 	$(BIN)/python tests/mutants.py
+
+fuzz: $(VENV)/.ready-dev
+	$(INSTALL) -e '.[fuzz]'
+	$(BIN)/python tests/fuzz/fuzz.py
 
 bench: $(VENV)/.ready-dev
 	$(BIN)/fedopt bench --all

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from fedopt.checks import InputError
 
+NESTED, VALUES = 2**19, 2**25  # of a JSON text: lists, objects and keys; values, for a million clients of thirty each
+
 
 def read_limited(path: str | PathLike[str], limit: int) -> bytes:
     """The content of a regular file of at most ``limit`` bytes.
@@ -27,6 +29,21 @@ def read_limited(path: str | PathLike[str], limit: int) -> bytes:
     if len(content) > size:
         raise InputError(str(path), f"the {size:,} bytes that it had when it was opened", "a file that grows")
     return content
+
+
+def marks(content: bytes, kinds: bytes) -> int:
+    """How many bytes are of these kinds, such as commas and brackets: what a parser makes of a text grows with them."""
+    return sum(map(content.count, kinds))
+
+
+def check_parts(where: str, content: bytes, *, free: int = 0) -> None:
+    """Raise InputError where a JSON text has so many parts that they take more memory than its bytes show.
+
+    ``free`` : how many of its objects, of one key each, do not count, as they become numbers.
+    """
+    for kinds, most, what in ((b"[{:", NESTED + 2 * free, "lists, objects and keys"), (b",", VALUES, "values")):
+        if (found := marks(content, kinds)) > most:
+            raise InputError(where, f"at most {most:,} {what}", f"{found:,}")
 
 
 def replace_file(path: str | PathLike[str], content: bytes) -> Path:

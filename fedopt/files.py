@@ -18,7 +18,7 @@ import numpy as np
 
 from fedopt.access import Sharing
 from fedopt.checks import InputError, harmless
-from fedopt.disk import read_limited, replace_file
+from fedopt.disk import check_parts, read_limited, replace_file
 from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, Unstored, UtilityFunction
 from fedopt.scenario import from_document, to_document
 from fedopt.solution import Allocation, Rule, Solution, Status
@@ -109,10 +109,8 @@ def write_json(problem: Problem, solution: Solution, path: str | PathLike[str], 
         "stats": {name: float(value) for name, value in solution.stats.items()},
     }
     body = _canonical(content)
-    record = f'{{"format":"{FORMAT}","version":{VERSION},"sha256":"{_digest(body)}","content":{body}}}\n'
-    if len(record) > LIMIT:  # all of it is ASCII
-        raise InputError(str(path), f"a record of at most {LIMIT:,} bytes", f"{len(record):,}")
-    replace_file(path, record.encode())
+    record = f'{{"format":"{FORMAT}","version":{VERSION},"sha256":"{_digest(body)}","content":{body}}}\n'.encode()
+    replace_file(path, _sized(str(path), record))
 
 
 def read_json(path: str | PathLike[str], *, judged: bool = True) -> Record:
@@ -125,7 +123,7 @@ def read_json(path: str | PathLike[str], *, judged: bool = True) -> Record:
     """
     where = str(Path(path))
     try:
-        record = json.loads(read_limited(path, LIMIT), object_pairs_hook=_unique, parse_constant=_refuse)
+        record = json.loads(_sized(where, read_limited(path, LIMIT)), object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise InputError(where, error.expected, error.found) from None
@@ -145,6 +143,18 @@ def read_json(path: str | PathLike[str], *, judged: bool = True) -> Record:
         raise InputError(f"{where}: {error.field}", error.expected, error.found, error.client) from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise InputError(where, "a complete solution record", f"{type(error).__name__}: {error}"[:200]) from None
+
+
+def _sized(where: str, raw: bytes) -> bytes:
+    """A record that can be read back, and takes no more memory than its bytes show; objects for inf and NaN take none.
+
+    Raises InputError.
+    """
+    if len(raw) > LIMIT:
+        raise InputError(where, f"a record of at most {LIMIT:,} bytes", f"{len(raw):,}")
+    numbers = sum(raw.count(_canonical(value).encode()) for value in (math.inf, -math.inf, math.nan))
+    check_parts(where, raw, free=numbers)
+    return raw
 
 
 def _record(content: Mapping[str, Any], judged: bool) -> Record:

@@ -29,14 +29,14 @@ from fedopt.problem import (
     UtilityFunction,
 )
 from fedopt.submodels import SubModel
-from fedopt.tables import read_clients
-from fedopt.toml import dumps, line_of, loads
+from fedopt.tables import read_clients, write_clients
+from fedopt.toml import MOST, dumps, line_of, loads, size
 from fedopt.units import quantity
 from solvers import allocation, duration, matching
 from solvers.lookup import Methods
 
 VERSION = 1
-LIMIT = 10 * 2**20  # bytes of a scenario; larger fleets belong into a CSV file
+LIMIT = 2 * 2**20  # bytes of a scenario
 
 _BUDGETS: dict[str, tuple[type[Budget], str, str]] = {  # key: class, its attribute, SI unit
     "energy": (EnergyBudget, "joules", "J"),
@@ -44,6 +44,7 @@ _BUDGETS: dict[str, tuple[type[Budget], str, str]] = {  # key: class, its attrib
     "deadline": (Deadline, "seconds", "s"),
     "time_price": (TimePrice, "watts", "W"),
 }
+_FEW = f"at most {MOST:,} values and lines, {LIMIT:,} bytes (larger fleets belong into a CSV file)"
 _SIZES = {"flops": "FLOP/sample", "upload_bits": "bit", "download_bits": "bit"}
 _METHODS: dict[str, Methods[Any]] = {
     "matching": matching.METHODS,
@@ -79,7 +80,8 @@ def read_scenario(
 
     Parameters
     ----------
-    path : TOML file of at most 10 MiB; its ``[clients] file`` is relative to its folder and stays inside it.
+    path : TOML file of at most 2 MiB and 100,000 values; larger fleets belong into a CSV file. Its ``[clients] file``
+        is relative to its folder and stays inside it.
     clients : a fleet that takes the place of the scenario's.
     footprints : from the table ``training`` to the sub-models, for a file that leaves them to what is trained.
 
@@ -90,6 +92,8 @@ def read_scenario(
     """
     path = Path(path)
     content = read_limited(path, LIMIT)
+    if size(content) > MOST:
+        raise InputError(str(path), _FEW, f"{size(content):,} of them")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -108,12 +112,25 @@ def read_scenario(
         raise InputError(where, error.expected, error.found, error.client) from None
 
 
-def write_scenario(problem: Problem, path: str | PathLike[str], **settings: Any) -> None:
-    """Write problem and settings as a scenario that reads back bit for bit; the fleet is written inline.
+def write_scenario(problem: Problem, path: str | PathLike[str], *, fleet: str | None = None, **settings: Any) -> None:
+    """Write problem and settings as a scenario that reads back bit for bit.
 
-    Raises InputError where the utility is a function of the user's own, OSError where the file cannot be written.
+    ``fleet`` names a CSV file in the scenario's folder, or below, that takes the clients; without it they are written
+    inline, of which a few thousand fit.
+
+    Raises InputError where the utility is a function of the user's own, or the scenario would be longer than can be
+    read back; OSError where a file cannot be written.
     """
-    replace_file(path, dumps(to_document(problem, **settings)).encode())
+    document = to_document(problem, **settings)
+    if fleet is not None:
+        table = _inside(Path(path).parent, fleet)
+        document["clients"] = {"file": fleet}
+    content = dumps(document).encode()
+    if size(content) > MOST or len(content) > LIMIT:
+        raise InputError(str(path), _FEW, f"{size(content):,} of them, {len(content):,} bytes")
+    if fleet is not None:
+        write_clients(problem.clients, table)
+    replace_file(path, content)
 
 
 def from_document(

@@ -9,13 +9,25 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from fedopt.disk import marks
+
+MOST = 100_000  # values and lines, to be read within a second and 100 MB
+
 _PARTS = 16  # of a dotted key; the time tomllib takes grows with their square
 _PART = r"""(?:(?<![\w-])[\w-]+|"[^"\n]*"|'[^'\n]*')"""
 _ENDLESS = re.compile(rf"(?:{_PART}[ \t]*\.[ \t]*){{{_PARTS}}}")
 
 
+def size(content: bytes) -> int:
+    """How many values and lines a TOML text has, at the most."""
+    return marks(content, b",=[{\\\n")
+
+
 def loads(text: str) -> dict[str, Any]:
-    """The document of a TOML text. Raises ValueError where it is none, RecursionError where it is nested too deep."""
+    """The document of a TOML text of a ``size`` of at most MOST.
+
+    Raises ValueError where it is none, RecursionError where it is nested too deep.
+    """
     if found := _ENDLESS.search(text):
         raise ValueError(f"a key of more than {_PARTS} parts (at line {text.count(chr(10), 0, found.start()) + 1})")
     return tomllib.loads(text, parse_float=_number)

@@ -10,6 +10,7 @@ import csv
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from benchmarks import common
 from fedopt import InputError, files
 from fedopt.checks import harmless
 from fedopt.cli.devices import run as fit_devices
-from fedopt.scenario import read_scenario
+from fedopt.scenario import LIMIT, read_scenario
 
 pytest.importorskip("torch")
 pytest.importorskip("safetensors")
@@ -64,8 +65,18 @@ def large(name: str, folder: Path) -> None:
         for file, key in keys.items():
             (folder / file).write_text(f'version = 1\nclients = {{"{key}" = 1}}\n')
         (folder / "root-of-a-megabyte.toml").write_text(f'"{"b" * 10**6}" = 1\n')
-        (folder / "word-of-four-megabytes.toml").write_text("b" * 4 * 10**6)
+        (folder / "word-of-two-megabytes.toml").write_text("b" * LIMIT)
         (folder / "quotes.toml").write_text("\"'" * 10**6)
+        parts = {"comments": b"#\n", "values": b"1,", "tables": b"{},", "texts": b'"",', "lists": b"[],"}
+        for kind, part in parts.items():
+            start = b"" if kind == "comments" else b"a = ["
+            (folder / f"{kind}.toml").write_bytes(start + part * ((LIMIT - len(start)) // len(part)))
+        (folder / "keys.toml").write_bytes(b"".join(b"[%d]\n" % k for k in range(49_999)))
+    if name in ("record", "checkpoint"):
+        for kind, part in {"lists": b"[],", "objects": b"{},", "keys": b'"":1,'}.items():
+            text = b"[" + part * (2**25 // len(part))
+            head = struct.pack("<Q", len(text)) * (name == "checkpoint")
+            (folder / f"{kind}-of-32-megabytes").write_bytes(head + text)
     if name == "history":
         (folder / "lines.csv").write_bytes(LOADERS[name].good().splitlines()[0] + b"\n" * 2**23)
     if name in ("scenario", "table", "record", "history", "checkpoint", "idx"):

@@ -120,6 +120,26 @@ def test_a_record_beyond_the_limit_is_not_written(tmp_path: Path, monkeypatch: p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_infinite_numbers_count_as_no_objects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a record they are objects of one key; other objects are counted."""
+
+    def bounded(most: float) -> fedopt.Problem:
+        problem = problem_of()
+        return dataclasses.replace(problem, clients=problem.clients.replace(power_max=[most] * 2 + [1.0] * 2))
+
+    problem, endless = bounded(2.0), bounded(math.inf)
+    files.write_json(problem, fedopt.solve(problem), tmp_path / "bounded.json")
+    raw = (tmp_path / "bounded.json").read_bytes()
+    parts, numbers = disk.marks(raw, b"[{:"), raw.count(b'{"float":')
+    monkeypatch.setattr(disk, "NESTED", parts - 2 * numbers)
+    files.write_json(endless, fedopt.solve(endless), tmp_path / "endless.json")
+    assert disk.marks((tmp_path / "endless.json").read_bytes(), b"[{:") > parts
+    assert files.read_json(tmp_path / "endless.json").problem.clients.power_max[0] == math.inf
+    monkeypatch.setattr(disk, "NESTED", parts - 2 * numbers - 1)
+    with pytest.raises(InputError, match=f"at most {parts - 1} lists, objects and keys, found {parts}"):
+        files.read_json(tmp_path / "bounded.json")
+
+
 def test_bandwidths_of_other_clients_are_refused(tmp_path: Path) -> None:
     problem = problem_of(access=SharedBandwidth(1e6))
     solution = fedopt.solve(problem)

@@ -316,6 +316,22 @@ def test_written_and_read_back_bit_for_bit(
     assert back.settings == {"matching": "sorted", "seed": 5}
 
 
+def test_a_large_fleet_goes_into_a_table_beside_the_scenario(tmp_path: Path) -> None:
+    """What could not be read back is not written."""
+    gains = np.geomspace(1e-12, 1e-9, 120_000)
+    clients = fedopt.Clients(frequency_min=0.0, frequency_max=1e9, samples=1, channel_gain=gains, bandwidth=1e5)
+    problem = fedopt.Problem(clients, (fedopt.SubModel("L", flops=1.0, upload_bits=1.0),), budget=fedopt.Deadline(1.0))
+    with pytest.raises(fedopt.InputError, match=r"a\.toml: expected at most 100,000 values .*belong into a CSV file"):
+        write_scenario(problem, tmp_path / "a.toml")
+    with pytest.raises(fedopt.InputError, match=r"\[clients\] file: expected a path inside the scenario's folder"):
+        write_scenario(problem, tmp_path / "a.toml", fleet="../fleet.csv")
+    assert list(tmp_path.iterdir()) == []
+    write_scenario(problem, tmp_path / "a.toml", fleet="fleet.csv", seed=3)
+    back = read_scenario(tmp_path / "a.toml")
+    assert same_clients(back.problem.clients, clients)
+    assert back.settings == {"seed": 3}
+
+
 def test_a_fleet_of_equals_keeps_its_size(tmp_path: Path) -> None:
     equal = fedopt.Clients(frequency_min=0.0, frequency_max=[1e9] * 3, samples=1, channel_gain=1e-9, bandwidth=1e5)
     one = fedopt.Clients(

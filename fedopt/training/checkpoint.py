@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from fedopt.checks import InputError
-from fedopt.disk import read_limited, replace_file
+from fedopt.disk import check_parts, read_limited, replace_file
 from fedopt.submodels import IntArray
 from fedopt.training.algorithm import Server
 from fedopt.training.history import History
@@ -93,8 +93,10 @@ def _metadata(where: str, raw: bytes) -> dict[str, Any]:
     size = struct.unpack("<Q", raw[:8])[0] if len(raw) >= 8 else 0
     if not 2 <= size <= min(len(raw) - 8, _HEADER):
         raise InputError(where, "a safetensors file", f"{len(raw):,} bytes that are none")
+    text = raw[8 : 8 + size]
+    check_parts(where, text)
     try:
-        header = json.loads(raw[8 : 8 + size])
+        header = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise InputError(where, "a safetensors file", str(error)[:200] or "too deep nesting") from None
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
