@@ -36,6 +36,16 @@ def test_importing_fedopt_loads_nothing_heavy(tmp_path: Path) -> None:
     assert done.stdout.strip() == "[]", done.stderr
 
 
+def test_modules_are_there_when_asked_for(tmp_path: Path) -> None:
+    """``import fedopt`` is enough, though it does not load them."""
+    code = "import fedopt, sys; assert 'fedopt.devices' not in sys.modules; print(len(fedopt.devices.phones64()))"
+    assert python(code, cwd=tmp_path).stdout == "64\n"
+    assert {"channel", "devices", "scenario", "solve", "testing"} <= set(dir(fedopt))
+    assert fedopt.channel.__name__ == "fedopt.channel"
+    with pytest.raises(AttributeError, match="module 'fedopt' has no attribute 'solver'"):
+        fedopt.solver  # type: ignore[attr-defined]  # noqa: B018
+
+
 def test_the_command_without_its_extra_says_how_to_get_it(tmp_path: Path) -> None:
     code = "import sys; sys.modules['typer'] = None; from fedopt.cli import main; main()"
     done = python(code, cwd=tmp_path)
