@@ -2,10 +2,11 @@
 
     python tests/mutants.py [--sample N] [--seed S] FILE ...
 
-Kernels run as plain Python (NUMBA_DISABLE_JIT=1): nothing is compiled anew for a mutant, and decorated functions, which
-mutation tools leave alone, are changed like all others. A mutant is a copy of the package with one operator, constant,
-bound or condition changed; it is killed when a test of its file's subset fails or does not end. Those of which
-tests/equivalent.csv says why no answer can tell them from the original are counted apart.
+A file with kernels is tested as plain Python: nothing is compiled anew for a mutant, and decorated functions, which
+mutation tools leave alone, are changed like all others. For any other file the kernels are compiled, once. A mutant is
+a copy of the package with one operator, constant, bound or condition changed; it is killed when a test of its file's
+subset fails or does not end. Those of which tests/equivalent.csv says why no answer can tell them from the original are
+counted apart.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import math
 import multiprocessing
 import os
 import random
+import re
 import resource
 import shutil
 import sys
@@ -29,6 +31,7 @@ from importlib.util import cache_from_source
 from operator import itemgetter
 from pathlib import Path
 
+import numba
 import pytest
 
 ROOT = Path(__file__).parent.parent
@@ -63,11 +66,38 @@ JUDGE = (
 )
 PREVIEW = ("tests/test_preview.py", "-k", "not 5000 and not plain")
 SAMPLE = ("tests/test_newton_sample.py", "-k", "not 100000 and not 5000 and not plain")
-VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py", "-k", "not stopped and not too_large")
+VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py")
+BOUNDS = ("tests/test_verify_bounds.py", *VERIFIER)
+LEVEL1 = (
+    (("transport",), ("tests/test_transport.py", "-k", "not change_the_way")),
+    (("branch",), ("tests/test_branch.py", "tests/test_price.py", "-k", "test_branch or useless")),
+    (("hall",), ("tests/test_crowded.py", "tests/test_search.py", "-k", "crowded or infeasible or hides")),
+    (("cheapest",), ("tests/test_price.py",)),
+    (("unlisted",), ("tests/test_unlisted_price.py",)),
+    (("milp", "assignment"), ("tests/test_baselines.py",)),
+    (("exact",), ("tests/test_exact.py", "tests/test_price.py", "tests/test_best_matching.py")),
+    (
+        ("best", "fixed", "least"),
+        ("tests/test_best_matching.py", "tests/test_exact.py", "tests/test_every_matching.py"),
+    ),
+    (("curve",), ("tests/test_pareto.py",)),
+    (
+        ("between", "coarse", "levels", "lookers", "prefix", "relaxed", "sandwich", "thrifty"),
+        ("tests/test_many_partitions.py",),
+    ),
+    (
+        ("bandcosts", "banded", "coupled", "priced", "ruled", "slotcosts", "slotprice", "slotted", "stretches"),
+        ("tests/test_slotted.py", "tests/test_priced.py", "tests/test_access_proof.py"),
+    ),
+    (
+        ("marginal", "moves", "ordered", "plain", "random", "sorted", "task"),
+        ("tests/test_search.py", "tests/test_warm.py"),
+    ),
+)
 SUBSETS = {
+    **dict.fromkeys([f"fedopt/verifier/{name}.py" for name in ("branch", "couplings", "search", "shares")], BOUNDS),
     "fedopt/verifier/": VERIFIER,
-    "solvers/matching/transport.py": ("tests/test_transport.py", "-k", "not change_the_way"),
-    "solvers/matching/branch.py": ("tests/test_branch.py", "tests/test_price.py", "-k", "test_branch or useless"),
+    **{f"solvers/matching/{name}.py": tests for names, tests in LEVEL1 for name in names},
     "solvers/allocation/cvxpy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "cone or cvxpy"),
     "solvers/allocation/scipy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "scipy"),
     "solvers/duration/cvxpy.py": ("tests/test_level2.py", "tests/test_level2_ends.py", "-k", "cone or cvxpy"),
@@ -93,7 +123,9 @@ FILES = tuple(name for name in SUBSETS if not name.endswith(("cvxpy.py", "scipy.
 with open(ROOT / "tests" / "equivalent.csv", encoding="utf-8", newline="") as file:
     EQUIVALENT = {(row["file"], row["code"], row["change"]) for row in csv.DictReader(file)}
 STALE = [key for key in EQUIVALENT if key[1] not in map(str.strip, (ROOT / key[0]).read_text("utf-8").splitlines())]
+KERNEL = re.compile(r"^@(partial\()?(kernel|stage|inlined|shared)\b", re.MULTILINE)
 SLOW_IMPORTS = ("numpy", "numba", "scipy.optimize", "mpmath")
+COMPILED: set[tuple[str, ...]] = set()  # subsets whose kernels are on disk
 LIMIT, NEVER = 2, 1 << 20  # times what the subset takes without a mutant; [s]
 SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.Div,), ast.Div: (ast.Mult,), ast.Pow: (ast.Mult,),
@@ -189,19 +221,25 @@ def subset(path: str) -> tuple[str, ...]:
     return next(tests for prefix, tests in SUBSETS.items() if path.startswith(prefix))
 
 
-def passes(home: Path, tests: tuple[str, ...], limit: int) -> bool:
-    """Whether these tests all pass in this copy within the limit [s of CPU], in a process forked after slow imports."""
-    child = multiprocessing.get_context("fork").Process(target=run_tests, args=(home, tests, limit))
+def passes(home: Path, tests: tuple[str, ...], limit: int, stamp: str) -> bool:
+    """Whether these tests all pass in this copy within the limit [s of CPU], in a process forked after slow imports.
+
+    ``stamp`` : the one that the compiled kernels have on disk; none, to run them as plain Python.
+    """
+    child = multiprocessing.get_context("fork").Process(target=run_tests, args=(home, tests, limit, stamp))
     child.start()
     child.join()
     return child.exitcode == 0
 
 
-def run_tests(home: Path, tests: tuple[str, ...], limit: int) -> None:
+def run_tests(home: Path, tests: tuple[str, ...], limit: int, stamp: str) -> None:
     """Run these tests in this process, without a word; the system ends it at the limit."""
+    os.environ["NUMBA_DISABLE_JIT"] = "0" if stamp else "1"
+    numba.config.DISABLE_JIT = not stamp
     os.chdir(home)
     resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
     sys.path[0] = str(home)  # in place of this script's folder: its packages and tests come first
+    importlib.import_module("solvers.compile").sources_stamp = lambda: stamp  # of the sources without the mutant
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 1)
     os.dup2(nowhere, 2)
@@ -213,8 +251,12 @@ def examine(home: Path, path: str, sample: int, seed: int) -> tuple[str, int, in
     original = (home / path).read_text(encoding="utf-8")
     found, lines = mutants(original), original.splitlines()
     chosen = random.Random(seed).sample(found, min(sample, len(found))) if sample else found
+    stamp = "" if KERNEL.search(original) else "without a mutant"
+    if stamp and subset(path) not in COMPILED:
+        COMPILED.add(subset(path))
+        passes(home, subset(path), NEVER, stamp)
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    assert passes(home, subset(path), NEVER), f"the tests of {path} fail without a mutant"
+    assert passes(home, subset(path), NEVER, stamp), f"the tests of {path} fail without a mutant"
     Path(cache_from_source(str(home / path))).unlink(missing_ok=True)
     sys.dont_write_bytecode = True  # two mutants of one second and size would be taken for each other
     limit = 5 + LIMIT * math.ceil(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
@@ -224,7 +266,7 @@ def examine(home: Path, path: str, sample: int, seed: int) -> tuple[str, int, in
             equivalent += 1
             continue
         (home / path).write_text(source(), encoding="utf-8")
-        if passes(home, subset(path), limit):
+        if passes(home, subset(path), limit, stamp):
             print(f"  survives: {path}:{line}: {what}: {lines[line - 1].strip()}", flush=True)
         else:
             killed += 1
@@ -241,7 +283,7 @@ def main() -> None:
     options = parser.parse_args()
     if STALE:
         parser.error(f"lines of tests/equivalent.csv that stand in no file any more: {STALE}")
-    os.environ |= {"NUMBA_DISABLE_JIT": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": ""}
+    os.environ |= {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": ""}
     sys.dont_write_bytecode = False
     for name in SLOW_IMPORTS:
         importlib.import_module(name)
@@ -251,7 +293,7 @@ def main() -> None:
             shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "pyproject.toml", home)
         given = [ROOT / name for name in options.files]
-        paths = [p for path in given for p in (sorted(path.rglob("*.py")) if path.is_dir() else [path])]
+        paths = dict.fromkeys(p for path in given for p in (sorted(path.rglob("*.py")) if path.is_dir() else [path]))
         print(f"{'file':40} {'mutants':>7} {'killed':>6} {'equivalent':>10} {'of the rest':>11}", flush=True)
         results = []
         for path in paths:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 
@@ -79,3 +80,19 @@ def test_sorted_is_exact_where_only_the_channel_differs(name: str) -> None:
     clients = fleet(6, 40).take([0] * 6).replace(channel_gain=10.0 ** np.linspace(-12.0, -10.0, 6)[::-1])
     problem = fedopt.Problem(clients, TYPES[:2], budget=budget_of(name, clients))
     assert fedopt.solve(problem, matching="sorted").utility == pytest.approx(best_utility(problem)[0], rel=1e-9)
+
+
+@pytest.mark.parametrize("spare", [1.05, 20.0])
+@pytest.mark.parametrize("matching", PROVING)
+def test_of_the_shortest_rounds_the_one_of_least_energy_is_answered(matching: str, spare: float) -> None:
+    """A slack budget leaves a choice: whoever holds the round up decides its duration, the others their energy."""
+    if matching == "milp":
+        pytest.importorskip("pulp")
+    clients = fleet(5, 80)  # the first one found, by marginal energy, is as short and takes two thirds more
+    problem = fedopt.Problem(clients, TYPES, budget=fedopt.EnergyBudget(math.inf))
+    utility, energy = best_utility(problem)
+    duration = fedopt.solve(problem).duration
+    for budget in (fedopt.EnergyBudget(spare * energy), fedopt.PowerBudget(spare * energy / duration)):
+        found = fedopt.solve(dataclasses.replace(problem, budget=budget), matching=matching)
+        assert found.status is fedopt.Status.SLACK
+        assert (found.utility, found.energy) == pytest.approx((utility, energy), rel=1e-9)

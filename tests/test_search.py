@@ -291,6 +291,11 @@ def test_the_other_methods_below_find_the_same(timing: str) -> None:
     partitions = [(4, 0, 0, 0), (2, 2, 0, 0)]
     problem = fedopt.Problem(clients, TYPES, budget=budget_of("power", clients), partitions=partitions)
     ours = fedopt.solve(problem, matching="sorted")
-    theirs = fedopt.solve(problem, matching="sorted", timing=timing, allocation="reference")
+    seen: list[tuple[int, int, float]] = []
+    theirs = fedopt.solve(
+        problem, matching="sorted", timing=timing, allocation="reference", progress=lambda *report: seen.append(report)
+    )
+    assert [(done, total) for done, total, _ in seen] == [(1, 2), (2, 2)]
+    assert seen[-1][2] == pytest.approx(theirs.utility, rel=1e-9)
     assert theirs.partition == ours.partition
     assert theirs.duration == pytest.approx(ours.duration, rel=1e-9 if timing == "bisection" else 2e-5)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from solvers.matching.best import Cut, search_best
+from solvers.matching.best import Cut, of_least_energy, search_best
 from solvers.matching.cheapest import search_cheapest
 from solvers.matching.task import Searched, Task
 from solvers.matching.transport import Impossible, Transport
@@ -26,7 +26,10 @@ def search(task: Task) -> Searched:
 def one_by_one(task: Task, match: Match) -> Searched:
     """The same by any method that finds the best matching of one partition, such as ``match`` here."""
     matcher = _Matcher(task, match)
-    return search_cheapest(task, matcher) if task.goal is Goal.PRICE else search_best(task, matcher)
+    if task.goal is Goal.PRICE:
+        return search_cheapest(task, matcher)
+    best = search_best(task, matcher)
+    return best if task.goal is Goal.DEADLINE else of_least_energy(task, matcher, best)
 
 
 class _Matcher:

@@ -9,7 +9,7 @@ few, without being looked at.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -70,6 +70,18 @@ class Matcher(Protocol):
 
 class OutOfTime(Exception):
     """The time is up; what was found so far is kept."""
+
+
+def of_least_energy(task: Task, matcher: Matcher, found: Searched) -> Searched:
+    """The same, with the cheapest matching of those as short as a partition's best: a slack budget leaves a choice."""
+
+    def assign(p: int) -> IntArray:
+        T, energy = found.results[p, DURATION], found.results[p, ENERGY]
+        limit = task.value * T if task.goal is Goal.POWER else task.value
+        cheaper = matcher.match(T, task.counts[p]) if energy < limit * (1.0 - 1e-9) else None
+        return found.assign(p) if cheaper is None or cheaper[1] > energy * (1.0 - 1e-12) else cheaper[0]
+
+    return replace(found, assign=assign)
 
 
 def search_best(task: Task, matcher: Matcher) -> Searched:

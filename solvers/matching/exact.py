@@ -5,16 +5,14 @@ Each solution starts from the prices of the last one: near durations and partiti
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 
-from solvers.matching.best import Cut, search_best
+from solvers.matching.best import Cut, of_least_energy, search_best
 from solvers.matching.cheapest import search_cheapest
 from solvers.matching.coarse import search_coarse
 from solvers.matching.levels import MANY, search_levels, with_ceiling
 from solvers.matching.lookers import AllMatchings
-from solvers.matching.task import DURATION, ENERGY, Searched, Task
+from solvers.matching.task import Searched, Task
 from solvers.matching.thrifty import search_thrifty
 from solvers.matching.transport import Impossible, Transport, transport
 from solvers.matching.unlisted import at_its_cheapest
@@ -31,18 +29,10 @@ def search(task: Task) -> Searched:
     if task.goal in (Goal.ENERGY, Goal.POWER):
         many = task.gains is not None and task.counts.shape[0] > MANY
         best = with_ceiling(task, (search_levels if many else search_best)(task, matcher))
-        return replace(best, assign=lambda p: _cheapest(task, matcher, best, p))
+        return of_least_energy(task, matcher, best)
     if task.goal is Goal.DEADLINE:
         return with_ceiling(task, search_best(task, matcher))
     return search_cheapest(task, matcher)
-
-
-def _cheapest(task: Task, matcher: PricedMatcher, found: Searched, p: int) -> IntArray:
-    """The cheapest of the matchings as short as partition p's: a slack budget leaves a choice."""
-    T, energy = found.results[p, DURATION], found.results[p, ENERGY]
-    limit = task.value * T if task.goal is Goal.POWER else task.value
-    cheaper = matcher.match(T, task.counts[p]) if energy < limit * (1.0 - 1e-9) else None
-    return found.assign(p) if cheaper is None or cheaper[1] > energy * (1.0 - 1e-12) else cheaper[0]
 
 
 def place_prices(task: Task, duration: float, counts: IntArray) -> FloatArray | None:
