@@ -29,7 +29,7 @@ from fedopt.problem import (
     UtilityFunction,
 )
 from fedopt.submodels import SubModel
-from fedopt.tables import read_clients, write_clients
+from fedopt.tables import read_clients, table_bytes
 from fedopt.toml import MOST, dumps, line_of, loads, size
 from fedopt.units import quantity
 from solvers import allocation, duration, matching
@@ -116,10 +116,11 @@ def write_scenario(problem: Problem, path: str | PathLike[str], *, fleet: str | 
     """Write problem and settings as a scenario that reads back bit for bit.
 
     ``fleet`` names a CSV file in the scenario's folder, or below, that takes the clients; without it they are written
-    inline, of which a few thousand fit.
+    inline, of which a few thousand fit. A table with other clients is never overwritten: other scenarios may name it,
+    and this one does until it is replaced.
 
-    Raises InputError where the utility is a function of the user's own, or the scenario would be longer than can be
-    read back; OSError where a file cannot be written.
+    Raises InputError where the utility is a function of the user's own, there is such a table, or the scenario would be
+    longer than can be read back; OSError where a file cannot be written.
     """
     document = to_document(problem, **settings)
     if fleet is not None:
@@ -129,8 +130,16 @@ def write_scenario(problem: Problem, path: str | PathLike[str], *, fleet: str | 
     if size(content) > MOST or len(content) > LIMIT:
         raise InputError(str(path), _FEW, f"{size(content):,} of them, {len(content):,} bytes")
     if fleet is not None:
-        write_clients(problem.clients, table)
+        _write_once(table, table_bytes(problem.clients))
     replace_file(path, content)
+
+
+def _write_once(path: Path, content: bytes) -> None:
+    """Write a file that is not there; one that has this content is left alone."""
+    if not path.exists():
+        replace_file(path, content)
+    elif path.stat().st_size != len(content) or read_limited(path, len(content)) != content:
+        raise InputError("fleet", "the name of a file that is not there, or has these clients", short(str(path)))
 
 
 def from_document(

@@ -66,6 +66,11 @@ def write_clients(clients: Clients, path: str | PathLike[str]) -> None:
 
     The file appears under its name whole or not at all. Raises OSError where it cannot be written.
     """
+    replace_file(path, table_bytes(clients))
+
+
+def table_bytes(clients: Clients) -> bytes:
+    """What write_clients writes."""
     named = clients.name is not None
     chunks = [",".join(["name"] * named + [field.name for field in FIELDS]) + "\n"]
     for start in range(0, len(clients), _CHUNK):
@@ -75,7 +80,7 @@ def write_clients(clients: Clients, path: str | PathLike[str]) -> None:
         text = io.StringIO(newline="")
         csv.writer(text, lineterminator="\n").writerows(zip(*cells, strict=True))  # floats as repr: every digit
         chunks.append(text.getvalue())
-    replace_file(path, "".join(chunks).encode())
+    return "".join(chunks).encode()
 
 
 def clients_from_frame(frame: pandas.DataFrame) -> Clients:

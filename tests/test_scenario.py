@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 from pathlib import Path
 
@@ -330,6 +331,13 @@ def test_a_large_fleet_goes_into_a_table_beside_the_scenario(tmp_path: Path) -> 
     back = read_scenario(tmp_path / "a.toml")
     assert same_clients(back.problem.clients, clients)
     assert back.settings == {"seed": 3}
+    write_scenario(problem, tmp_path / "b.toml", fleet="fleet.csv")
+    for others in (clients.take(range(2)), clients.replace(samples=2)):  # the last has as many bytes
+        with pytest.raises(
+            fedopt.InputError, match=r"fleet: expected .* not there, or has these clients, found .*fleet"
+        ):
+            write_scenario(dataclasses.replace(problem, clients=others), tmp_path / "a.toml", fleet="fleet.csv")
+    assert same_clients(read_scenario(tmp_path / "a.toml").problem.clients, clients)
 
 
 def test_a_fleet_of_equals_keeps_its_size(tmp_path: Path) -> None:

@@ -260,12 +260,13 @@ def test_no_matching_hides_that_there_is_no_answer(matching: str, budget: Budget
     assert f"client {found.clients[0]} needs" in found.reason
 
 
+@pytest.mark.parametrize("name", ["power", "deadline", "price"])
 @pytest.mark.parametrize("matching", METHODS.names)
-def test_progress_counts_up_to_the_end(matching: str) -> None:
+def test_progress_counts_up_to_the_end(matching: str, name: str) -> None:
     if matching == "milp":
         pytest.importorskip("pulp")
     clients, seen = fleet(8, 65), []
-    problem = fedopt.Problem(clients, TYPES, budget=budget_of("power", clients))
+    problem = fedopt.Problem(clients, TYPES, budget=budget_of(name, clients))
     found = fedopt.solve(problem, matching=matching, progress=lambda *report: seen.append(report))
     assert seen
     done, total, best = seen[-1]
