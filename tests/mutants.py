@@ -66,7 +66,7 @@ JUDGE = (
 )
 PREVIEW = ("tests/test_preview.py", "-k", "not 5000 and not plain")
 SAMPLE = ("tests/test_newton_sample.py", "-k", "not 100000 and not 5000 and not plain")
-VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py")
+VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py", "tests/test_verify_records.py")
 BOUNDS = ("tests/test_verify_bounds.py", *VERIFIER)
 LEVEL1 = (
     (("transport",), ("tests/test_transport.py", "-k", "not change_the_way")),

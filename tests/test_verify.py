@@ -141,6 +141,11 @@ def test_infeasible_answers_are_proved_again() -> None:
             report = fedopt.verify(problem, solution)
             assert report.ok, str(report)
             assert outcomes(report)["infeasible"] is Outcome.PASSED
+    for nearly in (EnergyBudget, Deadline):
+        solution = fedopt.solve(problem_of("energy", budget=nearly(0.1)))
+        problem = problem_of("energy", budget=nearly(0.1 + solution.shortfall * (1.0 - 1e-6)))
+        report = fedopt.verify(problem, fedopt.solve(problem))
+        assert outcomes(report)["infeasible"] is outcomes(report)["by how much"] is Outcome.PASSED, str(report)
     away = fleet(SIZE, 1).replace(channel_gain=np.array([0.0] + [1e-11] * (SIZE - 1)))
     problem = Problem(away, TYPES, budget=PowerBudget(5.0))
     report = fedopt.verify(problem, fedopt.solve(problem))

@@ -48,6 +48,8 @@ def test_who_stopped_at_a_limit_claims_nothing_and_who_says_solved_has_a_decisio
     [
         ("frequency of shape (5,)", {"frequency": lambda v: v[1:]}),
         ("client 2: rate nan", {"rate": lambda v: np.where(np.arange(SIZE) == 2, np.nan, v)}),
+        ("client 0: frequency inf", {"frequency": lambda v: np.where(np.arange(SIZE) == 0, np.inf, v)}),
+        ("client 1: energy -", {"energy": lambda v: np.where(np.arange(SIZE) == 1, -v, v)}),
         ("client 3 marked infeasible", {"feasible": lambda v: np.arange(SIZE) != 3}),
     ],
 )
@@ -80,6 +82,51 @@ def test_a_power_or_a_price_can_always_be_met(budget: Any) -> None:
     schedule = fedopt.schedule(clients, WORK, EnergyBudget(1e-9))
     report = fedopt.verify_schedule(clients, WORK, budget, schedule)
     assert outcomes(report)["infeasible"] is Outcome.FAILED
+
+
+@pytest.mark.parametrize("seconds", [999.999, 1000.001])
+def test_a_round_of_another_length_than_the_deadline_is_noticed(seconds: float) -> None:
+    clients = fleet(SIZE, 1)
+    report = fedopt.verify_schedule(clients, WORK, Deadline(seconds), fedopt.schedule(clients, WORK, Deadline(1000.0)))
+    assert outcomes(report)["deadline"] is Outcome.FAILED
+
+
+def test_a_client_without_a_share_of_the_channel_is_noticed() -> None:
+    """Though the bandwidths of the others add up."""
+    problem = problem_of("energy", access=SharedBandwidth(2e5))
+    solution = fedopt.solve(problem)
+    assert solution.sharing is not None
+    taken = solution.sharing.bandwidth.copy()
+    taken[:2] = 0.0, taken[0] + taken[1]
+    sharing = dataclasses.replace(solution.sharing, bandwidth=taken)
+    report = fedopt.verify(problem, dataclasses.replace(solution, sharing=sharing))
+    assert outcomes(report)["bandwidths add up"] is Outcome.FAILED
+
+
+def test_a_matching_of_no_partition_that_was_to_be_searched_is_noticed() -> None:
+    """One not listed, though each of its counts is; nobody who trains; and no type at all."""
+    problem = problem_of("energy")
+    types = (*TYPES, fedopt.SubModel.idle())
+    solution = fedopt.solve(problem)
+    assert solution.partition is not None
+    assert solution.assignment is not None
+    counts = tuple(solution.partition)
+    for partitions, outcome in (
+        ([counts], Outcome.PASSED),
+        ([(SIZE, 0, 0, 0), counts], Outcome.PASSED),
+        ([(SIZE, 0, 0, 0), (0, SIZE, 0, 0), (2, 0, 4, 0), (2, 0, 0, 4), (0, 2, 4, 0), (4, 2, 0, 0)], Outcome.FAILED),
+    ):
+        listed = dataclasses.replace(
+            problem, partitions=[p for p in partitions if p != counts or outcome is Outcome.PASSED]
+        )
+        assert outcomes(fedopt.verify(listed, solution))["matching"] is outcome, partitions
+    idle = dataclasses.replace(problem, submodels=types)
+    nobody = dataclasses.replace(
+        solution, assignment=np.full(SIZE, 4), partition=fedopt.Partition([0, 0, 0, 0, SIZE], types)
+    )
+    assert outcomes(fedopt.verify(idle, nobody))["matching"] is Outcome.FAILED
+    none = dataclasses.replace(solution, assignment=np.where(np.arange(SIZE) == 3, -1, solution.assignment))
+    assert outcomes(fedopt.verify(problem, none))["matching"] is Outcome.FAILED
 
 
 def test_with_nothing_to_send_the_channel_makes_no_round_longer() -> None:
