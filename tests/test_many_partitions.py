@@ -221,7 +221,9 @@ def test_thousands_of_clients_are_solved_to_the_gap() -> None:
 @pytest.mark.parametrize("kind", range(2), ids=["power", "energy"])
 def test_level_by_level_is_partition_by_partition(kind: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """The exact search of very many partitions, on fleets of few: the same proved optimum, also from a warm start."""
-    for _, clients, types, factor in instances(6):
+    for seed, clients, types, factor in instances(31):
+        if 5 < seed < 30:  # in the last one the first partition of its level is not the best
+            continue
         problem = fedopt.Problem(clients, types, budget=budgets(clients, types, factor)[kind])
         plain = fedopt.solve(problem)
         monkeypatch.setattr(exact, "MANY", 0)
