@@ -75,15 +75,23 @@ LEVEL1 = (
     (("cheapest",), ("tests/test_price.py",)),
     (("unlisted",), ("tests/test_unlisted_price.py",)),
     (("milp", "assignment"), ("tests/test_baselines.py",)),
-    (("exact",), ("tests/test_exact.py", "tests/test_price.py", "tests/test_best_matching.py")),
+    (
+        ("exact",),
+        ("tests/test_search_work.py", "tests/test_exact.py", "tests/test_price.py", "tests/test_best_matching.py"),
+    ),
     (
         ("best", "fixed", "least"),
-        ("tests/test_best_matching.py", "tests/test_exact.py", "tests/test_every_matching.py"),
+        (
+            "tests/test_search_work.py",
+            "tests/test_best_matching.py",
+            "tests/test_exact.py",
+            "tests/test_every_matching.py",
+        ),
     ),
     (("curve",), ("tests/test_pareto.py",)),
     (
         ("between", "coarse", "levels", "lookers", "prefix", "relaxed", "sandwich", "thrifty"),
-        ("tests/test_many_partitions.py",),
+        ("tests/test_search_work.py", "tests/test_many_partitions.py"),
     ),
     (
         ("bandcosts", "banded", "coupled", "priced", "ruled", "slotcosts", "slotprice", "slotted", "stretches"),

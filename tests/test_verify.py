@@ -166,6 +166,11 @@ def test_infeasible_where_it_is_not_is_noticed() -> None:
     assert outcomes(fedopt.verify(roomy, some))["infeasible"] is Outcome.UNPROVED
     numbered = dataclasses.replace(solution, duration=1.0)
     assert not fedopt.verify(problem, numbered).ok
+    endless = fleet(SIZE, 1).replace(power_max=math.inf)
+    hasty = Problem(endless, TYPES, budget=Deadline(0.5))
+    slow = dataclasses.replace(hasty, budget=Deadline(100.0))
+    assert fedopt.solve(slow).status.solved
+    assert outcomes(fedopt.verify(slow, fedopt.solve(hasty)))["infeasible"] is Outcome.FAILED
 
 
 def test_an_answer_stopped_at_a_limit_claims_only_its_bound() -> None:

@@ -1,0 +1,45 @@
+"""How much the searches of level 1 look at: a slower one shows as a number, on any machine."""
+
+from __future__ import annotations
+
+import pytest
+from test_many_partitions import budgets, instances
+
+import fedopt
+from solvers.matching import exact
+
+MORE = 1.02  # times as much as when this was written: another machine rounds otherwise
+POWER, ENERGY, DEADLINE, PRICE = range(4)
+WORK = [  # budget, utility, matching, how: partitions solved, matchings, passes over the rows, of six fleets together
+    (POWER, "replica_rate", "exact", "one by one", (61, 86, 6203)),
+    (ENERGY, "replica_rate", "exact", "one by one", (48, 191, 5182)),
+    (DEADLINE, "replica_rate", "exact", "one by one", (10, 2437, 14459)),
+    (POWER, "replica_rate", "exact", "level by level", (6, 67, 1132)),
+    (ENERGY, "replica_rate", "exact", "level by level", (6, 50, 1105)),
+    (POWER, "replica_rate", "exact", "unlisted", (6, 47, 472)),
+    (ENERGY, "replica_rate", "exact", "unlisted", (4, 58, 504)),
+    (DEADLINE, "replica_rate", "exact", "unlisted", (3, 6, 32)),
+    (PRICE, "replica_rate", "exact", "unlisted", (28, 155, 6118)),
+    (DEADLINE, "least_energy", "exact", "unlisted", (3, 7, 32)),
+    (POWER, "replica_rate", "sorted", "one by one", (10, 0, 585)),
+    (ENERGY, "replica_rate", "sorted", "one by one", (5, 0, 440)),
+    (DEADLINE, "replica_rate", "sorted", "one by one", (2, 0, 387)),
+    (POWER, "replica_rate", "sorted", "unlisted", (6, 0, 464)),
+    (DEADLINE, "least_energy", "sorted", "unlisted", (2, 0, 36)),
+]
+
+
+@pytest.mark.parametrize(("kind", "utility", "matching", "how", "expected"), WORK)
+def test_a_search_looks_at_no_more_than_when_this_was_written(
+    kind: int, utility: str, matching: str, how: str, expected: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if how == "unlisted":
+        monkeypatch.setattr("fedopt.candidates.too_many", lambda clients, types: True)
+    if how == "level by level":
+        monkeypatch.setattr(exact, "MANY", 0)
+    found = []
+    for _, clients, types, factor in instances(6):
+        problem = fedopt.Problem(clients, types, budget=budgets(clients, types, factor)[kind], utility=utility)
+        found.append(fedopt.solve(problem, matching=matching).stats)
+    for name, most in zip(("solved", "matchings", "passes"), expected, strict=True):
+        assert sum(stats[name] for stats in found) <= MORE * most, name
