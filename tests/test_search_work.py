@@ -6,6 +6,7 @@ import pytest
 from test_many_partitions import budgets, instances
 
 import fedopt
+from fedopt import devices
 from solvers.matching import exact
 
 MORE = 1.02  # times as much as when this was written: another machine rounds otherwise
@@ -43,3 +44,21 @@ def test_a_search_looks_at_no_more_than_when_this_was_written(
         found.append(fedopt.solve(problem, matching=matching).stats)
     for name, most in zip(("solved", "matchings", "passes"), expected, strict=True):
         assert sum(stats[name] for stats in found) <= MORE * most, name
+
+
+def test_the_least_duration_of_a_partition_takes_few_matchings() -> None:
+    """Budgets from tight to slack; without leaning to the other end some take four hundred."""
+    types = tuple(
+        fedopt.SubModel(name, flops=3.4e7 / cover, upload_bits=5.4e5 / cover, cover=cover)
+        for name, cover in zip("LMST", (1, 2, 4, 8), strict=True)
+    )
+    taken = [
+        fedopt.solve(
+            fedopt.Problem(devices.random_fleet(24, seed=seed), types, budget=budget, partitions=[(8, 8, 8, 0)])
+        ).stats["matchings"]
+        for seed in range(1, 30, 4)
+        for watts in (0.3, 1.0, 3.0, 10.0, 30.0)
+        for budget in (fedopt.PowerBudget(watts), fedopt.EnergyBudget(20.0 * watts))
+    ]
+    assert sum(taken) <= MORE * 446
+    assert max(taken) <= 25

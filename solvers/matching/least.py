@@ -53,7 +53,7 @@ def least_duration(
 
     best: IntArray | None = None
     low, too_dear, within = least, math.inf, -math.inf
-    probe, lean, asked = high, 0, False  # lean: which end the last step between the ends moved, 1 for the upper one
+    probe, raised, asked = high, False, False  # raised: the last step between the ends moved the lower one
     for solved in range(1, _STEPS + 1):
         between = low < probe < high * (1.0 - 2.0 * GAP)
         found = match(probe) if probe >= least else None
@@ -64,15 +64,13 @@ def least_duration(
             assert found is not None
             duration, energy = root(found[0])
             slack = surplus((found[0], energy), duration) < -1e-9
-            best, high, within = found[0], min(duration, probe), over
-            too_dear = 0.5 * too_dear if lean > 0 else too_dear  # the same end twice: lean to the other (Illinois)
-            lean = int(between)
+            best, high, within, raised = found[0], min(duration, probe), over, False
         elif best is None:
             return None
         else:
             low, too_dear = max(low, probe), over
-            within = 0.5 * within if lean < 0 else within
-            lean = -int(between)
+            within = 0.5 * within if raised else within  # twice: lean to the other end (Illinois)
+            raised = between
         if (found is None or slack) and not asked and low < high * (1.0 - 2.0 * GAP):
             asked, low = True, max(low, feasible())
             probe = low
