@@ -7,12 +7,14 @@ import math
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, utility_of
 from fedopt.reasons import is_open
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
-from solvers.matching.task import DURATION, ENERGY, SCREENED, Proof, Searched
+from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched
+from solvers.rows import Stop
 
 _KEPT = 1e-6  # relative: the utility of a matching and what its search said of it
 
@@ -39,6 +41,8 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
         return {}
     if found.stopped and found.ceiling is None:
         return {}
+    if found.proof is Proof.SORTED and gave_up(found).any():
+        return {}
     shortest = round_.bracket[0] if is_open(round_.duration, round_.bracket) else round_.duration
     bound = utility_of(problem, partition, shortest, round_.energy)
     if found.ceiling is not None:
@@ -47,6 +51,12 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
             ceiling = -1.0 / ceiling if ceiling > 0.0 else -math.inf
         bound = max(ceiling, bound)
     return {"bound": bound, "scope": found.proof.value}
+
+
+def gave_up(found: Searched) -> NDArray[np.bool_]:
+    """The partitions of which level 2 said neither what they need nor that nothing meets the budget."""
+    given_up: NDArray[np.bool_] = (found.results[:, STOPPED] == Stop.LIMIT) & ~np.isfinite(found.results[:, DURATION])
+    return given_up
 
 
 def bracket_over(lower: float, round_: Schedule) -> tuple[float, float]:

@@ -232,6 +232,7 @@ def allocation_of(rows: Rows, point: Point) -> Allocation:
     )
 
 
+NO_ANSWER = "Stopped at a limit: no answer is in hand."
 _STATUS = {int(Stop.OPTIMAL): Status.OPTIMAL, int(Stop.SLACK): Status.SLACK}
 
 
@@ -286,7 +287,7 @@ def schedule_from(
 def _infeasible(clients: Clients, rows: Rows, budget: Budget, timing: Timing, stats: dict[str, float]) -> Schedule:
     """Say which clients stand in the way, what each needs, and by how much the budget misses."""
     status = Status.LIMIT
-    reason, shortfall = "Stopped at a limit: no answer is in hand.", math.nan
+    reason, shortfall = NO_ANSWER, math.nan
     who: tuple[int, ...] = ()
     if timing.stop is not Stop.LIMIT:
         status = Status.INFEASIBLE

@@ -6,10 +6,11 @@ import math
 
 import numpy as np
 
+from fedopt.claims import gave_up
 from fedopt.crowded import why_crowded
-from fedopt.problem import Problem
+from fedopt.problem import Budget, EnergyBudget, PowerBudget, Problem
 from fedopt.reasons import why_infeasible
-from fedopt.rounds import goal_of, rows_of
+from fedopt.rounds import NO_ANSWER, goal_of, rows_of
 from fedopt.sharing import Scheme
 from fedopt.solution import Solution, Status
 from fedopt.submodels import IntArray
@@ -17,11 +18,15 @@ from solvers.limits import limits
 from solvers.matching.task import Proof, Searched
 from solvers.rows import Goal, Stop
 
+_ROUNDING = 1e-12  # of sums of energies
+
 
 def infeasible(
     problem: Problem, counts: IntArray, found: Searched, stats: dict[str, float], scheme: Scheme | None, tried: str
 ) -> Solution:
     """Explain with the partition that comes closest: least duration for a deadline, least energy for a budget.
+
+    Where level 2 gave up on one there is no answer, and no proof that there is none.
 
     tried: which matchings were, where they were not all.
     """
@@ -29,6 +34,8 @@ def infeasible(
     stops, least_time, least_energy = found.results[:, 2], found.results[:, 3], found.results[:, 4]
     closest = int(np.nanargmin(least_time if goal is Goal.DEADLINE else least_energy))
     stop, crowd = Stop(int(stops[closest])), found.crowds.get(closest)
+    if gave_up(found).any() or not _proves(stop, problem.budget, float(least_energy[closest])):
+        return unsolved(problem, NO_ANSWER, (), math.nan, stats, "", Status.LIMIT)
     if crowd is not None and stop is not Stop.TOO_LITTLE:
         reason, who, missing = why_crowded(problem.clients, problem.submodels, crowd, problem.budget)
     else:
@@ -44,6 +51,15 @@ def infeasible(
         reason += f" Only {tried} matchings were tried: others may meet it."
     scope = {"": Proof.MATCHINGS.value, "sorted": Proof.SORTED.value}.get(tried, "")
     return unsolved(problem, reason, who, missing, stats, scope)
+
+
+def _proves(stop: Stop, budget: Budget, least_energy: float) -> bool:
+    """Whether what level 2 said proves that nothing meets the budget; no price of time, and no power, is too little."""
+    if stop is not Stop.TOO_LITTLE:
+        return stop in (Stop.TOO_SHORT, Stop.UNREACHABLE)
+    if isinstance(budget, PowerBudget):
+        return budget.watts == 0.0
+    return isinstance(budget, EnergyBudget) and not least_energy < budget.joules * (1.0 - _ROUNDING)
 
 
 def unsolved(

@@ -196,3 +196,24 @@ def test_an_answer_that_does_not_keep_what_its_search_said_is_not_called_solved(
     assert found.bracket == again.bracket or name == "deadline"
     assert np.isnan([found.bound, *found.cost_bracket]).all()
     assert found.scope == ""
+
+
+@pytest.mark.parametrize("access", [SharedBandwidth(1e6), TimeDivision(1e6)], ids=str)
+@pytest.mark.parametrize(
+    "budget", [TimePrice(2.0), EnergyBudget(1e14), PowerBudget(1.0), Deadline(7e14), Deadline(6e14)], ids=str
+)
+def test_where_level_2_gives_up_nothing_is_called_infeasible(
+    budget: Budget, access: SharedBandwidth | TimeDivision
+) -> None:
+    """With power without limit and years of computing, the time to send is below the last digit of the round."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=15e3, samples=5e11, channel_gain=1e-11, bandwidth=1e6, static_power=0.05,
+        power_max=math.inf, circuit_power=0.05, download_rate=1e7, receive_power=0.05, overhead=0.05,
+    )  # fmt: skip
+    types = (fedopt.SubModel("only", flops=2e7, upload_bits=3e5),)
+    alone = fedopt.schedule(clients, clients.workload(types, np.int64(0)), budget, access=access)
+    for matching in ("marginal", "sorted"):
+        found = fedopt.solve(fedopt.Problem(clients, types, budget=budget, access=access), matching=matching)
+        assert found.status is alone.status, (found.reason, alone.reason)
+        assert (found.status is fedopt.Status.INFEASIBLE) is (budget == Deadline(6e14))
+        assert found.reason

@@ -317,7 +317,7 @@ def test_written_and_read_back_bit_for_bit(
     assert back.settings == {"matching": "sorted", "seed": 5}
 
 
-def test_a_large_fleet_goes_into_a_table_beside_the_scenario(tmp_path: Path) -> None:
+def test_a_fleet_of_many_goes_into_a_table_beside_the_scenario(tmp_path: Path) -> None:
     """What could not be read back is not written."""
     gains = np.geomspace(1e-12, 1e-9, 120_000)
     clients = fedopt.Clients(frequency_min=0.0, frequency_max=1e9, samples=1, channel_gain=gains, bandwidth=1e5)
@@ -338,6 +338,13 @@ def test_a_large_fleet_goes_into_a_table_beside_the_scenario(tmp_path: Path) -> 
         ):
             write_scenario(dataclasses.replace(problem, clients=others), tmp_path / "a.toml", fleet="fleet.csv")
     assert same_clients(read_scenario(tmp_path / "a.toml").problem.clients, clients)
+
+
+def test_a_scenario_of_too_many_values_is_not_parsed(tmp_path: Path) -> None:
+    with pytest.raises(
+        InputError, match=r"round\.toml: expected at most 100,000 values and lines, .* found 100,001 of them"
+    ):
+        read_scenario(write(tmp_path, b"a = [" + b"1," * 99_999 + b"]"))
 
 
 def test_a_fleet_of_equals_keeps_its_size(tmp_path: Path) -> None:
