@@ -26,12 +26,14 @@ from fedopt import (
     TimeDivision,
     TimePrice,
 )
+from fedopt.claims import claim_of
 from fedopt.problem import utility_of
 from fedopt.rounds import rows_of
 from fedopt.sharing import Scheme
 from solvers.limits import limits
 from solvers.matching import marginal
-from solvers.matching.task import DURATION, ENERGY, Proof, Searched, Task
+from solvers.matching.task import DURATION, ENERGY, STOPPED, Proof, Searched, Task, empty_results
+from solvers.rows import Stop
 
 TYPES = mnist_types((1, 2, 2, 3))
 UTILITIES = (ReplicaRate(1.0), ReplicaRate(0.5), ShortestRound())
@@ -198,6 +200,14 @@ def test_an_answer_that_does_not_keep_what_its_search_said_is_not_called_solved(
     assert found.scope == ""
 
 
+def years_of_computing() -> fedopt.Clients:
+    """A client with power without limit whose time to send is below the last digit of the round."""
+    return fedopt.Clients(
+        frequency_min=0.0, frequency_max=15e3, samples=5e11, channel_gain=1e-11, bandwidth=1e6, static_power=0.05,
+        power_max=math.inf, circuit_power=0.05, download_rate=1e7, receive_power=0.05, overhead=0.05,
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize("access", [SharedBandwidth(1e6), TimeDivision(1e6)], ids=str)
 @pytest.mark.parametrize(
     "budget", [TimePrice(2.0), EnergyBudget(1e14), PowerBudget(1.0), Deadline(7e14), Deadline(6e14)], ids=str
@@ -205,11 +215,7 @@ def test_an_answer_that_does_not_keep_what_its_search_said_is_not_called_solved(
 def test_where_level_2_gives_up_nothing_is_called_infeasible(
     budget: Budget, access: SharedBandwidth | TimeDivision
 ) -> None:
-    """With power without limit and years of computing, the time to send is below the last digit of the round."""
-    clients = fedopt.Clients(
-        frequency_min=0.0, frequency_max=15e3, samples=5e11, channel_gain=1e-11, bandwidth=1e6, static_power=0.05,
-        power_max=math.inf, circuit_power=0.05, download_rate=1e7, receive_power=0.05, overhead=0.05,
-    )  # fmt: skip
+    clients = years_of_computing()
     types = (fedopt.SubModel("only", flops=2e7, upload_bits=3e5),)
     alone = fedopt.schedule(clients, clients.workload(types, np.int64(0)), budget, access=access)
     for matching in ("marginal", "sorted"):
@@ -217,3 +223,18 @@ def test_where_level_2_gives_up_nothing_is_called_infeasible(
         assert found.status is alone.status, (found.reason, alone.reason)
         assert (found.status is fedopt.Status.INFEASIBLE) is (budget == Deadline(6e14))
         assert found.reason
+
+
+def test_no_bound_is_claimed_of_sorted_matchings_where_level_2_gives_up() -> None:
+    """Of two partitions one is solved; the other is proved impossible, or nothing is known of it."""
+    clients = fleet(4, 1)
+    problem = fedopt.Problem(clients, TYPES, budget=budget_of("power", clients))
+    answer = fedopt.solve(problem, matching="sorted")
+    assert answer.partition is not None
+    assert answer.assignment is not None
+    round_ = fedopt.schedule(clients, clients.workload(TYPES, answer.assignment), problem.budget)
+    for stop, scope in ((Stop.TOO_LITTLE, "sorted matchings"), (Stop.LIMIT, None)):
+        results = empty_results(2)
+        results[0, DURATION], results[0, STOPPED], results[1, STOPPED] = round_.duration, Stop.OPTIMAL, stop
+        found = Searched(results=results, passes=0, assign=lambda p: np.zeros(4, dtype=np.int64), proof=Proof.SORTED)
+        assert claim_of(problem, found, answer.partition, round_).get("scope") == scope
