@@ -7,7 +7,6 @@ import math
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, utility_of
 from fedopt.reasons import is_open
@@ -41,7 +40,7 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
         return {}
     if found.stopped and found.ceiling is None:
         return {}
-    if found.proof is Proof.SORTED and gave_up(found).any():
+    if found.proof is Proof.SORTED and gave_up(found):
         return {}
     shortest = round_.bracket[0] if is_open(round_.duration, round_.bracket) else round_.duration
     bound = utility_of(problem, partition, shortest, round_.energy)
@@ -53,10 +52,10 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
     return {"bound": bound, "scope": found.proof.value}
 
 
-def gave_up(found: Searched) -> NDArray[np.bool_]:
-    """The partitions of which level 2 said neither what they need nor that nothing meets the budget."""
-    given_up: NDArray[np.bool_] = (found.results[:, STOPPED] == Stop.LIMIT) & ~np.isfinite(found.results[:, DURATION])
-    return given_up
+def gave_up(found: Searched) -> bool:
+    """Whether level 2 said of any partition neither what it needs nor that nothing meets the budget."""
+    unknown = ~np.isfinite(found.results[:, DURATION])
+    return bool((unknown & (found.results[:, STOPPED] == Stop.LIMIT)).any())
 
 
 def bracket_over(lower: float, round_: Schedule) -> tuple[float, float]:

@@ -30,12 +30,15 @@ def infeasible(
 
     tried: which matchings were, where they were not all.
     """
+    gives_up = unsolved(problem, NO_ANSWER, (), math.nan, stats, "", Status.LIMIT)
+    if gave_up(found):
+        return gives_up
     goal, _ = goal_of(problem.budget)
     stops, least_time, least_energy = found.results[:, 2], found.results[:, 3], found.results[:, 4]
     closest = int(np.nanargmin(least_time if goal is Goal.DEADLINE else least_energy))
     stop, crowd = Stop(int(stops[closest])), found.crowds.get(closest)
-    if gave_up(found).any() or not _proves(stop, problem.budget, float(least_energy[closest])):
-        return unsolved(problem, NO_ANSWER, (), math.nan, stats, "", Status.LIMIT)
+    if not _proves(stop, problem.budget, float(least_energy[closest])):
+        return gives_up
     if crowd is not None and stop is not Stop.TOO_LITTLE:
         reason, who, missing = why_crowded(problem.clients, problem.submodels, crowd, problem.budget)
     else:
@@ -54,7 +57,10 @@ def infeasible(
 
 
 def _proves(stop: Stop, budget: Budget, least_energy: float) -> bool:
-    """Whether what level 2 said proves that nothing meets the budget; no price of time, and no power, is too little."""
+    """Whether what level 2 said proves that nothing meets the budget.
+
+    No price of time, and no power above 0 W, is too little.
+    """
     if stop is not Stop.TOO_LITTLE:
         return stop in (Stop.TOO_SHORT, Stop.UNREACHABLE)
     if isinstance(budget, PowerBudget):

@@ -19,7 +19,7 @@ from fedopt.checks import InputError
 from fedopt.disk import read_limited
 from fedopt.submodels import IntArray
 
-_MAX_BYTES = 1 << 22  # a hundred megabytes in memory, at worst; the snapshots have a tenth of that
+_MAX_BYTES = 1 << 22  # a hundred megabytes in memory, at worst; the snapshots are of 0.2 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
