@@ -102,10 +102,18 @@ LEVEL1 = (
         ("tests/test_search.py", "tests/test_warm.py"),
     ),
 )
+SLOTS = ("tests/test_timedivision.py", "tests/test_access_proof.py", "-k", "timedivision or kink")
+CHANNEL = (
+    *("tests/test_access_proof.py", "tests/test_shared.py", "tests/test_shared_turns.py"),
+    *("-k", "not TimeDivision and not threads and not 1000 and not sample and not (two_clients and not 0-)"),
+)
 SUBSETS = {
     **dict.fromkeys([f"fedopt/verifier/{name}.py" for name in ("branch", "couplings", "search", "shares")], BOUNDS),
     "fedopt/verifier/": VERIFIER,
     **{f"solvers/matching/{name}.py": tests for names, tests in LEVEL1 for name in names},
+    **{f"solvers/access/{name}.py": SLOTS for name in ("computing", "settle", "slots", "timedivision")},
+    "solvers/access/guess.py": ("tests/test_shared_turns.py", *CHANNEL[:2], "-k", f"sample or ({CHANNEL[-1]})"),
+    "solvers/access/": CHANNEL,
     "solvers/allocation/cvxpy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "cone or cvxpy"),
     "solvers/allocation/scipy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "scipy"),
     "solvers/duration/cvxpy.py": ("tests/test_level2.py", "tests/test_level2_ends.py", "-k", "cone or cvxpy"),
