@@ -115,13 +115,14 @@ def _least_energy(r: Round) -> Check:
 
 
 def _last_digits(r: Round) -> float:
-    """How much energy [J] the last digits of the duration are worth at the answer's prices: no bound is closer."""
-    return 2.0 * EPSILON * float(r.allocation.price.sum()) * r.T
+    """How much energy [J] the last digits of duration and bandwidth are worth at the answer's prices: no bound is
+    closer."""
+    return 2.0 * EPSILON * (float(r.allocation.price.sum()) * r.T + uplink.worth(r.sharing, r.access))
 
 
 def _unless_hidden(check: Check, r: Round, energy: float) -> Check:
     """The check; not proved again rather than failed where the last digits of the duration hide what is missing."""
-    hidden = 4.0 * _last_digits(r)  # of a duration, and of two sums
+    hidden = (4.0 if r.access is None else 64.0) * _last_digits(r)  # of a duration, and of two sums; of searches, too
     missing = check.residual * energy if energy > 0.0 else check.residual
     if check.outcome is not Outcome.FAILED or not missing <= hidden:
         return check
@@ -168,8 +169,7 @@ def shorter(r: Round, T: float, name: str, about: About) -> Check:
     found = f"at {T:.15g} s {proved:.12g} J or more" if proved < math.inf else f"at {T:.15g} s nobody can"
     limit = ENERGY if r.access is None else LOOSE
     short = short if math.isfinite(short) else -math.inf
-    check = judged(name, about, short, limit, found=found, why=f"{most:.12g} J")
-    return check if r.access is None else _unless_hidden(check, r, most)
+    return _unless_hidden(judged(name, about, short, limit, found=found, why=f"{most:.12g} J"), r, most)
 
 
 def _least_cost(r: Round) -> Check:

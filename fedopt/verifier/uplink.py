@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fedopt.access import Access, Sharing, TimeDivision
+from fedopt.access import Access, SharedBandwidth, Sharing, TimeDivision
 from fedopt.checks import FloatArray
 from fedopt.clients import Clients
 from fedopt.submodels import Workload
@@ -33,10 +33,9 @@ def whole(c: Clients, work: Workload, access: Access) -> Tasks:
 
 def shortest(c: Clients, work: Workload, k: Tasks, access: Access) -> float:
     """T_min [s]: all at full speed and power; slots one after another, or bandwidths that add up to the band."""
-    t, tau = times(k, k.f_max, k.x_max)
-    ready = float(np.where(k.busy, k.fixed_time + t, 0.0).max())
+    ready = _ready(k)
     if isinstance(access, TimeDivision):
-        return ready + math.fsum(tau)
+        return ready + math.fsum(times(k, k.f_max, k.x_max)[1])
     if not k.sends.any():
         return ready
     if (c.channel_gain[k.sends] == 0.0).any():
@@ -59,7 +58,7 @@ def dual_energy(r: Round, T: float) -> float:
         return _slots(r, price) - price * T
     assert r.access is not None
     price_n = np.maximum(r.allocation.price, 0.0)
-    value = _shares(whole(r.clients, r.work, r.access), price_n, _worth(r.sharing, r.access))
+    value = _shares(whole(r.clients, r.work, r.access), price_n, worth(r.sharing, r.access))
     return value - float(price_n[r.tasks.busy].sum()) * T
 
 
@@ -75,31 +74,43 @@ def dual_cost(r: Round, watts: float) -> float:
     if isinstance(r.access, TimeDivision):
         own = min(max(r.sharing.time_price, 0.0), watts)
         return max(_slots(r, watts), _slots(r, own) + (watts - own) * least)
-    k, worth = whole(r.clients, r.work, r.access), _worth(r.sharing, r.access)
+    k, channel = whole(r.clients, r.work, r.access), worth(r.sharing, r.access)
     price = np.where(k.busy, np.maximum(r.allocation.price, 0.0), 0.0)
     left = watts - float(price.sum())
-    bounds = [_shares(k, price, worth) + left * least] if left >= 0.0 else []
+    bounds = [_shares(k, price, channel) + left * least] if left >= 0.0 else []
     if left < watts:
-        bounds.append(_shares(k, price * (watts / (watts - left)), worth))
-    if max(bounds) < r.cost * (1.0 - _CLOSE) and worth > 0.0:
+        bounds.append(_shares(k, price * (watts / (watts - left)), channel))
+    if max(bounds) < r.cost * (1.0 - _CLOSE) and channel > 0.0:
         last = k.busy & (k.fixed_time + r.t + r.tau >= r.T * (1.0 - r.tolerance))
         filled = price + last * (left / last.sum()) if left > 0.0 else price * (watts / (watts - left))
-        bounds.append(_best_of_prices(k, filled, math.log(worth)))
+        bounds.append(_best_of_prices(k, filled, math.log(channel)))
     return max(bounds)
 
 
-def _worth(sharing: Sharing, access: Access) -> float:
-    """The price of the whole channel [J]."""
+def worth(sharing: Sharing | None, access: Access | None) -> float:
+    """The price of the whole channel [J]; 0 where bandwidth has none."""
+    if sharing is None or not isinstance(access, SharedBandwidth):
+        return 0.0
     return max(sharing.bandwidth_price, 0.0) * access.hertz
 
 
 def _slots(r: Round, price: float) -> float:
-    """Slots at one price, computing at prices that add up to it: the end of computing then costs nothing."""
+    """Slots at one price, computing at prices that add up to it: the end of computing then costs nothing more.
+
+    Where computing has no price at all, its end costs what it costs at the earliest.
+    """
     k = r.tasks
     each = np.where(k.busy, np.maximum(r.allocation.price, 0.0), 0.0)
     total = float(each.sum())
     each = each * (price / total) if total > 0.0 else each
-    return math.fsum(dual(computing_of(k), each)) + math.fsum(dual(sending_of(k), np.full(k.W.shape, price)))
+    end = 0.0 if total > 0.0 else price * _ready(k)
+    return math.fsum(dual(computing_of(k), each)) + math.fsum(dual(sending_of(k), np.full(k.W.shape, price))) + end
+
+
+def _ready(k: Tasks) -> float:
+    """When everybody can have computed [s]."""
+    t, _ = times(k, k.f_max, k.x_max)
+    return float(np.where(k.busy, k.fixed_time + t, 0.0).max())
 
 
 def least_energy(c: Clients, work: Workload, access: Access) -> float:

@@ -15,6 +15,7 @@ from solvers.lookup import Methods
 from solvers.rows import FloatArray, Goal, Limits, Rows, Stop, Timing
 
 PROVED = 1e-6  # relative: an answer whose own proof leaves more open is not called the best
+LAST_DIGITS = 2.0**-47  # relative: 32 units of the last place, which searches and sums leave open
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,6 +39,7 @@ class Outcome:
     compute_end: float
     residual: float
     gap: float
+    hidden: float = 0.0
 
     @classmethod
     def decided(cls, timing: Timing) -> Outcome:
@@ -56,9 +58,12 @@ class Outcome:
 
     @property
     def proved(self) -> bool:
-        """Whether gap, residual and bracket leave no more than PROVED open; False where one of them is NaN."""
+        """Whether gap, residual and bracket leave no more than PROVED open; False where one of them is NaN.
+
+        Of the gap ``hidden`` does not count: no proof with these digits is closer.
+        """
         timing = self.timing
-        certain = abs(self.gap) <= PROVED and self.residual <= PROVED
+        certain = abs(self.gap) <= max(PROVED, self.hidden) and self.residual <= PROVED
         return certain and timing.upper - timing.lower <= PROVED * timing.duration
 
     def honest(self) -> Outcome:

@@ -21,7 +21,7 @@ from solvers.rows import FloatArray
 
 _STEPS = 200
 _ROUNDING = 1e-15  # relative: what a step of T_cmp below this is about
-_SMOOTH = 1e-8  # relative: a Newton step below this leaves rounding
+_SMOOTH = 1e-8  # relative: a Newton step below this, in T_cmp and in the price, leaves rounding
 _NEAR = 0.02  # relative: bounds this close have their jumps counted
 _FEW = 4  # jumps that are looked at one by one
 KINK = 1e-13  # relative: a row this near the end of its free time is at it
@@ -90,7 +90,7 @@ class Computing:
             at = bisect_left(self._known, -price, key=lambda known: -known.worth)
             low = self._known[at - 1]
             high = self._known[at] if at < len(self._known) else None
-            if high is not None and high.end <= low.end * (1.0 + 8.0 * _ROUNDING):
+            if high is not None and high.end <= low.end * (1.0 + 2.0 * _ROUNDING):
                 return high.end
             new, done = self._guess(low, high, price, lean)
             if done:
@@ -145,7 +145,7 @@ def _newton(low: Known, high: Known, price: float, above: float) -> tuple[float,
         near, off = high, math.log(high.worth / price)
     step = off * near.worth / (near.end * near.fall) if near.fall > 0.0 else math.nan
     new = near.end * (1.0 + step)
-    if abs(step) <= _SMOOTH:
+    if max(abs(step), abs(off)) <= _SMOOTH:
         return min(max(new, low.end), high.end), True
     return (new if low.end < new < high.end else 0.5 * (low.end + high.end)), False
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.access import LAST_DIGITS
 from solvers.access.computing import KINK, Computing
 from solvers.access.point import point_of
 from solvers.access.proof import one_sided, relative
@@ -45,12 +46,16 @@ from solvers.elementary import EXP_MAX, marginal_given
 from solvers.plan import Plan
 from solvers.rows import FloatArray, Point, Rows
 
+_LITTLE = 1e-9  # relative: prices that miss their sum by this are as good as exact
 _AT_BOUND = 1e-12  # relative: a speed this near its bound is at it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Settled:
-    """The point; the round's own end [s]; energy and dual value [J]; the greatest violation of the KKT conditions."""
+    """The point; the round's own end [s]; energy and dual value [J]; the greatest violation of the KKT conditions.
+
+    What the last digits of T_cmp are worth in computing prices is no violation.
+    """
 
     point: Point
     end: float
@@ -66,12 +71,12 @@ def settle(
     out, energy = np.empty((OUT, plan.size)), np.empty(plan.size)
     out[X_OUT] = x
     first = computing.first
-    whole, rest, room, slots, held = times_and_prices(plan.kind, plan.columns, compute_end, first, out, energy)
+    whole, rest, room, slots, held = times_and_prices(plan.kind, plan.columns, compute_end, out, energy)
     share, extra = math.nan, 0.0
     if math.isfinite(price - whole) and price != whole:
         missing = price - rest
         share = min(max(missing / room, 0.0), 1.0) if room > 0.0 else 0.0
-        if held >= 0 and compute_end <= first * (1.0 + KINK):
+        if held >= 0:
             extra = max(missing - share * room, 0.0)
     total = share_out(plan.columns, compute_end, share, held, extra, out)
     scale = price / total if total > 0.0 else 1.0
@@ -81,23 +86,32 @@ def settle(
     if price > 0.0:
         dual = bound + (0.0 if total > 0.0 else price * first) - price * duration
     bound_up = price > 0.0 and (total > 0.0 or compute_end > first * (1.0 + KINK))
-    coupled = abs(total - price) / max(total + steady, price) if bound_up else 0.0
+    missed = _missing(computing, compute_end, abs(total - price), price) if bound_up else 0.0
+    coupled = missed / max(total + steady, price) if bound_up else 0.0
     early = (duration - end) / duration if duration > 0.0 else 0.0
     residual = max(worst, coupled, early if price > 0.0 else 0.0, -early)
     point = point_of(rows, plan, out, energy)
     return Settled(point=point, end=end, energy=float(energy.sum()), dual=dual, residual=residual)
 
 
+def _missing(computing: Computing, end: float, off: float, price: float) -> float:
+    """By how much the prices miss ``price`` [W]: ``off``, but for what the last digits of T_cmp are worth, if much."""
+    if off <= _LITTLE * price:
+        return off
+    fall = max(computing.at(end * side).fall for side in (1.0 - LAST_DIGITS, 1.0))  # it may end in between
+    return max(off - LAST_DIGITS * end * fall, 0.0)
+
+
 @kernel
 def times_and_prices(
-    kind: NDArray[np.uint8], columns: Columns, end: float, first: float, out: FloatArray, energy: FloatArray
+    kind: NDArray[np.uint8], columns: Columns, end: float, out: FloatArray, energy: FloatArray
 ) -> tuple[float, float, float, float, int]:
     """Times, energies and marginals of all rows at an end of computing [s].
 
     out (5, N): x is read, clipped; t, tau [s] and the computing price [W] written, beta 1 for a row that sends.
     energy (N,), written [J]. Returns the sum of the prices, that without rows at the end of their free time, what these
     could have at most [W], the sum of the slots [s], and a row that cannot be done
-    before the least T_cmp ``first``, -1 if all are idle.
+    before this end, -1 if there is none.
     """
     whole, rest, room, slots, held = 0.0, 0.0, 0.0, 0.0, -1
     for begin in range(0, out.shape[1], BLOCK):
@@ -107,7 +121,7 @@ def times_and_prices(
             t_low, t_free, p_s = at(columns[T_LOW], i), at(columns[T_FREE], i), at(columns[P_S], i)
             t, tau, price = 0.0, 0.0, 0.0
             if k > 0.0:
-                t = min(max(end - fixed, t_low), t_free)
+                t = t_low if fixed + t_low >= end else min(max(end - fixed, t_low), t_free)
                 most = max(2.0 * k / (t * t * t) - p_s, 0.0)
                 price = most if end - fixed < t_free else 0.0
                 whole += price
@@ -123,7 +137,7 @@ def times_and_prices(
             out[BETA_OUT, i] = 1.0 if a > 0.0 else 0.0
             energy[i] = 0.0
             if (kind[i] if kind.shape[0] > 1 else kind[0]) != IDLE:
-                if held < 0 and fixed + t_low >= first * (1.0 - KINK):
+                if held < 0 and fixed + t_low >= end * (1.0 - KINK) and (k == 0.0 or t <= t_low * (1.0 + _AT_BOUND)):
                     held = i
                 gamma, p_c, e_fixed = at(columns[GAMMA], i), at(columns[P_C], i), at(columns[E_FIXED], i)
                 energy[i] = row_energy(k, a, gamma, p_s, p_c, e_fixed, t, tau, out[X_OUT, i])

@@ -15,7 +15,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from solvers.access import Outcome
+from solvers.access import LAST_DIGITS, Outcome
 from solvers.access.fullspeed import LeastShares
 from solvers.access.guess import easy, guess, price_of
 from solvers.access.joint import Look, Uplinks, balance, joint
@@ -32,6 +32,7 @@ from solvers.rows import FloatArray, Goal, Limits, Rows, Stop, Timing
 from solvers.threads import each_chunk
 
 _HAIR = 1e-12  # relative: durations this far off are on both sides of a root
+_LATER = 2.0**20  # roundings: a duration is made longer by no more to be within a budget
 _ENDLESS = 1e9  # times the longest duration that matters: time has no price any more
 
 
@@ -160,12 +161,8 @@ class Fleet:
 
     def outcome(self, hertz: float, stop: Stop, share: Share, lower: float, goal: Goal, value: float) -> Outcome:
         """The answer with its proof; no duration below ``lower`` [s] is known to do."""
-        look, plan, energy = share.look, self.plan, np.empty(self.plan.size)
-        proving = partial(
-            prove_rows, plan.kind, plan.columns, self.uplinks.snr_min, self.uplinks.snr_max, look.T, look.mu,
-            1.0 / look.share, share.out, energy,
-        )  # fmt: skip
-        worst = max(each_chunk(proving, plan.blocks))
+        share, energy, worst = self._afforded(share, goal, value)
+        look, plan = share.look, self.plan
         point = point_of(self.rows, plan, share.out, energy)
         E = float(energy.sum())
         total, lost = E, E - look.dual
@@ -188,7 +185,35 @@ class Fleet:
             compute_end=math.nan,
             residual=worst,
             gap=lost / total if total > 0.0 else 0.0,
+            hidden=LAST_DIGITS * (look.price * look.T + look.mu * look.room) / total if total > 0.0 else 0.0,
         ).honest()
+
+    def _afforded(self, share: Share, goal: Goal, value: float) -> tuple[Share, FloatArray, float]:
+        """The round, no shorter than its rows' energies [J] allow, these, and the greatest violation.
+
+        A search goes by dual values, from which rounding takes mu times the last digits of a sum of bandwidths: where
+        the last digit of the duration is worth much energy that is above what the budget hides.
+        """
+        first, later = share.look.T, 1.0
+        energy, worst = self._settled(share)
+        while goal in (Goal.ENERGY, Goal.POWER) and later <= _LATER:
+            if float(energy.sum()) <= allowance(goal, value, share.look.T) * (1.0 + _HAIR):
+                break
+            next_share = self.at(first + later * math.ulp(first))
+            if next_share is None:
+                break
+            share, later = next_share, 2.0 * later
+            energy, worst = self._settled(share)
+        return share, energy, worst
+
+    def _settled(self, share: Share) -> tuple[FloatArray, float]:
+        """Everybody's bandwidth, in ``share.out``, made to add up: the energies [J] and the greatest violation."""
+        look, plan, energy = share.look, self.plan, np.empty(self.plan.size)
+        proving = partial(
+            prove_rows, plan.kind, plan.columns, self.uplinks.snr_min, self.uplinks.snr_max, look.T, look.mu,
+            1.0 / look.share, share.out, energy,
+        )  # fmt: skip
+        return energy, max(each_chunk(proving, plan.blocks))
 
 
 def _left_to_time(look: Look, value: float, shortest: float, least_energy: float) -> float:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from solvers.access import Outcome
+from solvers.access import LAST_DIGITS, Outcome
 from solvers.access.computing import Computing
 from solvers.access.roots import falling_root_of
 from solvers.access.settle import Settled, settle
@@ -61,6 +61,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
         compute_end=end,
         residual=settled.residual,
         gap=(settled.energy - settled.dual) / total if total > 0.0 else 0.0,
+        hidden=LAST_DIGITS * price * duration / total if total > 0.0 else 0.0,
     ).honest()
 
 

@@ -113,6 +113,9 @@ def advance_turns(
     last = size < _LAST
     state[LAST], state[TOLERANCE] = 1.0 if last else 0.0, EXACT if last else max(EXACT, min(_ROUGH, _PART * size))
     guess, mu = _within(state, guess, T, mu, step)
+    if goal == _DEADLINE and guess != T:  # no price was found, and no other duration is asked for
+        state[END] = LOST
+        return
     mu *= math.exp(min(max(step - T * by_time / by_price * math.log(guess / T), -5.0), 5.0))
     if not state[CHEAP] < mu < state[DEAR]:  # these were too low and too high for this duration
         mu = math.sqrt(state[CHEAP]) * math.sqrt(state[DEAR])
