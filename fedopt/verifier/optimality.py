@@ -111,7 +111,7 @@ def _least_energy(r: Round) -> Check:
         limit = max(r.tolerance, ENERGY)
     gap = (r.E - proved - min(_last_digits(r), HIDDEN * r.E)) / r.E if r.E > 0.0 else r.E - proved
     check = judged("least energy in this time", O, gap, limit, found=f"{r.E:.12g} J, proved {proved:.12g} J")
-    return _unless_hidden(check, r, r.E)
+    return unless_hidden(check, r, r.E)
 
 
 def _last_digits(r: Round) -> float:
@@ -120,7 +120,7 @@ def _last_digits(r: Round) -> float:
     return 2.0 * EPSILON * (float(r.allocation.price.sum()) * r.T + uplink.worth(r.sharing, r.access))
 
 
-def _unless_hidden(check: Check, r: Round, energy: float) -> Check:
+def unless_hidden(check: Check, r: Round, energy: float) -> Check:
     """The check; not proved again rather than failed where the last digits of the duration hide what is missing."""
     hidden = (4.0 if r.access is None else 64.0) * _last_digits(r)  # of a duration, and of two sums; of searches, too
     missing = check.residual * energy if energy > 0.0 else check.residual
@@ -169,7 +169,7 @@ def shorter(r: Round, T: float, name: str, about: About) -> Check:
     found = f"at {T:.15g} s {proved:.12g} J or more" if proved < math.inf else f"at {T:.15g} s nobody can"
     limit = ENERGY if r.access is None else LOOSE
     short = short if math.isfinite(short) else -math.inf
-    return _unless_hidden(judged(name, about, short, limit, found=found, why=f"{most:.12g} J"), r, most)
+    return unless_hidden(judged(name, about, short, limit, found=found, why=f"{most:.12g} J"), r, most)
 
 
 def _least_cost(r: Round) -> Check:

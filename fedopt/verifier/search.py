@@ -18,7 +18,7 @@ from fedopt.verifier.branch import Below
 from fedopt.verifier.decision import Round
 from fedopt.verifier.matchings import AllMatchings, SortedMatchings, TooManyError, dual_value, rule_out
 from fedopt.verifier.model import SAME, Tasks, best, least_times, tasks_of, too_late, work_of
-from fedopt.verifier.optimality import ENERGY, LOOSE
+from fedopt.verifier.optimality import ENERGY, LOOSE, unless_hidden
 from fedopt.verifier.report import About, Check, Outcome, judged
 from fedopt.verifier.shared import SharedMatchings, least_cost
 from fedopt.verifier.shares import narrowest
@@ -217,7 +217,7 @@ def _places(name: str, menu: Menu, s: Solution, r: Round) -> Check:
     proved = dual_value(costs, counts, prices)
     gap = (r.E - proved) / r.E if r.E > 0.0 else r.E - proved
     found = f"{r.E:.12g} J, proved {proved:.12g} J"
-    return judged(name, C, gap, r.tolerance, found=found)
+    return unless_hidden(judged(name, C, gap, r.tolerance, found=found), r, r.E)
 
 
 def _cost(name: str, menu: Menu, s: Solution, r: Round) -> Check:
