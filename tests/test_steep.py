@@ -117,7 +117,7 @@ def test_own_channels_against_the_oracle(seed: int) -> None:
             assert found.duration == pytest.approx(float(true.duration), rel=1e-13)
 
 
-@pytest.mark.nightly("R18", 17 * 3 * 300)
+@pytest.mark.nightly("R18", 17 * 300)
 @pytest.mark.parametrize("access", SCHEMES, ids=str)
 def test_every_budget_of_three_hundred_fleets(access: Any) -> None:
     assert not [fault for seed in range(1000, 1300) for fault in faults(seed, access)]

@@ -122,7 +122,7 @@ def _last_digits(r: Round) -> float:
 
 def unless_hidden(check: Check, r: Round, energy: float) -> Check:
     """The check; not proved again rather than failed where the last digits of the duration hide what is missing."""
-    hidden = (4.0 if r.access is None else 64.0) * _last_digits(r)  # of a duration, and of two sums; of searches, too
+    hidden = (4.0 if r.access is None else 256.0) * _last_digits(r)  # of a duration, and of two sums; of searches, too
     missing = check.residual * energy if energy > 0.0 else check.residual
     if check.outcome is not Outcome.FAILED or not missing <= hidden:
         return check

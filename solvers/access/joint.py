@@ -177,7 +177,8 @@ def balance(uplinks: Uplinks, T: float, mu: float, enough: float = 0.0) -> Look 
     is wanted than a first guess; 0 for the price itself.
     """
     low, high = -math.inf, math.inf
-    z, tolerance, last = math.log(mu), CLOSE, math.inf
+    rough, z, last = CLOSE, math.log(mu), math.inf
+    tolerance = rough
     for _ in range(200):
         look = uplinks.look(T, math.exp(z), tolerance)
         over = look.over if 0.0 < look.share < math.inf else math.inf if look.share > 0.0 else -math.inf
@@ -191,8 +192,10 @@ def balance(uplinks: Uplinks, T: float, mu: float, enough: float = 0.0) -> Look 
         if tolerance == EXACT and (abs(step) <= 1e-15 * max(1.0, abs(z)) or (abs(step) <= _DONE and last <= 1e-6)):
             return look
         if math.isfinite(high - low) and high - low <= 4e-16 * max(abs(low), abs(high)):
-            return look if abs(over) < 1e-6 else None
-        tolerance = EXACT if abs(step) < 1e-3 else CLOSE
+            if rough == EXACT or abs(step) <= _DONE:
+                return look if abs(over) < 1e-6 else None
+            low, high, rough = -math.inf, math.inf, EXACT  # a rough pass took one side for the other
+        tolerance = EXACT if abs(step) < 1e-3 else rough
         new = z + min(max(step, -8.0), 8.0)
         if not low < new < high and not abs(step) <= _DONE:
             new = 0.5 * (low + high) if math.isfinite(high - low) else z + (4.0 if over > 0.0 else -4.0)
