@@ -269,7 +269,7 @@ def schedule_from(
     """An answer and what the judge says of it, in a sentence."""
     status = _STATUS.get(int(timing.stop), Status.LIMIT)
     reason = f"{status.sentence} {left_open(budget, timing)}".rstrip()
-    if status.solved and not verdict.feasible:
+    if not verdict.feasible:  # at a limit, too: such an answer is none to have in hand
         status, reason = Status.INACCURATE, f"{Status.INACCURATE.sentence} {'; '.join(verdict.violations)}."
     return Schedule(
         status=status,

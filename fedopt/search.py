@@ -272,7 +272,7 @@ def solution_of(
     if solution.status.solved:
         solution = dataclasses.replace(solution, reason=f"{round_.reason} {scope_of(solution)}")
     verdict = judge_solution(problem, solution)
-    if not verdict.feasible and solution.status.solved:
+    if not verdict.feasible and solution.status is not Status.INACCURATE:
         reason = f"{Status.INACCURATE.sentence} {'; '.join(verdict.violations)}."
         return dataclasses.replace(solution, status=Status.INACCURATE, reason=reason, verdict=verdict)
     return solution

@@ -24,7 +24,8 @@ class Status(IntEnum):
 
     OPTIMAL and SLACK passed the judge, and where the method proves a ``bracket`` of the best duration it is at most 1 %
     wide (1e-6 under an access scheme): 1e-12 as a rule, more only for an energy budget within 1e-8 or so of the least
-    possible energy, where rounding hides how much more time saves. ``reason`` says so. Wider ones are a LIMIT.
+    possible energy, where rounding hides how much more time saves. ``reason`` says so. Wider ones are a LIMIT. What
+    does not pass the judge is INACCURATE, at a limit too.
     """
 
     OPTIMAL = 1

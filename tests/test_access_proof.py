@@ -121,5 +121,8 @@ def test_a_proof_that_leaves_something_open_is_a_limit() -> None:
     for lower in (0.9, math.nan):
         loose = dataclasses.replace(sound, timing=dataclasses.replace(timing, lower=lower))
         assert loose.honest().timing.stop is Stop.LIMIT
+    rounded = dataclasses.replace(sound, gap=-2e-6, hidden=3e-6)  # the last digits of the duration hide more
+    assert rounded.honest() is rounded
+    assert dataclasses.replace(rounded, gap=4e-6).honest().timing.stop is Stop.LIMIT
     none = Outcome.decided(infeasible(Stop.TOO_SHORT))
     assert none.honest() is none

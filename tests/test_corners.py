@@ -31,6 +31,7 @@ from fedopt import (
 )
 from fedopt.devices import freqbench, phones64, traces
 from fedopt.scenario import from_document
+from solvers.rows import Stop
 
 
 @pytest.mark.parametrize(
@@ -289,6 +290,26 @@ def test_a_method_that_breaks_a_bound_is_called_inaccurate(
     solution = fedopt.solve(problem_of(), matching="sorted", allocation="reference", timing="bisection")
     assert solution.status is fedopt.Status.INACCURATE
     assert said in solution.reason
+
+
+def test_an_answer_at_a_limit_that_breaks_a_bound_is_none_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    import solvers.access.shared as shared
+
+    fine = shared.schedule
+
+    def hasty(rows: Any, hertz: float, goal: Any, value: float) -> Any:
+        outcome = fine(rows, hertz, goal, value)
+        assert outcome.timing.point is not None
+        point = dataclasses.replace(outcome.timing.point, frequency=2.0 * outcome.timing.point.frequency)
+        return dataclasses.replace(
+            outcome, timing=dataclasses.replace(outcome.timing, stop=Stop.LIMIT, point=point), gap=1.0
+        )
+
+    monkeypatch.setattr(shared, "schedule", hasty)
+    problem = dataclasses.replace(problem_of(partitions=[(4, 0)]), access=fedopt.SharedBandwidth(1e6))
+    solution = fedopt.solve(problem, matching="sorted")
+    assert solution.status is fedopt.Status.INACCURATE
+    assert "the energy exceeds" in solution.reason
 
 
 def test_a_method_that_fails_leaves_no_number(monkeypatch: pytest.MonkeyPatch) -> None:
