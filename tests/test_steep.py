@@ -30,7 +30,7 @@ from fedopt import (
 )
 
 SCHEMES = [None, SharedBandwidth(1e6), TimeDivision(1e6)]
-FOUND = (3, 4, 8, 14, 28, 82, 163)  # each of them was answered wrongly, or not proved, once
+FOUND = (3, 4, 8, 14, 28, 82, 163, 1272)  # each of them was answered wrongly, or not proved, once
 
 
 def steep(seed: int, access: Any) -> Problem:
@@ -115,6 +115,14 @@ def test_own_channels_against_the_oracle(seed: int) -> None:
             assert found.energy + budget.watts * found.duration == pytest.approx(float(cost), rel=1e-12)
         else:
             assert found.duration == pytest.approx(float(true.duration), rel=1e-13)
+
+
+def test_what_rounding_hides_is_no_fault_of_the_prices_of_places() -> None:
+    """At T_min a client has 3e-20 of 10 s to compute in: in the next double's time it would take next to no energy."""
+    problem = steep(8, None)
+    solution = fedopt.solve(problem)
+    assert solution.place_prices is not None
+    assert not fedopt.verify(problem, solution).failed
 
 
 @pytest.mark.nightly("R18", 17 * 300)
