@@ -293,6 +293,7 @@ def test_nobody_sends() -> None:
     assert found.duration == pytest.approx(alone.duration, rel=1e-9)
     assert found.sharing is not None
     assert np.all(found.sharing.bandwidth == 0.0)
+    assert found.sharing.bandwidth_price == found.sharing.gap == found.sharing.residual == 0.0
     idle = fedopt.Workload(cycles=0.0, upload_bits=0.0)
     assert fedopt.schedule(instance.clients, idle, PowerBudget(1.0), access=SharedBandwidth(1e6)).duration == 0.0
 
@@ -324,6 +325,21 @@ def test_power_without_a_limit(seed: int) -> None:
         assert unlimited.status is Status.OPTIMAL
         assert unlimited.energy == pytest.approx(capped.energy, rel=1e-12)
         assert unlimited.energy <= tight.energy * (1 + 1e-12)
+
+
+def test_who_has_power_without_a_limit_needs_no_bandwidth_at_the_least_duration() -> None:
+    """That is the others' own: a deadline just beyond it is met, and one just before it is not."""
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=[1e9, 1.2e9, 1.5e9], samples=100, channel_gain=[1e-11, 2e-11, 1e-11],
+        bandwidth=1e6, power_max=[0.2, 0.2, math.inf],
+    )  # fmt: skip
+    work = fedopt.Workload(cycles=[3e8, 3e8, 2e8], upload_bits=3e5, download_bits=0.0)
+    B = SharedBandwidth(1e6)
+    others = fedopt.Workload(cycles=[3e8, 3e8, 0.0], upload_bits=[3e5, 3e5, 0.0], download_bits=0.0)
+    t_min = fedopt.schedule(clients, others, EnergyBudget(math.inf), access=B).duration
+    assert fedopt.schedule(clients, work, Deadline(t_min * (1 + 1e-2)), access=B).status is Status.OPTIMAL
+    assert fedopt.schedule(clients, work, Deadline(t_min * (1 - 1e-6)), access=B).status is Status.INFEASIBLE
+    assert fedopt.schedule(clients, work, EnergyBudget(math.inf), access=B).bracket[0] == pytest.approx(t_min, rel=1e-9)
 
 
 def test_the_judge_adds_the_bandwidths_up() -> None:
