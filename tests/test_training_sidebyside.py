@@ -6,6 +6,7 @@ import gc
 import os
 import signal
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,6 +105,15 @@ def gone(pid: int) -> bool:
     return False
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler: what was started in the background of a script ignores SIGINT, and its children do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_engine_leaves_no_process() -> None:
     def interrupt(update: Update) -> None:
         signal.raise_signal(signal.SIGINT)  # here and now: one sent to the process may come in a finalizer, and be lost
