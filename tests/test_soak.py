@@ -39,7 +39,8 @@ def soak(solves: int, size: int, warm: int) -> None:
         assert fedopt.schedule(instances[each].clients, instances[each].work, budget).status.solved
     after = state()
     assert after[0] <= GROWTH * before[0]
-    assert after[1:] == before[1:]
+    for then, now in zip(before[1:], after[1:], strict=True):  # what an earlier test left may end meanwhile
+        assert now <= then
     assert threading.active_count() <= after[1]
 
 
