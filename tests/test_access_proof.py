@@ -124,5 +124,6 @@ def test_a_proof_that_leaves_something_open_is_a_limit() -> None:
     rounded = dataclasses.replace(sound, gap=-2e-6, hidden=3e-6)  # the last digits of the duration hide more
     assert rounded.honest() is rounded
     assert dataclasses.replace(rounded, gap=4e-6).honest().timing.stop is Stop.LIMIT
+    assert dataclasses.replace(sound, gap=math.inf, hidden=math.inf).honest().timing.stop is Stop.LIMIT
     none = Outcome.decided(infeasible(Stop.TOO_SHORT))
     assert none.honest() is none

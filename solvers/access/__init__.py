@@ -6,6 +6,7 @@ The energy is then no sum over rows any more: one price of the shared resource c
 from __future__ import annotations
 
 import math
+import sys
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -27,9 +28,12 @@ class Outcome:
     time_price : [W] lambda = -E'(T), the least one where a range fits.
     bandwidth_price : [J/Hz] mu, what one more hertz would save; NaN where bandwidth is not shared out.
     compute_end : [s] T_cmp, when everybody has computed; NaN where sending may start at any time.
-    residual : greatest relative violation of the KKT conditions, from the decision and the prices alone.
+    residual : greatest relative violation of the KKT conditions, from the decision and the prices alone, beyond what
+        the last digits of T_cmp are worth.
     gap : (E - dual value at the prices) / E at the duration found; under a price of time what E + price x T may lie
         above its least, relative.
+    hidden : relative, as the gap: what the last digits of the duration and of the sum of bandwidths are worth at their
+        prices.
     """
 
     timing: Timing
@@ -63,7 +67,7 @@ class Outcome:
         Of the gap ``hidden`` does not count: no proof with these digits is closer.
         """
         timing = self.timing
-        certain = abs(self.gap) <= max(PROVED, self.hidden) and self.residual <= PROVED
+        certain = abs(self.gap) <= min(max(PROVED, self.hidden), sys.float_info.max) and self.residual <= PROVED
         return certain and timing.upper - timing.lower <= PROVED * timing.duration
 
     def honest(self) -> Outcome:
