@@ -66,7 +66,10 @@ JUDGE = (
 )
 PREVIEW = ("tests/test_preview.py", "-k", "not 5000 and not plain")
 SAMPLE = ("tests/test_newton_sample.py", "-k", "not 100000 and not 5000 and not plain")
-VERIFIER = ("tests/test_verify_corners.py", "tests/test_verify.py", "tests/test_verify_records.py")
+VERIFIER = (
+    *("tests/test_verify_proofs.py", "tests/test_verify_corners.py", "tests/test_verify.py"),
+    *("tests/test_verify_forged.py", "tests/test_verify_records.py"),
+)
 BOUNDS = ("tests/test_verify_bounds.py", *VERIFIER)
 LEVEL1 = (
     (("transport",), ("tests/test_transport.py", "-k", "not change_the_way")),
@@ -74,7 +77,13 @@ LEVEL1 = (
     (("hall",), ("tests/test_crowded.py", "tests/test_search.py", "-k", "crowded or infeasible or hides")),
     (("cheapest",), ("tests/test_price.py",)),
     (("unlisted",), ("tests/test_unlisted_price.py",)),
-    (("milp", "assignment"), ("tests/test_baselines.py",)),
+    (
+        ("milp", "assignment"),
+        (
+            *("tests/test_baselines.py", "tests/test_best_matching.py", "tests/test_price.py", "tests/test_search.py"),
+            *("tests/test_every_matching.py", "-k", "milp or (assignment and not every) or (every and typical)"),
+        ),
+    ),
     (
         ("exact",),
         ("tests/test_search_work.py", "tests/test_exact.py", "tests/test_price.py", "tests/test_best_matching.py"),
@@ -108,7 +117,10 @@ CHANNEL = (
     *("-k", "not TimeDivision and not threads and not 1000 and not sample and not (two_clients and not 0-)"),
 )
 SUBSETS = {
-    **dict.fromkeys([f"fedopt/verifier/{name}.py" for name in ("branch", "couplings", "search", "shares")], BOUNDS),
+    **{
+        f"fedopt/verifier/{name}.py": BOUNDS for name in ("branch", "couplings", "search", "shared", "shares", "uplink")
+    },
+    "fedopt/verifier/optimality.py": (*VERIFIER, "tests/test_steep.py"),
     "fedopt/verifier/": VERIFIER,
     **{f"solvers/matching/{name}.py": tests for names, tests in LEVEL1 for name in names},
     **{f"solvers/access/{name}.py": SLOTS for name in ("computing", "settle", "slots", "timedivision")},

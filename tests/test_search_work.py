@@ -1,6 +1,11 @@
-"""How much the searches of level 1 look at: a slower one shows as a number, on any machine."""
+"""How much the searches of level 1 look at: a slower one shows as a number, on any machine.
+
+Less than what is written here is either an improvement, to be written down, or something that was overlooked.
+"""
 
 from __future__ import annotations
+
+import itertools
 
 import pytest
 from test_many_partitions import budgets, instances
@@ -9,9 +14,9 @@ import fedopt
 from fedopt import devices
 from solvers.matching import exact
 
-MORE = 1.02  # times as much as when this was written: another machine rounds otherwise
+MORE = 1.02  # times as much, or as little, as when this was written: another machine rounds otherwise
 POWER, ENERGY, DEADLINE, PRICE = range(4)
-WORK = [  # budget, utility, matching, how: partitions solved, matchings, passes over the rows, of six fleets together
+WORK = [  # budget, utility, matching, how: partitions solved, matchings, passes over the rows, of all fleets together
     (POWER, "replica_rate", "exact", "one by one", (61, 86, 6203)),
     (ENERGY, "replica_rate", "exact", "one by one", (48, 191, 5182)),
     (DEADLINE, "replica_rate", "exact", "one by one", (10, 2437, 14459)),
@@ -27,11 +32,25 @@ WORK = [  # budget, utility, matching, how: partitions solved, matchings, passes
     (DEADLINE, "replica_rate", "sorted", "one by one", (2, 0, 387)),
     (POWER, "replica_rate", "sorted", "unlisted", (6, 0, 464)),
     (DEADLINE, "least_energy", "sorted", "unlisted", (2, 0, 36)),
+    (POWER, "shortest_round", "exact", "one by one", (587, 35, 8737)),
+    (ENERGY, "shortest_round", "exact", "one by one", (268, 149, 6119)),
+    (DEADLINE, "shortest_round", "exact", "one by one", (327, 2085, 14286)),
+    (DEADLINE, "least_energy", "exact", "one by one", (777, 3525, 22406)),
+    (PRICE, "replica_rate", "exact", "one by one", (786, 0, 24149)),
+    (PRICE, "replica_rate", "sorted", "one by one", (187, 0, 1180)),
+    (POWER, "replica_rate", "marginal", "one by one", (86, 0, 12779)),
+    (ENERGY, "replica_rate", "marginal", "one by one", (43, 0, 7850)),
+    (DEADLINE, "replica_rate", "marginal", "one by one", (5, 0, 7071)),
+    (PRICE, "replica_rate", "marginal", "one by one", (786, 0, 17824)),
+    (POWER, "replica_rate", "random", "one by one", (31, 0, 2545)),
+    (ENERGY, "replica_rate", "random", "one by one", (22, 0, 261)),
+    (PRICE, "replica_rate", "random", "one by one", (786, 0, 4291)),
+    (ENERGY, "replica_rate", "assignment", "one by one", (51, 3428, 19161)),
 ]
 
 
 @pytest.mark.parametrize(("kind", "utility", "matching", "how", "expected"), WORK)
-def test_a_search_looks_at_no_more_than_when_this_was_written(
+def test_a_search_looks_at_as_much_as_when_this_was_written(
     kind: int, utility: str, matching: str, how: str, expected: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if how == "unlisted":
@@ -39,11 +58,12 @@ def test_a_search_looks_at_no_more_than_when_this_was_written(
     if how == "level by level":
         monkeypatch.setattr(exact, "MANY", 0)
     found = []
-    for _, clients, types, factor in instances(6):
+    large = 2 if kind == PRICE and how == "one by one" else 0  # left out where every partition is solved
+    for _, clients, types, factor in itertools.islice(instances(6), large, None):
         problem = fedopt.Problem(clients, types, budget=budgets(clients, types, factor)[kind], utility=utility)
         found.append(fedopt.solve(problem, matching=matching).stats)
     for name, most in zip(("solved", "matchings", "passes"), expected, strict=True):
-        assert sum(stats[name] for stats in found) <= MORE * most, name
+        assert most / MORE <= sum(stats[name] for stats in found) <= MORE * most, name
 
 
 def test_the_least_duration_of_a_partition_takes_few_matchings() -> None:
@@ -60,5 +80,5 @@ def test_the_least_duration_of_a_partition_takes_few_matchings() -> None:
         for watts in (0.3, 1.0, 3.0, 10.0, 30.0)
         for budget in (fedopt.PowerBudget(watts), fedopt.EnergyBudget(20.0 * watts))
     ]
-    assert sum(taken) <= MORE * 446
+    assert 446 / MORE <= sum(taken) <= MORE * 446
     assert max(taken) <= 25

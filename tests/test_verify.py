@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fleets import FAMILIES, make
+from fleets import FAMILIES, Instance, make
 from matchings import BUDGETS, TYPES, budget_of, fleet
+from test_invariants import rescaled
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Problem, Solution, TimePrice, devices
@@ -258,9 +259,14 @@ MUTANTS = {
 }  # fmt: skip
 
 
-@pytest.fixture(scope="module")
-def exact() -> tuple[Problem, Solution]:
-    problem = problem_of("energy")
+@pytest.fixture(scope="module", params=[1.0, 2.0**-40], ids=["joules", "picojoules"])
+def exact(request: pytest.FixtureRequest) -> tuple[Problem, Solution]:
+    """The same fleet, whatever the unit: what is relative must not be taken for an amount."""
+    clients, budget = fleet(SIZE, 1), budget_of("energy", fleet(SIZE, 1))
+    assert isinstance(budget, EnergyBudget)
+    work = fedopt.Workload(cycles=np.ones(SIZE), upload_bits=1.0)
+    clients = rescaled(Instance(clients, work, 1.0), energy=request.param, time=1.0, cycle=1.0).clients
+    problem = Problem(clients, TYPES, budget=EnergyBudget(budget.joules * request.param))
     solution = fedopt.solve(problem)
     assert solution.status is fedopt.Status.OPTIMAL
     assert len(set(np.asarray(solution.assignment).tolist())) > 1
@@ -273,6 +279,15 @@ def test_a_single_wrong_number_is_noticed(exact: tuple[Problem, Solution], mutan
     report = fedopt.verify(problem, MUTANTS[mutant](solution))
     assert not report.ok, str(report)
     assert "Not verified" in str(report)
+    by = {"utility": "utility", "energy": "energy of the round", "bound below": "bound is no less than the utility"}
+    assert by.get(mutant) in (None, *(check.name for check in report.failed)), str(report)
+
+
+def test_a_rounding_is_not_wrong(exact: tuple[Problem, Solution]) -> None:
+    problem, solution = exact
+    nearly = field(utility=lambda s: s.utility * (1.0 - 1e-13), energy=lambda s: s.energy * (1.0 + 1e-13))
+    report = fedopt.verify(problem, nearly(solution))
+    assert report.ok, str(report)
 
 
 @pytest.mark.parametrize("access", ACCESS)
@@ -295,13 +310,16 @@ def test_bandwidths_and_slots_beyond_the_channel_are_noticed() -> None:
         assert not fedopt.verify(dataclasses.replace(problem, access=narrower), solution).ok
 
 
-def test_another_matching_that_claims_to_be_the_best_is_noticed() -> None:
+@pytest.mark.parametrize(
+    ("budget", "utility"), [("energy", None), ("energy", "shortest_round"), ("deadline", "least_energy")]
+)
+def test_another_matching_that_claims_to_be_the_best_is_noticed(budget: str, utility: str | None) -> None:
     """The sorted answer, with the claims of the exact one."""
     worse = 0
     for seed in range(1, 5):
-        problem = problem_of("energy", seed)
+        problem = problem_of(budget, seed, utility=utility)
         poor, best = fedopt.solve(problem, matching="sorted"), fedopt.solve(problem)
-        if poor.utility < best.utility * (1.0 - 1e-6):
+        if poor.utility < best.utility - 1e-6 * abs(best.utility):
             worse += 1
             proud = dataclasses.replace(poor, scope="all matchings", bound=poor.utility)
             assert outcomes(fedopt.verify(problem, proud))["bound of the utility"] is Outcome.FAILED

@@ -150,7 +150,11 @@ def _channel(r: Round) -> list[Check]:
     over = _relative(ready + slots, r.T) if ready + slots > 0.0 else 0.0
     off = abs(_relative(r.sharing.compute_end, ready)) if ready > 0.0 else abs(r.sharing.compute_end)
     said = f"{r.sharing.compute_end:.12g} s"
+    alone = np.where(k.sends, r.access.hertz, 0.0)
+    with np.errstate(all="ignore"):
+        part = np.where(r.sharing.bandwidth == alone, 0.0, np.abs(r.sharing.bandwidth - alone) / r.access.hertz)
     return [
+        worst("the whole channel to each", About.NUMBERS, part, limit, ("Hz", r.sharing.bandwidth, alone), CLIENT),
         judged("slots add up", About.DECISION, over, limit, found=f"{ready + slots:.12g} s"),
         judged("end of computing", About.NUMBERS, off if r.sharing.time_price > 0.0 else -off, limit, found=said),
     ]

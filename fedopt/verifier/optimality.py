@@ -18,7 +18,7 @@ from fedopt.verifier.model import SAME, dual, least_times, marginal, proved_ener
 from fedopt.verifier.report import About, Check, Outcome, judged, worst
 
 EPSILON = 2.0**-53
-AT_BOUND = 1e-12  # relative: a speed this near its least one is at it
+AT_BOUND = 1e-12  # relative: a speed this near its least or greatest one is at it
 LAST = 1e-13  # of the duration: what its last digits hide of a time at a bound
 ENERGY = 1e-10  # relative: what the last digits of a sum of energies may hide
 HIDDEN = 1e-3  # relative: what the last digits of price x duration may hide of it at most, as at a T_min
@@ -35,7 +35,7 @@ def optimality_checks(r: Round, *, own_bracket: bool = True) -> list[Check]:
 
     own_bracket: the bracket is of this matching alone, and its lower end proved here.
     """
-    checks = [*_stationary(r), _least_energy(r), *_duration(r), *_bracket(r, own_bracket)]
+    checks = [*_stationary(r), *_least_energy(r), *_duration(r), *_bracket(r, own_bracket)]
     if r.status is not Status.LIMIT:
         return checks
     return [
@@ -78,9 +78,31 @@ def _stationary(r: Round) -> list[Check]:
         worst("computing at its price", O, off_t, limit, ("W", m_t, price), CLIENT),
         worst("sending at its price", O, off_tau, limit, ("W", m_tau, np.broadcast_to(sending, m_tau.shape)), CLIENT),
     ]
+    if isinstance(r.access, SharedBandwidth):
+        checks.append(_bandwidth(r, hidden))
     if r.access is None:  # schemes report a price that fits
         checks.append(worst("no lower price fits", O, more, limit, ("W", price, least), CLIENT))
     return checks
+
+
+def _bandwidth(r: Round, hidden: FloatArray) -> Check:
+    """One hertz more saves every sender the same: (p + P_c + lambda) tau (x - 1 + e^-x) / (B x) = mu.
+
+    At the power it sends at, lambda pays for the time that it saves; inside the range that is tau F(x) / (gamma B).
+    hidden: of lambda [W].
+    """
+    assert isinstance(r.access, SharedBandwidth)
+    assert r.sharing is not None
+    k, band, mu = r.tasks, r.sharing.bandwidth, r.sharing.bandwidth_price
+    with np.errstate(all="ignore"):
+        faster = r.tau * (r.x + np.expm1(-r.x)) / (band * r.x)  # -d tau / d B
+        saves = (r.p + k.p_c + r.allocation.price) * faster
+        digits = (
+            8.0 * EPSILON * (1.0 + 1.0 / r.x + r.x * (1.0 + r.access.hertz / band))
+        )  # of x and of a sum of bandwidths
+        off = np.maximum(np.abs(saves - mu) - hidden * faster, 0.0) / np.maximum(saves, mu) - digits
+    who = np.where(k.sends, off, 0.0)
+    return worst("bandwidth at its price", O, who, LOOSE, ("J/Hz", saves, np.full(saves.shape, mu)), CLIENT)
 
 
 def _hidden(r: Round, scale: FloatArray, part: FloatArray) -> FloatArray:
@@ -100,7 +122,7 @@ def _one_sided(off: FloatArray, above: BoolArray, below: BoolArray) -> FloatArra
     return np.maximum(found, np.where(below, np.maximum(-off, 0.0), 0.0))
 
 
-def _least_energy(r: Round) -> Check:
+def _least_energy(r: Round) -> list[Check]:
     """Duality at the answer's own prices: no decision takes less energy in this time."""
     if r.access is not None:
         proved = uplink.dual_energy(r, r.T)
@@ -111,7 +133,19 @@ def _least_energy(r: Round) -> Check:
         limit = max(r.tolerance, ENERGY)
     gap = (r.E - proved - min(_last_digits(r), HIDDEN * r.E)) / r.E if r.E > 0.0 else r.E - proved
     check = judged("least energy in this time", O, gap, limit, found=f"{r.E:.12g} J, proved {proved:.12g} J")
-    return unless_hidden(check, r, r.E)
+    claims = [] if isinstance(r.budget, TimePrice) else _gap(r, gap, r.E)  # then it is of the cost
+    return [unless_hidden(check, r, r.E), *claims]
+
+
+def _gap(r: Round, gap: float, energy: float) -> list[Check]:
+    """A scheme's own gap is no smaller than its prices leave open; at a price of time other proofs may leave less."""
+    if r.sharing is None:
+        return []
+    claimed = r.sharing.gap
+    check = judged("gap", About.CLAIMS, gap - claimed, r.tolerance, found=f"{claimed:.3g}, proved {gap:.3g}")
+    if isinstance(r.budget, TimePrice) and check.outcome is Outcome.FAILED:
+        return [replace(check, outcome=Outcome.CLAIMED)]
+    return [unless_hidden(check, r, energy)]
 
 
 def _last_digits(r: Round) -> float:
@@ -140,11 +174,40 @@ def _duration(r: Round) -> list[Check]:
         said = f"{r.T:.15g} s"
         checks.append(judged("slack: as short as can be", O, off, _loose(r), found=said, why=f"{shortest:.15g} s"))
     if isinstance(r.budget, TimePrice):
-        return [*checks, _least_cost(r)]
+        return [*checks, *_least_cost(r)]
     if off <= _loose(r):
+        if r.status is Status.OPTIMAL:
+            checks += _used_up(r)
         said = f"{r.T:.12g} s is the least duration of these clients"
         return [*checks, judged("no shorter round", O, max(off, 0.0), _loose(r), found=said)]
     return [*checks, shorter(r, r.T * (1.0 - _loose(r)), "no shorter round", O)]
+
+
+def _used_up(r: Round) -> list[Check]:
+    """Called OPTIMAL, and as fast as can be: that is SLACK where the budget is not used up."""
+    if not _flat_out(r):  # a digit of the duration above the shortest round
+        return []
+    most = r.allowed(r.T)
+    limit = ENERGY if r.access is None else HIDDEN
+    said = f"{r.E:.12g} of {most:.12g} J"
+    unspent = 1.0 - r.E / most if most > 0.0 else 0.0
+    check = judged("not slack: the budget is used up", About.NUMBERS, unspent, limit, found=said)
+    return [unless_hidden(check, r, most)]
+
+
+def _flat_out(r: Round) -> bool:
+    """Whether those who make the round as long as it is run at full speed and power."""
+    k, close = r.tasks, AT_BOUND if r.access is None else LOOSE
+    if isinstance(r.access, TimeDivision):
+        t, _ = times(k, k.f_max, k.x_max)
+        last = k.busy & (k.fixed_time + t >= float((k.fixed_time + r.t)[k.busy].max(initial=0.0)) * (1.0 - close))
+    else:
+        last = k.busy & (least_times(k) >= r.T * (1.0 - close))
+    computes, sends = (last, last) if r.access is None else (last, k.sends)
+    slow = (k.computes & computes & (r.f < k.f_max * (1.0 - close))) | (
+        k.sends & sends & (r.x < k.x_max * (1.0 - close))
+    )
+    return bool(last.any() and not slow.any())
 
 
 def _shortest(r: Round) -> float:
@@ -165,14 +228,16 @@ def shorter(r: Round, T: float, name: str, about: About) -> Check:
     else:
         proved = math.inf if _shortest(r) > T * SAME else uplink.dual_energy(r, T)
     most = r.allowed(T)
-    short = (most - proved) / most if most > 0.0 else most - proved
+    if max(most, proved) == math.inf:
+        short = -math.inf if proved == math.inf else math.inf
+    else:
+        short = (most - proved) / most if most > 0.0 else most - proved
     found = f"at {T:.15g} s {proved:.12g} J or more" if proved < math.inf else f"at {T:.15g} s nobody can"
     limit = ENERGY if r.access is None else LOOSE
-    short = short if math.isfinite(short) else -math.inf
     return unless_hidden(judged(name, about, short, limit, found=found, why=f"{most:.12g} J"), r, most)
 
 
-def _least_cost(r: Round) -> Check:
+def _least_cost(r: Round) -> list[Check]:
     """E + price T: prices of time that add up to the budget's bound it from below, whatever the duration."""
     assert isinstance(r.budget, TimePrice)
     price = np.maximum(r.allocation.price, 0.0)
@@ -182,7 +247,7 @@ def _least_cost(r: Round) -> Check:
         proved, limit = _bound_of_cost(r, r.budget.watts, price), r.tolerance
     gap = (r.cost - proved) / r.cost if r.cost > 0.0 else r.cost - proved
     found = f"{r.cost:.12g} J, proved {proved:.12g} J"
-    return judged("least energy + price x duration", O, gap, limit, found=found)
+    return [judged("least energy + price x duration", O, gap, limit, found=found), *_gap(r, gap, r.cost)]
 
 
 def _bound_of_cost(r: Round, watts: float, price: FloatArray) -> float:
@@ -219,16 +284,14 @@ def _greatest_price(r: Round) -> FloatArray:
 def _bracket(r: Round, own: bool) -> list[Check]:
     """The answer's own bracket of the best duration: around it, and proved at both ends."""
     low, high = r.bracket
-    if isinstance(r.budget, Deadline):
-        return []
     if math.isnan(low) or math.isnan(high):
         return [Check(name="bracket of the duration", about=About.CLAIMS, outcome=Outcome.NOTHING)]
     inside = low <= r.T <= high
     said = f"{low:.15g} to {high:.15g} s"
     about = About.CLAIMS
     checks = [judged("bracket holds the duration", about, 0.0 if inside else math.inf, 0.0, found=said)]
-    if isinstance(r.budget, TimePrice):
-        return checks  # the least cost is proved without it
+    if isinstance(r.budget, TimePrice | Deadline):
+        return checks  # the least cost is proved without it, and a deadline is what the round lasts
     if own and low > _shortest(r) * SAME:
         checks.append(shorter(r, low, "lower end of the bracket", about))
     if high > r.T:

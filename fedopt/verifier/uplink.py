@@ -80,8 +80,8 @@ def dual_cost(r: Round, watts: float) -> float:
     bounds = [_shares(k, price, channel) + left * least] if left >= 0.0 else []
     if left < watts:
         bounds.append(_shares(k, price * (watts / (watts - left)), channel))
-    if max(bounds) < r.cost * (1.0 - _CLOSE) and channel > 0.0:
-        last = k.busy & (k.fixed_time + r.t + r.tau >= r.T * (1.0 - r.tolerance))
+    last = k.busy & (k.fixed_time + r.t + r.tau >= r.T * (1.0 - r.tolerance))
+    if max(bounds) < r.cost * (1.0 - _CLOSE) and channel > 0.0 and (left <= 0.0 or last.any()):
         filled = price + last * (left / last.sum()) if left > 0.0 else price * (watts / (watts - left))
         bounds.append(_best_of_prices(k, filled, math.log(channel)))
     return max(bounds)

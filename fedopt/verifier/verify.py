@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
 from fedopt.access import Access, check_access
 from fedopt.checks import kind, number
 from fedopt.clients import Clients
-from fedopt.problem import Budget, Problem, Unstored, check_budget, utility_of
+from fedopt.problem import Budget, EnergyBudget, PowerBudget, Problem, Unstored, check_budget, utility_of
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Workload
 from fedopt.verifier.decision import decision_checks, number_checks, round_of
@@ -61,7 +63,7 @@ def verify(problem: Problem, solution: Solution, *, tolerance: float = TOLERANCE
         *decision_checks(found),
         *number_checks(found),
         _utility(problem, solution, limit),
-        _state(solution),
+        *_state(problem.budget, solution, limit),
     ]
     checks += optimality_checks(found, own_bracket=not over_all)
     return Report(checks=(*checks, *search_checks(problem, solution, found)))
@@ -91,7 +93,7 @@ def verify_schedule(
     found = round_of(clients, work, budget, access, schedule, limit)
     if isinstance(found, Check):
         return Report(checks=(found,))
-    checks = [*decision_checks(found), *number_checks(found), _state(schedule)]
+    checks = [*decision_checks(found), *number_checks(found), *_state(budget, schedule, limit)]
     return Report(checks=(*checks, *optimality_checks(found)))
 
 
@@ -100,11 +102,20 @@ def _undecided(status: Status) -> Check:
     return Check(name="a decision", about=About.DECISION, outcome=outcome, found="none", why=status.sentence)
 
 
-def _state(answer: Schedule | Solution) -> Check:
-    """Whoever holds a decision says solved, or stopped at a limit."""
-    fits = answer.status.solved or answer.status is Status.LIMIT
-    outcome = Outcome.PASSED if fits else Outcome.FAILED
-    return Check(name="status", about=About.NUMBERS, outcome=outcome, found=answer.status.name)
+def _state(budget: Budget, answer: Schedule | Solution, limit: float) -> list[Check]:
+    """Whoever holds a decision says solved, SLACK only of what can be spent, or stopped at a limit; the judge's word is
+    of this decision, and for it."""
+    spendable = isinstance(budget, EnergyBudget | PowerBudget)
+    fits = (Status.OPTIMAL, Status.LIMIT, *([Status.SLACK] if spendable else []))
+    outcome = Outcome.PASSED if answer.status in fits else Outcome.FAILED
+    checks = [Check(name="status", about=About.NUMBERS, outcome=outcome, found=answer.status.name)]
+    if answer.verdict is None:
+        return checks
+    said, own = (answer.verdict.energy, answer.verdict.duration), (answer.energy, answer.duration)
+    off = max(0.0 if a == b else abs(a - b) / max(abs(b), 1e-300) for a, b in zip(said, own, strict=True))
+    off = off if answer.verdict.feasible else math.inf
+    found = f"{said[0]:.12g} J, {said[1]:.12g} s" + "".join(f"; {why}" for why in answer.verdict.violations)
+    return [*checks, judged("verdict", About.NUMBERS, off, limit, found=found)]
 
 
 def _matching(problem: Problem, s: Solution) -> list[Check]:
