@@ -71,11 +71,12 @@ VERIFIER = (
     *("tests/test_verify_forged.py", "tests/test_verify_records.py"),
 )
 BOUNDS = ("tests/test_verify_bounds.py", *VERIFIER)
+PRICED = "test_price or 3-replica_rate or price"
 LEVEL1 = (
     (("transport",), ("tests/test_transport.py", "-k", "not change_the_way")),
     (("branch",), ("tests/test_branch.py", "tests/test_price.py", "-k", "test_branch or useless")),
     (("hall",), ("tests/test_crowded.py", "tests/test_search.py", "-k", "crowded or infeasible or hides")),
-    (("cheapest",), ("tests/test_price.py",)),
+    (("cheapest",), ("tests/test_price.py", "tests/test_search_work.py", "tests/test_search.py", "-k", PRICED)),
     (("unlisted",), ("tests/test_unlisted_price.py",)),
     (
         ("milp", "assignment"),
@@ -108,7 +109,7 @@ LEVEL1 = (
     ),
     (
         ("marginal", "moves", "ordered", "plain", "random", "sorted", "task"),
-        ("tests/test_search.py", "tests/test_warm.py"),
+        ("tests/test_search.py", "tests/test_warm.py", "tests/test_search_work.py", "tests/test_time_limits.py"),
     ),
 )
 SLOTS = ("tests/test_timedivision.py", "tests/test_access_proof.py", "-k", "timedivision or kink")

@@ -258,6 +258,10 @@ def test_assignment_is_the_best_of_all_matchings(seed):
     assert found is not None
     assert found[1] == pytest.approx(min(totals), rel=1e-12)
     assert tuple(np.bincount(found[0], minlength=3)) == counts
+    for exponent in (-900, 900):  # in any unit
+        again = match(np.ldexp(costs, exponent), np.array(counts))
+        assert again is not None
+        np.testing.assert_array_equal(again[0], found[0])
 
 
 def test_no_finite_matching_is_no_matching():
