@@ -196,14 +196,15 @@ def _used_up(r: Round) -> list[Check]:
 
 
 def _flat_out(r: Round) -> bool:
-    """Whether those who make the round as long as it is run at full speed and power."""
+    """Whether those who make the round as long as it is run at full speed and power; sharing a band, all who send."""
     k, close = r.tasks, AT_BOUND if r.access is None else LOOSE
     if isinstance(r.access, TimeDivision):
         t, _ = times(k, k.f_max, k.x_max)
         last = k.busy & (k.fixed_time + t >= float((k.fixed_time + r.t)[k.busy].max(initial=0.0)) * (1.0 - close))
     else:
         last = k.busy & (least_times(k) >= r.T * (1.0 - close))
-    computes, sends = (last, last) if r.access is None else (last, k.sends)
+    sends = last if r.access is None else k.sends
+    computes = last | k.sends if isinstance(r.access, SharedBandwidth) else last
     slow = (k.computes & computes & (r.f < k.f_max * (1.0 - close))) | (
         k.sends & sends & (r.x < k.x_max * (1.0 - close))
     )
