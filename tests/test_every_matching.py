@@ -30,9 +30,10 @@ from fedopt.claims import claim_of
 from fedopt.problem import utility_of
 from fedopt.rounds import rows_of
 from fedopt.sharing import Scheme
+from fedopt.unsolved import infeasible
 from solvers.limits import limits
 from solvers.matching import marginal
-from solvers.matching.task import DURATION, ENERGY, STOPPED, Proof, Searched, Task, empty_results
+from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, STOPPED, Proof, Searched, Task, empty_results
 from solvers.rows import Stop
 
 TYPES = mnist_types((1, 2, 2, 3))
@@ -238,3 +239,25 @@ def test_no_bound_is_claimed_of_sorted_matchings_where_level_2_gives_up() -> Non
         results[0, DURATION], results[0, STOPPED], results[1, STOPPED] = round_.duration, Stop.OPTIMAL, stop
         found = Searched(results=results, passes=0, assign=lambda p: np.zeros(4, dtype=np.int64), proof=Proof.SORTED)
         assert claim_of(problem, found, answer.partition, round_).get("scope") == scope
+
+
+@pytest.mark.parametrize(
+    ("budget", "needed", "proved"),
+    [
+        (EnergyBudget(2.0), 3.0, True),
+        (EnergyBudget(2.0), 1.0, False),
+        (PowerBudget(0.0), 1.0, True),
+        (PowerBudget(2.0), 3.0, False),
+        (TimePrice(2.0), 3.0, False),
+    ],
+    ids=str,
+)
+def test_a_search_that_says_too_little_of_what_is_enough_gives_up(budget: Budget, needed: float, proved: bool) -> None:
+    """No price, no power above 0 W and no budget above the least energy is too little, whatever the search says."""
+    problem = fedopt.Problem(fleet(4, 1), TYPES, budget=budget)
+    results = empty_results(1)
+    results[0, STOPPED], results[0, LEAST_ENERGY] = Stop.TOO_LITTLE, needed
+    found = Searched(results=results, passes=0, assign=lambda p: np.zeros(4, dtype=np.int64), proof=Proof.MATCHINGS)
+    answer = infeasible(problem, np.array([[4, 0, 0, 0]]), found, {}, None, "")
+    assert answer.status is (Status.INFEASIBLE if proved else Status.LIMIT)
+    assert math.isnan(answer.shortfall) is not proved

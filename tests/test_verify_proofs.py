@@ -183,3 +183,14 @@ def test_nothing_to_spend_is_too_little_however_little_is_needed(budget: Any) ->
 def test_a_residual_below_zero_is_said_to_be_none() -> None:
     check = judged("anything", About.NUMBERS, -1e-3, 0.0)
     assert (check.outcome, check.found) == (Outcome.PASSED, "0 relative")
+
+
+def test_what_is_shared_by_nobody_is_not_looked_at() -> None:
+    true, shared = timed(12.0, None), timed(12.0, ACCESS["slots"])
+    report = fedopt.verify_schedule(
+        CLIENTS, WORK, Deadline(12.0), dataclasses.replace(true, sharing=shared.sharing), access=None
+    )
+    assert report.ok, str(report)
+    assert next(check.found for check in report.checks if check.name == "verdict").startswith(
+        f"{true.energy:.12g} J, 12"
+    )
