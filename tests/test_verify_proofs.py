@@ -194,3 +194,11 @@ def test_what_is_shared_by_nobody_is_not_looked_at() -> None:
     assert next(check.found for check in report.checks if check.name == "verdict").startswith(
         f"{true.energy:.12g} J, 12"
     )
+
+
+@pytest.mark.parametrize("access", ACCESS.values(), ids=ACCESS)
+def test_who_stopped_at_a_limit_need_not_be_the_best_but_right(access: Any) -> None:
+    found = dataclasses.replace(timed(12.0, access), status=Status.LIMIT)
+    assert failed(found, EnergyBudget(1.001 * found.energy), access) == set()
+    wrong = dataclasses.replace(found, energy=0.999 * found.energy)
+    assert "energy of the round" in failed(wrong, EnergyBudget(1.001 * found.energy), access)

@@ -173,7 +173,10 @@ class Fleet:
         else:
             slope = look.price + (value if goal is Goal.POWER else 0.0)
             left = max(allowance(goal, value, look.T) - look.dual, 0.0)
-            lower = max(lower, look.T - left / slope) if slope > 0.0 else look.T
+            if slope > 0.0:
+                lower = max(lower, look.T - left / slope)
+            elif left <= _HAIR * look.dual:  # all of the budget, where time is worth nothing any more
+                lower = look.T
         timing = Timing(
             stop=stop, duration=look.T, lower=min(lower, look.T), upper=look.T, passes=self.uplinks.passes, point=point
         )
@@ -234,7 +237,7 @@ def _least_duration(excess: Callable[[float], float], t_min: float, low: float, 
         return falling_root_of(excess, low, high)
     nearest = t_min * (1.0 + _HAIR)
     if not nearest < high or excess(nearest) <= 0.0:
-        return falling_root_of(excess, t_min, nearest) if nearest < high else high
+        return falling_root_of(excess, t_min, min(nearest, high))
     y = falling_root_of(lambda y: excess(t_min * (1.0 + math.exp(y))), math.log(_HAIR), math.log(high / t_min - 1.0))
     return t_min * (1.0 + math.exp(y))
 
