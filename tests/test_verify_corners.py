@@ -84,6 +84,14 @@ def test_a_power_or_a_price_can_always_be_met(budget: Any) -> None:
     assert outcomes(report)["infeasible"] is Outcome.FAILED
 
 
+def test_an_answer_of_which_the_judge_was_not_asked_claims_no_verdict() -> None:
+    clients, budget = fleet(SIZE, 1), Deadline(1000.0)
+    schedule = dataclasses.replace(fedopt.schedule(clients, WORK, budget), verdict=None)
+    report = fedopt.verify_schedule(clients, WORK, budget, schedule)
+    assert report.complete, str(report)
+    assert outcomes(report)["verdict"] is Outcome.NOTHING
+
+
 @pytest.mark.parametrize("seconds", [999.999, 1000.001])
 def test_a_round_of_another_length_than_the_deadline_is_noticed(seconds: float) -> None:
     clients = fleet(SIZE, 1)

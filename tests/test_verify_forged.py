@@ -74,7 +74,6 @@ def forged(true: Schedule) -> Iterator[tuple[str, str, Schedule]]:
         )
     no = dataclasses.replace(true.verdict, violations=("client 0: too much",))
     yield "the judge's no", "verdict", dataclasses.replace(true, verdict=no)
-    yield "the judge's silence", "verdict", dataclasses.replace(true, verdict=None)
     for status in {Status.OPTIMAL, Status.SLACK, Status.INFEASIBLE, Status.INACCURATE} - {true.status}:
         yield status.name, "" if status.solved else "status", dataclasses.replace(true, status=status)
 

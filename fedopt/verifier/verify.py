@@ -109,8 +109,8 @@ def _state(budget: Budget, answer: Schedule | Solution, limit: float) -> list[Ch
     fits = (Status.OPTIMAL, Status.LIMIT, *([Status.SLACK] if spendable else []))
     outcome = Outcome.PASSED if answer.status in fits else Outcome.FAILED
     checks = [Check(name="status", about=About.NUMBERS, outcome=outcome, found=answer.status.name)]
-    if answer.verdict is None:
-        return [*checks, Check(name="verdict", about=About.NUMBERS, outcome=Outcome.FAILED, found="none")]
+    if answer.verdict is None:  # read from a file without asking the judge again
+        return [*checks, Check(name="verdict", about=About.NUMBERS, outcome=Outcome.NOTHING)]
     said, own = (answer.verdict.energy, answer.verdict.duration), (answer.energy, answer.duration)
     off = max(0.0 if a == b else abs(a - b) / max(abs(b), 1e-300) for a, b in zip(said, own, strict=True))
     off = off if answer.verdict.feasible else math.inf
