@@ -97,11 +97,9 @@ def _bandwidth(r: Round, hidden: FloatArray) -> Check:
     with np.errstate(all="ignore"):
         faster = r.tau * (r.x + np.expm1(-r.x)) / (band * r.x)  # -d tau / d B
         saves = (r.p + k.p_c + r.allocation.price) * faster
-        digits = (
-            8.0 * EPSILON * (1.0 + 1.0 / r.x + r.x * (1.0 + r.access.hertz / band))
-        )  # of x and of a sum of bandwidths
+        digits = 8.0 * EPSILON * (1.0 + 1.0 / r.x + r.x * (1.0 + r.access.hertz / band))  # x; a sum of bandwidths
         off = np.maximum(np.abs(saves - mu) - hidden * faster, 0.0) / np.maximum(saves, mu) - digits
-    who = np.where(k.sends, off, 0.0)
+    who = np.where(k.sends & (saves != mu), off, 0.0)
     return worst("bandwidth at its price", O, who, LOOSE, ("J/Hz", saves, np.full(saves.shape, mu)), CLIENT)
 
 
@@ -205,10 +203,9 @@ def _flat_out(r: Round) -> bool:
         last = k.busy & (least_times(k) >= r.T * (1.0 - close))
     sends = last if r.access is None else k.sends
     computes = last | k.sends if isinstance(r.access, SharedBandwidth) else last
-    slow = (k.computes & computes & (r.f < k.f_max * (1.0 - close))) | (
-        k.sends & sends & (r.x < k.x_max * (1.0 - close))
-    )
-    return bool(last.any() and not slow.any())
+    slow = k.computes & computes & (r.f < k.f_max * (1.0 - close))
+    quiet = k.sends & sends & (r.x < k.x_max * (1.0 - close))
+    return bool(last.any() and not (slow | quiet).any())
 
 
 def _shortest(r: Round) -> float:
