@@ -93,6 +93,19 @@ def faults(seed: int, access: Any) -> list[str]:
     return [fault for fault in found if fault]
 
 
+@pytest.mark.parametrize("seed", [307, 314])
+def test_no_bound_over_all_matchings_is_refuted_by_rounding(seed: int) -> None:
+    """Prices of 1e33 W, of which a rounding is more than all energies: they prove little, and refute nothing."""
+    problem = steep(seed, SCHEMES[1])
+    shortest = fedopt.solve(problem, matching="sorted")
+    asked = [replace(problem, budget=EnergyBudget(1e249))]
+    for budget in budgets(shortest.energy, shortest.duration):
+        if isinstance(budget, Deadline):
+            asked.append(replace(problem, budget=budget, utility=fedopt.LeastEnergy()))
+    for each in asked:
+        assert not wrong(each, fedopt.solve(each))
+
+
 @pytest.mark.parametrize("access", SCHEMES, ids=str)
 @pytest.mark.parametrize("seed", FOUND)
 def test_every_budget_is_met_and_verified(seed: int, access: Any) -> None:

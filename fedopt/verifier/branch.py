@@ -24,6 +24,8 @@ _STEP = 3.0  # in ln price, the longest
 _CLOSE = 1e-9  # ln prices that are the same
 _FAR = 600.0  # ln of a price, either way, that stands for none and for any
 _NARROW = 1e-12  # relative: an interval that is split no more
+_LOWERED = 4e-14  # of the terms of a cost: no more than that is it below the true one
+_NOISE = 1e-10  # of a value: where more of it may be rounding it shows nothing
 _HIDDEN = 1e-11  # of what is paid: what the difference of two sums may hide
 
 
@@ -170,8 +172,10 @@ class Below:
             return
         clients = np.arange(lines.costs.shape[1])
         paid = price * math.fsum(lines.taken[self._matching, clients])
-        value = math.fsum(lines.costs[self._matching, clients]) - paid + self.coupling.rate * y
-        if value + _HIDDEN * paid <= enough:
+        costs = lines.costs[self._matching, clients]
+        value = math.fsum(costs) - paid + self.coupling.rate * y
+        lowered = _LOWERED * math.fsum(np.abs(costs) + 2.0 * lines.falls[self._matching, clients] * y)
+        if lowered <= _NOISE * abs(value) and value + _HIDDEN * paid + lowered <= enough:
             self.shown = y, value
 
 

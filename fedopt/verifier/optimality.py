@@ -60,7 +60,8 @@ def _stationary(r: Round) -> list[Check]:
         hidden = _hidden(r, scale_t, r.t) + _hidden(r, scale_tau, r.tau)
         off_t, off_tau = _beyond(m_t - price, hidden) / scale_t, _beyond(m_tau - sending, hidden) / scale_tau
         above_t, above_tau = r.f > k.f_min * (1.0 + AT_BOUND), r.x > k.x_min * (1.0 + AT_BOUND)
-        below_t, below_tau = r.f < k.f_max * (1.0 - r.tolerance), r.x < k.x_max * (1.0 - r.tolerance)
+        most_t, most_tau = (1.0 - r.tolerance - 8.0 * EPSILON * r.T / part for part in (r.t, r.tau))  # T is a double
+        below_t, below_tau = r.f < k.f_max * most_t, r.x < k.x_max * most_tau
         off_t = np.where(k.computes, _one_sided(off_t, above_t, below_t), 0.0)
         off_tau = np.where(k.sends, _one_sided(off_tau, above_tau, below_tau), 0.0)
         early = (k.fixed_time + r.t + r.tau) / r.T < 1.0 - r.tolerance
