@@ -12,9 +12,14 @@ from fleets import FAMILIES, Instance, make
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, SharedBandwidth, Status, TimeDivision, TimePrice
-from solvers.access import PROVED, Outcome
+from fedopt.rounds import rows_of
+from solvers.access import LAST_DIGITS, PROVED, Outcome, shared, timedivision
+from solvers.access.proof import prove_rows
+from solvers.access.settle import Settled, settle
+from solvers.access.shares import BETA_OUT, PRICE_OUT, T_OUT, TAU_OUT
 from solvers.duration.verdicts import infeasible
-from solvers.rows import Stop, Timing
+from solvers.plan import make_plan
+from solvers.rows import FloatArray, Goal, Rows, Stop, Timing
 
 SCHEMES = (SharedBandwidth, TimeDivision)
 
@@ -127,3 +132,105 @@ def test_a_proof_that_leaves_something_open_is_a_limit() -> None:
     assert dataclasses.replace(sound, gap=math.inf, hidden=math.inf).honest().timing.stop is Stop.LIMIT
     none = Outcome.decided(infeasible(Stop.TOO_SHORT))
     assert none.honest() is none
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_deadline_of_the_shortest_round_but_for_its_last_digits(scheme: Any, family: str) -> None:
+    """T_min less 1 to 8 roundings is T_min; less 1e-9 of it is too short."""
+    instance = make(family, 0, 5)
+    T = on(scheme, instance, EnergyBudget(math.inf)).duration
+    for roundings in (1, 2, 8):
+        found = on(scheme, instance, Deadline(T - roundings * math.ulp(0.5 * T)))
+        assert found.status is Status.OPTIMAL
+        assert found.duration == pytest.approx(T, rel=1e-15)
+    assert on(scheme, instance, Deadline(T * (1.0 - 1e-9))).status is Status.INFEASIBLE
+
+
+@pytest.mark.parametrize("module", [shared, timedivision])
+@pytest.mark.parametrize("goal", [Goal.DEADLINE, Goal.ENERGY, Goal.PRICE])
+def test_what_the_last_digits_hide_is_what_a_little_less_time_and_channel_cost(module: Any, goal: Goal) -> None:
+    """By solving again: E(T, B) at 1e-6 less of the duration, and of a shared channel."""
+    instance = make("typical", 9, 6)
+    hertz = float(instance.clients.bandwidth.sum())
+
+    def solved(goal: Goal, value: float, channel: float = hertz) -> tuple[Outcome, float]:
+        """The outcome and its energy [J]."""
+        outcome = module.schedule(rows_of(instance.clients.on_channel(channel), instance.work), channel, goal, value)
+        return outcome, float(outcome.timing.point.energy.sum())
+
+    T = 1.6 * on(SCHEMES[module is timedivision], instance, EnergyBudget(math.inf)).duration
+    at_T, E = solved(Goal.DEADLINE, T)
+    value = {Goal.DEADLINE: T, Goal.ENERGY: E, Goal.PRICE: at_T.time_price}[goal]
+    dearer = solved(Goal.DEADLINE, T * (1.0 - 1e-6))[1] - E
+    if module is shared:
+        dearer += solved(Goal.DEADLINE, T, hertz * (1.0 - 1e-6))[1] - E
+    total = E + (value * T if goal is Goal.PRICE else 0.0)
+    assert solved(goal, value)[0].hidden == pytest.approx(LAST_DIGITS * dearer / 1e-6 / total, rel=1e-3)
+
+
+FORGED = 1e-4  # relative
+SIDES = (1.0 - FORGED, 1.0 + FORGED)
+
+
+def on_one_channel(family: str, seed: int) -> Rows:
+    instance = make(family, seed, 8)
+    return rows_of(instance.clients.on_channel(float(instance.clients.bandwidth.sum())), instance.work)
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "bounds", "mixed"])
+def test_every_number_of_a_shared_band_counts_in_its_proof(family: str) -> None:
+    """A time, a bandwidth or a price of one row, forged by 1e-4: the violation is a hundredth of that at least."""
+    rows = on_one_channel(family, 6)
+    fleet = shared.Fleet(rows, make_plan(rows))
+    plan, u = fleet.plan, fleet.uplinks
+    share = fleet.at(1.5 * fleet.limits().least_time[0])
+    assert share is not None
+    look, right, energy = share.look, share.out.copy(), np.empty(plan.size)
+
+    def violation(out: FloatArray, T: float = look.T, mu: float = look.mu, scale: float = 1.0 / look.share) -> float:
+        return prove_rows(
+            plan.kind, plan.columns, u.snr_min, u.snr_max, T, mu, scale, out.copy(), energy, 0, plan.blocks
+        )
+
+    assert violation(right) <= 1e-12
+    for side in SIDES:
+        assert violation(right, mu=look.mu * side) > 0.9 * FORGED
+        assert violation(right, scale=side / look.share) > 0.1 * FORGED
+        assert violation(right, T=look.T * side) > 0.9 * FORGED
+        for column in (T_OUT, TAU_OUT, BETA_OUT, PRICE_OUT):
+            for i in range(plan.size):
+                forged = right.copy()
+                forged[column, i] *= side
+                slower = (
+                    column == T_OUT and side > 1.0 and right[PRICE_OUT, i] == 0.0
+                )  # the least frequency is the judge's
+                if forged[column, i] != right[column, i] and not slower:
+                    assert violation(forged) > 0.01 * FORGED, (column, i, side)
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "bounds", "mixed"])
+def test_every_number_of_slots_counts_in_its_proof(family: str) -> None:
+    """As before: of every row the bits per second and hertz, the price of time, the end of computing, the duration."""
+    rows = on_one_channel(family, 6)
+    fleet = timedivision.Fleet(make_plan(rows))
+    price = fleet.top() * 0.01
+    x, end, T = fleet.slots.efficiencies(price), fleet.computing.end(price), fleet.look(price)[0]
+
+    def settled(x: FloatArray, price: float = price, end: float = end, T: float = T) -> Settled:
+        return settle(rows, fleet.plan, fleet.computing, x.copy(), price, end, T)
+
+    right = settled(x)
+    assert right.residual <= 1e-12
+    assert right.energy == pytest.approx(right.dual, rel=1e-12)
+    for side in SIDES:
+        if family != "bounds":  # there everybody is at one, and many prices lead to it
+            assert settled(x, price=price * side).residual > 0.1 * FORGED
+        assert settled(x, end=end * side).residual > 0.1 * FORGED
+        assert settled(x, T=T * side).residual > 0.9 * FORGED
+        for i in range(len(x)):
+            forged = x.copy()
+            forged[i] *= side
+            slots = settled(forged)
+            if slots.end != right.end:  # else at a bound, or it sends nothing
+                assert slots.residual > 0.01 * FORGED, (i, side)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -107,6 +108,35 @@ def test_a_budget_is_answered_as_solve_answers_it(seed: int, points: int) -> Non
         assert ours.partition == theirs.partition
         assert ours.cost_bracket == pytest.approx(theirs.cost_bracket, rel=1e-9)
         assert ours.reason == theirs.reason
+
+
+@pytest.mark.parametrize("flops", [3.4e7, 0.0])
+@pytest.mark.parametrize("counts", [(1, 2), (0, 3)])
+def test_power_without_limit_begins_where_twice_the_time_to_send_saves_less_than_a_thousandth(
+    flops: float, counts: tuple[int, ...]
+) -> None:
+    """The shortest round takes infinite power: the front begins a power of two of it, or of 1 s where it takes no time,
+    later, the first at which E is at most a thousand times that of twice as much later."""
+    clients = devices.random_fleet(3, seed=1).replace(power_max=np.inf, overhead=0.0, download_rate=np.inf)
+    types = tuple(replace(type_, flops=flops * type_.upload_bits / TYPES[0].upload_bits) for type_ in TYPES[:2])
+    problem = fedopt.Problem(clients, types, budget=fedopt.PowerBudget(2.0), partitions=[counts])
+    front = fedopt.pareto(problem, points=4).curves[0]
+    matchings = _matchings(counts)
+    works = [clients.workload(types, assignment) for assignment in matchings]
+    shortest = min(float((work.cycles / clients.frequency_max).max()) for work in works)
+    unit = shortest or 1.0
+    later = front.duration[0] - shortest
+    assert np.log2(later / unit) == pytest.approx(round(np.log2(later / unit)), abs=1e-9)
+
+    def fall(later: float) -> float:
+        """How many times the energy of twice as much later this is."""
+        near, far = (
+            min(float(fedopt.allocate(clients, work, duration=shortest + x).energy.sum()) for work in works)
+            for x in (later, 2.0 * later)
+        )
+        return near / far
+
+    assert fall(later) <= 1e3 < fall(0.5 * later)
 
 
 def test_the_sorted_front_is_one_matching_and_never_better() -> None:
