@@ -234,3 +234,36 @@ def test_every_number_of_slots_counts_in_its_proof(family: str) -> None:
             slots = settled(forged)
             if slots.end != right.end:  # else at a bound, or it sends nothing
                 assert slots.residual > 0.01 * FORGED, (i, side)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_who_sends_nothing_has_a_price_of_time_in_the_shortest_round_too(scheme: Any) -> None:
+    """Slower than its greatest frequency there: 2 kappa f^3 - P_s watts, which the proof adds up with the others'."""
+    instance = make("typical", 6, 6)
+    bits = np.where(np.arange(6) < 2, 0.0, instance.work.upload_bits)
+    silent = dataclasses.replace(instance, work=dataclasses.replace(instance.work, upload_bits=bits))
+    found = on(scheme, silent, EnergyBudget(math.inf))
+    assert found.status is Status.SLACK
+    assert found.allocation is not None
+    assert found.sharing is not None
+    assert found.sharing.residual <= 1e-12
+    f, c = found.allocation.frequency[:2], silent.clients
+    if scheme is SharedBandwidth:
+        left = found.duration - (silent.work.download_bits / c.download_rate)[:2] - c.overhead[:2]
+        hurried = f <= silent.work.cycles[:2] / left * (1.0 + 1e-12)
+        assert hurried.tolist() == [False, True]
+        worth = 2.0 * c.capacitance[:2] * f**3 - c.static_power[:2]
+        assert found.allocation.price[:2] == pytest.approx(np.where(hurried, worth, 0.0), rel=1e-9)
+
+
+def test_waiting_for_computing_that_has_no_speed_to_choose_is_no_optimum() -> None:
+    """Everybody has one frequency: computing ends when the slowest is done, and later is worth nothing."""
+    instance = make("typical", 6, 6)
+    clients = instance.clients.replace(frequency_min=instance.clients.frequency_max)
+    rows = rows_of(clients.on_channel(1e6), instance.work)
+    fleet = timedivision.Fleet(make_plan(rows))
+    price = fleet.top() * 0.01
+    x, end, T = fleet.slots.efficiencies(price), fleet.computing.end(price), fleet.look(price)[0]
+    assert end == fleet.computing.first
+    assert settle(rows, fleet.plan, fleet.computing, x.copy(), price, end, T).residual <= 1e-12
+    assert settle(rows, fleet.plan, fleet.computing, x.copy(), price, 1.0001 * end, T + 1e-4 * end).residual > 0.1
