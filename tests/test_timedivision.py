@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -10,6 +11,8 @@ from fleets import Instance, make, mnist_types
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, InputError, PowerBudget, Status, TimeDivision, TimePrice
+from solvers.access import computing
+from solvers.access.computing import Computing, computing_sums
 
 # acceptance.md, case A: level v, price [W], then T_cmp [s], E_cmp [J], T_com [s], E_com [J] as printed there.
 CASE_A = """
@@ -277,3 +280,46 @@ def test_computing_ends_when_its_prices_are_down_to_the_price_of_time(watts: flo
 
     assert worth(found.sharing.compute_end * (1.0 + 1e-12)) <= watts * (1.0 + 1e-9)
     assert worth(found.sharing.compute_end * (1.0 - 1e-12)) >= watts * (1.0 - 1e-9)
+
+
+# Of 24 prices each, asked in turn: the sums that were worked out, as counted when this was written.
+LOOKS = {"jumps": (46, 60, 116), "smooth": (103, 110, 102), "both": (104, 92, 115), "alike": (74, 73, 73)}
+
+
+@pytest.mark.parametrize("kind", LOOKS)
+@pytest.mark.parametrize(("size", "column"), [(1, 0), (3, 1), (60, 2)])
+def test_the_end_of_computing_by_bisection_and_in_few_looks(
+    kind: str, size: int, column: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Least frequencies make the sum of the prices jump; static power ends it smoothly; alike, all jump at once."""
+    looks = 0
+
+    def counted(*arguments: Any) -> tuple[float, float, float]:
+        nonlocal looks
+        looks += 1
+        return computing_sums(*arguments)
+
+    monkeypatch.setattr(computing, "computing_sums", counted)
+    rng = np.random.default_rng([size, len(kind)])
+    k, fixed, t_low = rng.uniform(0.5, 2.0, size), rng.uniform(0.0, 0.3, size), rng.uniform(0.5, 1.0, size)
+    if kind == "alike":
+        k, fixed, t_low = np.full(size, 1.0), np.full(size, 0.1), np.full(size, 0.5)
+    p_s = np.zeros(size) if kind in ("jumps", "alike") else rng.uniform(0.01, 0.1, size)
+    free = np.cbrt(2.0 * k / np.maximum(p_s, 1e-300))
+    slowest = np.full(size, 2.5) if kind == "alike" else rng.uniform(1.5, 4.0, size)
+    t_free = free if kind == "smooth" else np.minimum(free, slowest)
+    found = Computing((k, fixed, p_s, t_low, t_free), 0.0)
+
+    def worth(end: float) -> float:
+        left = end - fixed
+        t = np.clip(left, t_low, t_free)
+        return float(np.where(left < t_free, np.maximum(2.0 * k / t**3 - p_s, 0.0), 0.0).sum())
+
+    first = float((fixed + t_low).max())
+    for price in np.geomspace(1e-3, 1.2, 24)[rng.permutation(24)] * worth(first):
+        end = found.end(float(price))
+        assert end >= first
+        assert worth(end * (1.0 + 1e-12)) <= price * (1.0 + 1e-9)
+        assert end == first or worth(end * (1.0 - 1e-12)) >= price * (1.0 - 1e-9)
+    assert found.end(0.0) == pytest.approx(float((fixed + t_free).max()), rel=1e-14)
+    assert abs(looks - LOOKS[kind][column]) <= 2  # fewer are welcome, and a reason to write them here

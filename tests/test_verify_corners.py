@@ -128,6 +128,14 @@ def test_a_matching_of_no_partition_that_was_to_be_searched_is_noticed() -> None
     ):
         listed = dataclasses.replace(problem, partitions=partitions)
         assert outcomes(fedopt.verify(listed, solution))["matching"] is outcome, partitions
+    free = dataclasses.replace(problem, partitions=None)
+    for shares, outcome in (
+        ((2, 4, 0, 0), Outcome.PASSED),
+        ((1, 5, 0, 0), Outcome.FAILED),
+    ):  # of type 1 two make a whole
+        assignment, each = np.repeat(np.arange(4), shares), [dataclasses.replace(type_, cover=1) for type_ in TYPES]
+        forged = dataclasses.replace(solution, assignment=assignment, partition=fedopt.Partition(shares, each))
+        assert outcomes(fedopt.verify(free, forged))["matching"] is outcome
     idle = dataclasses.replace(problem, submodels=types)
     nobody = dataclasses.replace(
         solution, assignment=np.full(SIZE, 4), partition=fedopt.Partition([0, 0, 0, 0, SIZE], types)

@@ -169,6 +169,15 @@ def test_a_type_that_a_client_cannot_send_hides_no_bound(access: str) -> None:
         assert report.complete, str(report)
 
 
+@pytest.mark.parametrize("access", ["shared", "slots"])
+def test_one_dead_channel_leaves_no_shortest_round(access: str) -> None:
+    gain = np.array(CLIENTS.channel_gain)
+    gain[2] = 0.0
+    clients, scheme = CLIENTS.replace(channel_gain=gain), ACCESS[access]
+    with np.errstate(divide="ignore"):
+        assert uplink.shortest(clients, WORK, uplink.whole(clients, WORK, scheme), scheme) == math.inf
+
+
 @pytest.mark.parametrize("budget", [EnergyBudget(0.0), PowerBudget(0.0)], ids=str)
 def test_nothing_to_spend_is_too_little_however_little_is_needed(budget: Any) -> None:
     """Microjoules are more than nothing."""
