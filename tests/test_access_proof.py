@@ -256,14 +256,22 @@ def test_who_sends_nothing_has_a_price_of_time_in_the_shortest_round_too(scheme:
         assert found.allocation.price[:2] == pytest.approx(np.where(hurried, worth, 0.0), rel=1e-9)
 
 
-def test_waiting_for_computing_that_has_no_speed_to_choose_is_no_optimum() -> None:
-    """Everybody has one frequency: computing ends when the slowest is done, and later is worth nothing."""
+@pytest.mark.parametrize("last", ["computes at one speed", "only waits"])
+def test_waiting_for_what_has_no_speed_to_choose_is_no_optimum(last: str) -> None:
+    """Computing ends when the slowest is done, or ready to send, and later is worth nothing."""
     instance = make("typical", 6, 6)
-    clients = instance.clients.replace(frequency_min=instance.clients.frequency_max)
-    rows = rows_of(clients.on_channel(1e6), instance.work)
-    fleet = timedivision.Fleet(make_plan(rows))
+    clients, work = instance.clients.replace(frequency_min=instance.clients.frequency_max), instance.work
+    if last == "only waits":  # longer than anybody computes
+        alone = np.arange(6) == 0
+        clients = clients.replace(overhead=np.where(alone, 1e5, 0.0))
+        work = dataclasses.replace(work, cycles=np.where(alone, 0.0, work.cycles))
+    fleet = timedivision.Fleet(make_plan(rows_of(clients.on_channel(1e6), work)))
     price = fleet.top() * 0.01
     x, end, T = fleet.slots.efficiencies(price), fleet.computing.end(price), fleet.look(price)[0]
     assert end == fleet.computing.first
-    assert settle(rows, fleet.plan, fleet.computing, x.copy(), price, end, T).residual <= 1e-12
-    assert settle(rows, fleet.plan, fleet.computing, x.copy(), price, 1.0001 * end, T + 1e-4 * end).residual > 0.1
+
+    def settled(end: float, T: float) -> Settled:
+        return settle(rows_of(clients, work), fleet.plan, fleet.computing, x.copy(), price, end, T)
+
+    assert settled(end, T).residual <= 1e-12
+    assert settled(1.0001 * end, T + 1e-4 * end).residual > 0.1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from fleets import Instance, make
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, SharedBandwidth, Status, TimePrice
 from fedopt.rounds import goal_of, rows_of
+from solvers.access import guess as guessing
 from solvers.access import joint
 from solvers.access.guess import guess, price_of
 from solvers.access.joint import Uplinks
@@ -67,6 +69,28 @@ def test_a_sample_leads_near_the_duration_and_the_price() -> None:
         T, mu = guess(uplinks(instance), *goal_of(budget))
         assert found.duration == pytest.approx(T, rel=0.1), budget
         assert 0.4 < mu / (found.sharing.bandwidth_price * channel(instance).hertz) < 2.5, budget
+
+
+@pytest.mark.parametrize("kind", BUDGETS)
+def test_a_sample_of_a_fleet_has_its_part_of_the_channel_and_the_budget(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As before, of 182 clients every eleventh: seven that are there twenty-six times each."""
+    for name, value in (("_LARGE", 100), ("_SAMPLE_LEAST", 16)):
+        monkeypatch.setattr(guessing, name, value)
+    few = make("typical", 12, 7)
+    every = np.tile(np.arange(7), 26)
+    cycles, upload, download = (
+        column[every] for column in (few.work.cycles, few.work.upload_bits, few.work.download_bits)
+    )
+    work = fedopt.Workload(cycles=cycles, upload_bits=upload, download_bits=download)
+    many = Instance(few.clients.take(every), work, few.duration)
+    for budget in (each for each in budgets(many) if isinstance(each, kind)):
+        found = fedopt.schedule(many.clients, many.work, budget, access=channel(many))
+        assert found.sharing is not None
+        T, mu = guess(uplinks(many), *goal_of(budget))
+        assert found.duration == pytest.approx(T, rel=0.02), budget
+        assert mu == pytest.approx(found.sharing.bandwidth_price * channel(many).hertz, rel=0.1), budget
 
 
 @pytest.mark.parametrize("family", ["powers", "bounds", "mixed"])
