@@ -2,11 +2,12 @@
 
     python tests/mutants.py [--sample N] [--seed S] FILE ...
 
-A file with kernels is tested as plain Python: nothing is compiled anew for a mutant, and decorated functions, which
-mutation tools leave alone, are changed like all others. For any other file the kernels are compiled, once. A mutant is
-a copy of the package with one operator, constant, bound or condition changed; it is killed when a test of its file's
-subset fails or does not end. Those of which tests/equivalent.csv says why no answer can tell them from the original are
-counted apart.
+A mutant is a copy of the package with one operator, constant, bound or condition changed. It meets the tests that run
+the changed line (witnesses.py), the quickest first, as many as take a minute, and is killed when one of them fails or
+does not end. A file with kernels is tested as plain Python: nothing is compiled anew for a mutant, and decorated
+functions, which mutation tools leave alone, are changed like all others. For any other file the kernels are compiled.
+Which tests run which line is recorded in out/mutants, at the first call and whenever a source or a test has changed:
+half an hour. Those of which tests/equivalent.csv says why no answer can tell them from the original are counted apart.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import ast
 import copy
 import csv
+import hashlib
 import importlib
 import math
 import multiprocessing
@@ -26,136 +28,36 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from importlib.util import cache_from_source
-from operator import itemgetter
+from multiprocessing.context import ForkProcess as Process
 from pathlib import Path
 
 import numba
 import pytest
+from witnesses import APART, Recorder, Witnesses
 
 ROOT = Path(__file__).parent.parent
-QUICK = "not 1000 and not cone and not cvxpy and not interpreted and not few_passes and not anywhere"
-OTHERS = "1000 or cone or cvxpy or few_passes or anywhere or hardly or bisection"
-DURATIONS = (
-    *("tests/test_level2.py", "tests/test_level2_ends.py", "tests/test_newton.py", "tests/test_newton_parts.py"),
-    *("tests/test_newton_sample.py", "-k", f"{QUICK} and not larger"),
+BASE = ROOT / "out" / "mutants"
+PACKAGES = ("fedopt", "solvers", "tests", "experiments", "benchmarks")
+FILES = (
+    *("fedopt/verdict.py", "fedopt/verifier", "solvers/judging.py", "solvers/matching", "solvers/access"),
+    *("solvers/allocation/kernel.py", "solvers/allocation/reference.py", "solvers/duration/bisection.py"),
+    *("solvers/duration/newton.py", "solvers/duration/preview.py", "solvers/duration/sampling.py"),
+    *("solvers/duration/steps.py", "solvers/duration/verdicts.py", "solvers/atonce.py", "solvers/fill.py"),
+    *("solvers/plan.py", "solvers/shift.py", "solvers/singles.py"),
 )
-STEPS = ("tests/test_steps.py", "tests/test_steps_budget.py", "tests/test_steps_price.py")
-LEVEL2 = (
-    *(*STEPS, "tests/test_instances.py", "tests/test_drawn.py", "tests/test_degenerate.py"),
-    *DURATIONS,
-)
-STATUS = ("tests/test_status.py", *DURATIONS)
-SWEEP = (
-    *("tests/test_sweep.py", "tests/test_plan.py", "tests/test_level3.py", "tests/test_level3_facts.py", "-k"),
-    "(sweep or plan or cannot_meet or least_duration or kink or squares or far_below) and not (cvxpy or scipy)",
-)
-SEARCH = (
-    *("tests/test_newton_parts.py", "tests/test_newton_sample.py", "tests/test_newton.py"),
-    *("tests/test_level2_ends.py", "tests/test_level2.py"),
-    *("-k", f"(test_newton or level2_ends or bracket or slack) and not ({OTHERS})"),
-)
-LEVEL3 = (
-    *("tests/test_level3.py", "tests/test_level3_facts.py", "tests/test_sweep.py", "tests/test_plan.py"),
-    *("tests/test_instances.py", "tests/test_degenerate.py", "-k", QUICK),
-)
-JUDGE = (
-    *("tests/test_judge.py", "tests/test_door.py", "tests/test_input_others.py"),
-    *("-k", "not any_block and not (door and not judges)"),
-)
-PREVIEW = ("tests/test_preview.py", "-k", "not 5000 and not plain")
-SAMPLE = ("tests/test_newton_sample.py", "-k", "not 100000 and not 5000 and not plain")
-VERIFIER = (
-    *("tests/test_verify_proofs.py", "tests/test_verify_corners.py", "tests/test_verify.py"),
-    *("tests/test_verify_forged.py", "tests/test_verify_records.py"),
-)
-BOUNDS = ("tests/test_verify_bounds.py", *VERIFIER)
-PRICED = "test_price or 3-replica_rate or price"
-LEVEL1 = (
-    (("transport",), ("tests/test_transport.py", "-k", "not change_the_way")),
-    (("branch",), ("tests/test_branch.py", "tests/test_price.py", "-k", "test_branch or useless")),
-    (("hall",), ("tests/test_crowded.py", "tests/test_search.py", "-k", "crowded or infeasible or hides")),
-    (("cheapest",), ("tests/test_price.py", "tests/test_search_work.py", "tests/test_search.py", "-k", PRICED)),
-    (("unlisted",), ("tests/test_unlisted_price.py",)),
-    (
-        ("milp", "assignment"),
-        (
-            *("tests/test_baselines.py", "tests/test_best_matching.py", "tests/test_price.py", "tests/test_search.py"),
-            *("tests/test_every_matching.py", "-k", "milp or (assignment and not every) or (every and typical)"),
-        ),
-    ),
-    (
-        ("exact",),
-        ("tests/test_search_work.py", "tests/test_exact.py", "tests/test_price.py", "tests/test_best_matching.py"),
-    ),
-    (
-        ("best", "fixed", "least"),
-        (
-            "tests/test_search_work.py",
-            "tests/test_best_matching.py",
-            "tests/test_exact.py",
-            "tests/test_every_matching.py",
-        ),
-    ),
-    (("curve",), ("tests/test_pareto.py",)),
-    (
-        ("between", "coarse", "levels", "lookers", "prefix", "relaxed", "sandwich", "thrifty"),
-        ("tests/test_search_work.py", "tests/test_many_partitions.py"),
-    ),
-    (
-        ("bandcosts", "banded", "coupled", "priced", "ruled", "slotcosts", "slotprice", "slotted", "stretches"),
-        ("tests/test_slotted.py", "tests/test_priced.py", "tests/test_access_proof.py"),
-    ),
-    (
-        ("marginal", "moves", "ordered", "plain", "random", "sorted", "task"),
-        ("tests/test_search.py", "tests/test_warm.py", "tests/test_search_work.py", "tests/test_time_limits.py"),
-    ),
-)
-SLOTS = ("tests/test_timedivision.py", "tests/test_access_proof.py", "-k", "timedivision or kink")
-CHANNEL = (
-    *("tests/test_access_proof.py", "tests/test_shared.py", "tests/test_shared_turns.py"),
-    *("-k", "not TimeDivision and not threads and not 1000 and not sample and not (two_clients and not 0-)"),
-)
-SUBSETS = {
-    **{
-        f"fedopt/verifier/{name}.py": BOUNDS for name in ("branch", "couplings", "search", "shared", "shares", "uplink")
-    },
-    "fedopt/verifier/optimality.py": (*VERIFIER, "tests/test_steep.py"),
-    "fedopt/verifier/": VERIFIER,
-    **{f"solvers/matching/{name}.py": tests for names, tests in LEVEL1 for name in names},
-    **{f"solvers/access/{name}.py": SLOTS for name in ("computing", "settle", "slots", "timedivision")},
-    "solvers/access/guess.py": ("tests/test_shared_turns.py", *CHANNEL[:2], "-k", f"sample or ({CHANNEL[-1]})"),
-    "solvers/access/": CHANNEL,
-    "solvers/allocation/cvxpy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "cone or cvxpy"),
-    "solvers/allocation/scipy.py": ("tests/test_level3.py", "tests/test_level3_facts.py", "-k", "scipy"),
-    "solvers/duration/cvxpy.py": ("tests/test_level2.py", "tests/test_level2_ends.py", "-k", "cone or cvxpy"),
-    "fedopt/verdict.py": JUDGE,
-    "solvers/judging.py": JUDGE,
-    "solvers/allocation/kernel.py": SWEEP,
-    "solvers/allocation/reference.py": (*LEVEL3[:3], "-k", "reference"),
-    "solvers/allocation/": LEVEL3,
-    "solvers/duration/verdicts.py": STATUS,
-    "solvers/duration/steps.py": STEPS,
-    "solvers/duration/newton.py": SEARCH,
-    "solvers/duration/bisection.py": ("tests/test_bisection.py", *DURATIONS[:2], "-k", "bisection"),
-    "solvers/duration/preview.py": (PREVIEW[0], *SAMPLE),
-    "solvers/duration/sampling.py": SAMPLE,
-    "solvers/singles.py": PREVIEW,
-    "solvers/shift.py": PREVIEW,
-    "solvers/atonce.py": ("tests/test_atonce.py", "-k", "not 600"),
-    "solvers/duration/": LEVEL2,
-    "solvers/plan.py": SWEEP,
-    "solvers/fill.py": SWEEP,
-}
-FILES = tuple(name for name in SUBSETS if not name.endswith(("cvxpy.py", "scipy.py")))
 with open(ROOT / "tests" / "equivalent.csv", encoding="utf-8", newline="") as file:
     EQUIVALENT = {(row["file"], row["code"], row["change"]) for row in csv.DictReader(file)}
 STALE = [key for key in EQUIVALENT if key[1] not in map(str.strip, (ROOT / key[0]).read_text("utf-8").splitlines())]
+NEVER = 1 << 20  # [s]
+SOURCES = (".py", ".csv", ".json", ".toml")
 KERNEL = re.compile(r"^@(partial\()?(kernel|stage|inlined|shared)\b", re.MULTILINE)
 SLOW_IMPORTS = ("numpy", "numba", "scipy.optimize", "mpmath")
-COMPILED: set[tuple[str, ...]] = set()  # subsets whose kernels are on disk
-LIMIT, NEVER = 2, 1 << 20  # times what the subset takes without a mutant; [s]
+SLOWEST = {"plain": 1.0, "compiled": 10.0}  # [s] of CPU: tests that take longer are left out
+SECONDS = 60.0  # of tests that a mutant meets
+LIMIT, STARTING = 3.0, 30.0  # times what they took when they were recorded; [s] of CPU to import and collect
 SWAPS: dict[type[ast.AST], tuple[type[ast.AST], ...]] = {
     ast.Add: (ast.Sub,), ast.Sub: (ast.Add,), ast.Mult: (ast.Div,), ast.Div: (ast.Mult,), ast.Pow: (ast.Mult,),
     ast.Lt: (ast.LtE, ast.GtE), ast.LtE: (ast.Lt, ast.Gt), ast.Gt: (ast.GtE, ast.LtE), ast.GtE: (ast.Gt, ast.Lt),
@@ -227,16 +129,49 @@ def quiet(tree: ast.Module) -> set[ast.AST]:
     return found
 
 
-def mutants(source: str) -> list[tuple[int, str, Callable[[], str]]]:
-    """All mutants of a file as (line, description, what makes its source)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mutant:
+    """What is changed in which line, what makes the changed source, and the lines that run it."""
+
+    line: int
+    what: str
+    source: Callable[[], str]
+    lines: frozenset[int]
+
+
+def mutants(source: str) -> list[Mutant]:
+    """All mutants of a file."""
     tree = ast.parse(source)
-    hidden = quiet(tree)
+    hidden, lines = quiet(tree), running(tree)
     return [
-        (getattr(node, "lineno", 0), what, partial(swapped, tree, node, new))
+        Mutant(line=getattr(node, "lineno", 0), what=what, source=partial(swapped, tree, node, new), lines=lines[node])
         for node in ast.walk(tree)
         if node not in hidden
         for what, new in changes(node)
     ]
+
+
+def running(tree: ast.Module) -> dict[ast.AST, frozenset[int]]:
+    """Of every node the lines of its statement; of a constant of the module, of the statements that use it."""
+    found: dict[ast.AST, frozenset[int]] = {}
+
+    def visit(node: ast.AST, lines: frozenset[int]) -> None:
+        if isinstance(node, ast.stmt):
+            body = getattr(node, "body", None)
+            end = max(body[0].lineno - 1, node.lineno) if body else node.end_lineno or node.lineno
+            lines = frozenset(range(node.lineno, end + 1))
+        found[node] = lines
+        for child in ast.iter_child_nodes(node):
+            visit(child, lines)
+
+    visit(tree, frozenset())
+    for statement in tree.body:
+        if isinstance(statement, ast.Assign):
+            names = {node.id for node in ast.walk(statement) if isinstance(node, ast.Name)}
+            used = [node for node in ast.walk(tree) if isinstance(node, ast.Name) and node.id in names]
+            lines = frozenset().union(*(found[node] for node in used)) - found[statement]
+            found |= dict.fromkeys(ast.walk(statement), lines)
+    return found
 
 
 def swapped(tree: ast.Module, old: ast.AST, new: ast.AST) -> str:
@@ -245,62 +180,97 @@ def swapped(tree: ast.Module, old: ast.AST, new: ast.AST) -> str:
     return ast.unparse(ast.fix_missing_locations(Swap(old, new).visit(whole)))
 
 
-def subset(path: str) -> tuple[str, ...]:
-    """The tests that should notice a mutant of this file."""
-    return next(tests for prefix, tests in SUBSETS.items() if path.startswith(prefix))
+def child(home: Path, limit: int, work: Callable[[], int], *, plain: bool, stamp: str = "") -> Process:
+    """A process for ``work`` in this copy, forked after slow imports; it ends at the limit [s of CPU].
 
-
-def passes(home: Path, tests: tuple[str, ...], limit: int, stamp: str) -> bool:
-    """Whether these tests all pass in this copy within the limit [s of CPU], in a process forked after slow imports.
-
-    ``stamp`` : the one that the compiled kernels have on disk; none, to run them as plain Python.
+    plain: its kernels run as plain Python. stamp: the one that compiled kernels have on disk, of other sources.
     """
-    child = multiprocessing.get_context("fork").Process(target=run_tests, args=(home, tests, limit, stamp))
-    child.start()
-    child.join()
-    return child.exitcode == 0
+
+    def run() -> None:
+        os.environ["NUMBA_DISABLE_JIT"] = "1" if plain else "0"
+        numba.config.DISABLE_JIT = plain
+        os.chdir(home)
+        resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
+        sys.path[0] = str(home)  # in place of this script's folder: its packages and tests come first
+        if stamp:
+            importlib.import_module("solvers.compile").sources_stamp = lambda: stamp
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, 1)
+        os.dup2(nowhere, 2)
+        sys.exit(work())
+
+    process = multiprocessing.get_context("fork").Process(target=run)
+    process.start()
+    return process
 
 
-def run_tests(home: Path, tests: tuple[str, ...], limit: int, stamp: str) -> None:
-    """Run these tests in this process, without a word; the system ends it at the limit."""
-    os.environ["NUMBA_DISABLE_JIT"] = "0" if stamp else "1"
-    numba.config.DISABLE_JIT = not stamp
-    os.chdir(home)
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, limit))
-    sys.path[0] = str(home)  # in place of this script's folder: its packages and tests come first
-    importlib.import_module("solvers.compile").sources_stamp = lambda: stamp  # of the sources without the mutant
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
-    os.dup2(nowhere, 2)
-    sys.exit(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+def succeeds(process: Process) -> bool:
+    """Whether it ends, and well."""
+    process.join()
+    return process.exitcode == 0
 
 
-def examine(home: Path, path: str, sample: int, seed: int) -> tuple[str, int, int, int]:
+def recorded() -> dict[str, Witnesses]:
+    """Who runs which line, with kernels compiled and as plain Python; recorded anew where a file has changed."""
+    sources = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*") if path.suffix in SOURCES)
+    digest = hashlib.sha256()
+    for path in sources:
+        digest.update(path.relative_to(ROOT).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
+    paths = {kind: BASE / f"{kind}.json" for kind in SLOWEST}
+    known = BASE / "sources.txt"
+    if not known.exists() or known.read_text(encoding="utf-8") != digest.hexdigest():
+        shutil.rmtree(BASE, ignore_errors=True)
+        for name in PACKAGES:  # with the kernels that are compiled already
+            shutil.copytree(ROOT / name, BASE / name, ignore=shutil.ignore_patterns("*.pyc"))
+        shutil.copy(ROOT / "pyproject.toml", BASE)
+        tests = [f"tests/{path.name}" for path in sorted((ROOT / "tests").glob("test_*.py"))]
+        tests = [name for name in tests if not name.startswith(tuple(f"tests/test_{part}" for part in APART))]
+        print("recording which tests run which line, an hour", flush=True)
+        recording = [
+            child(BASE, NEVER, partial(record, tests, path, SLOWEST[kind]), plain=kind == "plain")
+            for kind, path in paths.items()
+        ]
+        assert all(map(succeeds, recording))
+        known.write_text(digest.hexdigest(), encoding="utf-8")
+    return {kind: Witnesses(path) for kind, path in paths.items()}
+
+
+def record(tests: list[str], path: Path, seconds: float) -> int:
+    """Record these tests."""
+    Recorder(seconds).record(tests, path)
+    return 0
+
+
+def notice(tests: list[str]) -> int:
+    """Run these tests until one fails."""
+    return int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *tests]))
+
+
+def examine(
+    home: Path, path: str, witnesses: dict[str, Witnesses], sample: int, seed: int
+) -> tuple[str, int, int, int]:
     """Print the mutants of a file that survive; the file, how many were made, killed, known to be equivalent."""
     original = (home / path).read_text(encoding="utf-8")
     found, lines = mutants(original), original.splitlines()
     chosen = random.Random(seed).sample(found, min(sample, len(found))) if sample else found
-    stamp = "" if KERNEL.search(original) else "without a mutant"
-    if stamp and subset(path) not in COMPILED:
-        COMPILED.add(subset(path))
-        passes(home, subset(path), NEVER, stamp)
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
-    assert passes(home, subset(path), NEVER, stamp), f"the tests of {path} fail without a mutant"
+    plain = KERNEL.search(original) is not None
+    seeing = witnesses["plain" if plain else "compiled"]
     Path(cache_from_source(str(home / path))).unlink(missing_ok=True)
-    sys.dont_write_bytecode = True  # two mutants of one second and size would be taken for each other
-    limit = 5 + LIMIT * math.ceil(resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before)
     killed = equivalent = 0
-    for line, what, source in sorted(chosen, key=itemgetter(0, 1)):
-        if (path, lines[line - 1].strip(), what) in EQUIVALENT:
+    for mutant in sorted(chosen, key=lambda mutant: (mutant.line, mutant.what)):
+        code = lines[mutant.line - 1].strip()
+        if (path, code, mutant.what) in EQUIVALENT:
             equivalent += 1
             continue
-        (home / path).write_text(source(), encoding="utf-8")
-        if passes(home, subset(path), limit, stamp):
-            print(f"  survives: {path}:{line}: {what}: {lines[line - 1].strip()}", flush=True)
-        else:
+        tests, took = seeing.of(path, mutant.lines, SECONDS)
+        (home / path).write_text(mutant.source(), encoding="utf-8")
+        limit = math.ceil(STARTING + LIMIT * took)
+        meeting = partial(child, home, limit, partial(notice, tests), plain=plain, stamp=seeing.stamp)
+        if tests and not succeeds(meeting()):
             killed += 1
+        else:
+            print(f"  survives {len(tests)} tests: {path}:{mutant.line}: {mutant.what}: {code}", flush=True)
     (home / path).write_text(original, encoding="utf-8")
-    sys.dont_write_bytecode = False
     return path, len(chosen), killed, equivalent
 
 
@@ -313,20 +283,20 @@ def main() -> None:
     if STALE:
         parser.error(f"lines of tests/equivalent.csv that stand in no file any more: {STALE}")
     os.environ |= {"OPENBLAS_NUM_THREADS": "1", "PYTHONPATH": ""}
-    sys.dont_write_bytecode = False
     for name in SLOW_IMPORTS:
         importlib.import_module(name)
+    witnesses = recorded()
+    sys.dont_write_bytecode = True  # two mutants of one second and size would be taken for each other
     with tempfile.TemporaryDirectory() as folder:
-        home = Path(folder)
-        for name in ("fedopt", "solvers", "tests", "experiments", "benchmarks"):
-            shutil.copytree(ROOT / name, home / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "pyproject.toml", home)
+        home = Path(folder) / "home"
+        shutil.copytree(BASE, home)
         given = [ROOT / name for name in options.files]
         paths = dict.fromkeys(p for path in given for p in (sorted(path.rglob("*.py")) if path.is_dir() else [path]))
         print(f"{'file':40} {'mutants':>7} {'killed':>6} {'equivalent':>10} {'of the rest':>11}", flush=True)
         results = []
         for path in paths:
-            results.append(examine(home, path.relative_to(ROOT).as_posix(), options.sample, options.seed))
+            name = path.relative_to(ROOT).as_posix()
+            results.append(examine(home, name, witnesses, options.sample, options.seed))
             show(*results[-1])
     show("together", *(sum(column) for column in list(zip(*results, strict=True))[1:]))
 
