@@ -21,7 +21,7 @@ from solvers.access import LAST_DIGITS
 from solvers.access.computing import KINK, Computing
 from solvers.access.point import point_of
 from solvers.access.proof import one_sided, relative
-from solvers.access.shares import BETA_OUT, OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
+from solvers.access.shares import OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
 from solvers.access.uplink import row_energy
 from solvers.blocks import (
     BLOCK,
@@ -108,10 +108,9 @@ def times_and_prices(
 ) -> tuple[float, float, float, float, int]:
     """Times, energies and marginals of all rows at an end of computing [s].
 
-    out (5, N): x is read, clipped; t, tau [s] and the computing price [W] written, beta 1 for a row that sends.
-    energy (N,), written [J]. Returns the sum of the prices, that without rows at the end of their free time, what these
-    could have at most [W], the sum of the slots [s], and a row that cannot be done
-    before this end, -1 if there is none.
+    out (5, N): x is read, clipped; t, tau [s] and the computing price [W] written. energy (N,), written [J]. Returns
+    the sum of the prices, that without rows at the end of their free time, what these could have at most [W], the sum
+    of the slots [s], and a row that cannot be done before this end, -1 if there is none.
     """
     whole, rest, room, slots, held = 0.0, 0.0, 0.0, 0.0, -1
     for begin in range(0, out.shape[1], BLOCK):
@@ -134,7 +133,6 @@ def times_and_prices(
                 tau = a / x
                 out[X_OUT, i] = x
             out[T_OUT, i], out[TAU_OUT, i], out[PRICE_OUT, i] = t, tau, price
-            out[BETA_OUT, i] = 1.0 if a > 0.0 else 0.0
             energy[i] = 0.0
             if (kind[i] if kind.shape[0] > 1 else kind[0]) != IDLE:
                 if held < 0 and fixed + t_low >= end * (1.0 - KINK) and (k == 0.0 or t <= t_low * (1.0 + _AT_BOUND)):
