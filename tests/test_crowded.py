@@ -29,6 +29,7 @@ def test_least_feasible_is_the_least_greatest_time_of_every_matching() -> None:
         found = least_feasible(times, counts)
         assert found.duration == expected
         assert found.places == counts[found.within].sum()
+        assert not (found.within & (counts == 0)).any()  # types that nobody is to have crowd nobody
         below = expected * (1.0 - 1e-9) if expected < math.inf else 1e9
         who = found.rows(below)
         assert len(who) > found.places
