@@ -1,12 +1,14 @@
-"""How many passes over the clients the searches on shared channels take: a search that got slower shows as a number."""
+"""What the searches on shared channels look at, and how close they prove: a search that got worse shows as a number."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
-from fleets import make
+from fleets import make, mnist_types
 from test_access_proof import SCHEMES, budgets, on
+
+import fedopt
 
 FACTORS = (1.0 + 1e-6, 1.2, 4.0)  # times the least duration
 # Of two fleets of four clients, all budgets around each of these durations: as counted when this was written.
@@ -35,3 +37,55 @@ def test_as_many_passes_as_when_this_was_written(scheme: Any, family: str, facto
         instance = make(family, seed, 4)
         taken += sum(int(on(scheme, instance, budget).stats["passes"]) for budget in budgets(scheme, instance, factor))
     assert abs(taken - known) <= max(2, 0.01 * known)
+
+
+BUDGETS = {
+    "energy": fedopt.EnergyBudget(6.0),
+    "power": fedopt.PowerBudget(0.5),
+    "deadline": fedopt.Deadline(15.0),
+    "price": fedopt.TimePrice(0.3),
+}
+MATCHED = [  # budget, utility, (partitions solved, matchings, passes), what is left open: of two fleets of eight
+    ("shared", "energy", "replica_rate", (18, 0, 526), 2e-09),
+    ("shared", "energy", "shortest_round", (17, 0, 637), 2e-09),
+    ("shared", "power", "replica_rate", (15, 0, 839), 2e-09),
+    ("shared", "power", "shortest_round", (14, 0, 895), 2e-09),
+    ("shared", "deadline", "replica_rate", (5, 43, 203), 0),
+    ("shared", "deadline", "shortest_round", (8, 54, 250), 0),
+    ("shared", "deadline", "least_energy", (8, 54, 250), 1.36e-06),
+    ("shared", "price", "replica_rate", (3, 493, 1790), 0.00356),
+    ("shared", "price", "shortest_round", (2, 194, 1144), 0.000154),
+    ("slots", "energy", "replica_rate", (28, 334, 567), 0.0642),
+    ("slots", "energy", "shortest_round", (29, 293, 450), 0.0135),
+    ("slots", "power", "replica_rate", (26, 288, 489), 0.0185),
+    ("slots", "power", "shortest_round", (34, 343, 396), 0.00791),
+    ("slots", "deadline", "replica_rate", (5, 276, 49), 0),
+    ("slots", "deadline", "shortest_round", (9, 479, 128), 0),
+    ("slots", "deadline", "least_energy", (9, 479, 128), 0.000108),
+    ("slots", "price", "replica_rate", (14, 1737, 0), 2e-12),
+    ("slots", "price", "shortest_round", (33, 1970, 0), 2e-12),
+]
+
+
+@pytest.mark.parametrize(("scheme", "budget", "utility", "looked", "left_open"), MATCHED)
+def test_a_search_over_matchings_looks_at_as_much_and_proves_as_much_as_when_this_was_written(
+    scheme: str, budget: str, utility: str, looked: tuple[int, ...], left_open: float
+) -> None:
+    """Less is welcome, and a reason to write it here. Open: of the utility, or of energy + price x duration."""
+    access = fedopt.SharedBandwidth(2e6) if scheme == "shared" else fedopt.TimeDivision(2e6)
+    found = [
+        fedopt.solve(
+            fedopt.Problem(make("typical", seed, 8).clients, mnist_types((1, 2, 2, 4)), budget=BUDGETS[budget],
+                           access=access, utility=utility)
+        )
+        for seed in range(2)
+    ]  # fmt: skip
+    for name, known in zip(("solved", "matchings", "passes"), looked, strict=True):
+        assert abs(sum(solution.stats[name] for solution in found) - known) <= max(1, 0.02 * known), name
+    gaps = [
+        solution.cost_bracket[1] / solution.cost_bracket[0] - 1.0
+        if budget == "price"
+        else abs(solution.bound / solution.utility - 1.0)
+        for solution in found
+    ]
+    assert sum(gaps) == pytest.approx(left_open, rel=0.02, abs=1e-8)
