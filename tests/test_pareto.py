@@ -12,6 +12,7 @@ import pytest
 
 import fedopt
 from fedopt import devices
+from solvers.matching.curve import At, trace
 
 TYPES = tuple(
     fedopt.SubModel(name, flops=3.4e7 * size, upload_bits=5.4e5 * size)
@@ -76,6 +77,26 @@ def test_the_boxes_hold_the_curve() -> None:
         i = int(np.searchsorted(T, duration)) - 1
         energy = front.at(fedopt.Deadline(duration)).energy
         assert E[i + 1] * (1.0 - 1e-12) <= energy <= E[i] * (1.0 + 1e-12)
+
+
+@pytest.mark.parametrize("power", [0.3, 1.0, 4.0])
+def test_each_point_halves_the_largest_box(power: float) -> None:
+    """By area in ln T and ln E, from the ends on; where more time saves next to nothing, no point is wasted."""
+
+    def match(duration: float, prices: np.ndarray | None) -> At:
+        energy = 1.0 + 50.0 * (duration - 0.9) ** -power if duration < np.inf else 1.0
+        return At(duration=duration, energy=energy, assignment=np.zeros(1, dtype=np.int64), prices=np.zeros(1))
+
+    found = trace(match, 1.0, 12)
+    points = [found[0], found[-1]]
+    while len(points) < 12:
+        areas = [np.log(b.duration / a.duration) * np.log(a.energy / b.energy) for a, b in itertools.pairwise(points)]
+        i = int(np.argmax(areas))
+        points.insert(i + 1, match(np.sqrt(points[i].duration * points[i + 1].duration), None))
+    assert [at.duration for at in found] == pytest.approx([at.duration for at in points], rel=1e-12)
+    assert found[0].duration == 1.0
+    assert found[-1].energy <= 1.001 or found[-1].duration == 1e3
+    assert found[-1].energy > 1.0 + 0.5e-3 or power == 4.0
 
 
 @pytest.mark.parametrize("seed", range(3))
