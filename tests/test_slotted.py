@@ -30,10 +30,14 @@ def every(problem: fedopt.Problem) -> list[tuple[tuple[int, ...], fedopt.Schedul
     return found
 
 
-@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("budget", BUDGETS, ids=str)
 def test_no_matching_beats_the_bound(seed: int, budget: Any) -> None:
+    """In half of them computing, sending and receiving take power by themselves."""
     clients = make("typical", seed, 4).clients
+    if seed > 1:
+        steady = np.array([0.02, 0.1, 0.3, 0.8])
+        clients = clients.replace(static_power=steady, circuit_power=steady[::-1], receive_power=0.2, download_rate=1e6)
     utility = "least_energy" if isinstance(budget, Deadline) else None
     problem = fedopt.Problem(clients, TYPES, budget=budget, access=TimeDivision(2e6), utility=utility)
     found, others = fedopt.solve(problem), every(problem)
