@@ -204,9 +204,12 @@ def child(home: Path, limit: int, work: Callable[[], int], *, plain: bool, stamp
     return process
 
 
-def succeeds(process: Process) -> bool:
-    """Whether it ends, and well."""
-    process.join()
+def succeeds(process: Process, seconds: float | None = None) -> bool:
+    """Whether it ends, and well; by then, as waiting takes no CPU."""
+    process.join(seconds)
+    if process.is_alive():
+        process.kill()
+        process.join()
     return process.exitcode == 0
 
 
@@ -266,7 +269,7 @@ def examine(
         (home / path).write_text(mutant.source(), encoding="utf-8")
         limit = math.ceil(STARTING + LIMIT * took)
         meeting = partial(child, home, limit, partial(notice, tests), plain=plain, stamp=seeing.stamp)
-        if tests and not succeeds(meeting()):
+        if tests and not succeeds(meeting(), 10.0 * limit):
             killed += 1
         else:
             print(f"  survives {len(tests)} tests: {path}:{mutant.line}: {mutant.what}: {code}", flush=True)
