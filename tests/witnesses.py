@@ -18,9 +18,7 @@ import pytest
 APART = (
     *("attacks", "benchmarks", "cache", "cli", "corrupted", "devices", "fedavg_table", "firstcalls", "instances"),
     *("memory", "mutants", "packaging", "processes", "readme", "soak", "time_limits", "training"),
-)  # of files, processes, the clock, or of all at once: what they notice, others do
-
-
+)  # of files, processes, the clock, or of everything at once: too slow or too unsteady to be asked again and again
 _COVERAGE = Path(coverage.__file__).parent
 
 
