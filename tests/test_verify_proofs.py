@@ -189,6 +189,18 @@ def test_nothing_to_spend_is_too_little_however_little_is_needed(budget: Any) ->
     assert report.complete, str(report)
 
 
+@pytest.mark.parametrize("budget", [EnergyBudget(0.0), PowerBudget(0.0)], ids=str)
+def test_nothing_to_spend_is_enough_for_a_type_that_spends_nothing(budget: Any) -> None:
+    """It receives, which takes time alone."""
+    clients = CLIENTS.replace(receive_power=0.0)
+    some = mnist_types((1, 2, 2, 4))[:3]
+    answer = fedopt.solve(Problem(clients, some, budget=budget))
+    assert answer.status is Status.INFEASIBLE
+    receives = fedopt.SubModel("receives", flops=0.0, upload_bits=0.0, download_bits=1e6)
+    report = fedopt.verify(Problem(clients, (*some, receives), budget=budget), answer)
+    assert "infeasible" in {check.name for check in report.checks if check.outcome is Outcome.FAILED}, str(report)
+
+
 def test_a_residual_below_zero_is_said_to_be_none() -> None:
     check = judged("anything", About.NUMBERS, -1e-3, 0.0)
     assert (check.outcome, check.found) == (Outcome.PASSED, "0 relative")
