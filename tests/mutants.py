@@ -7,7 +7,8 @@ the changed line (witnesses.py), the quickest first, as many as take a minute, a
 does not end. A file with kernels is tested as plain Python: nothing is compiled anew for a mutant, and decorated
 functions, which mutation tools leave alone, are changed like all others. For any other file the kernels are compiled.
 Which tests run which line is recorded in out/mutants, at the first call and whenever a source or a test has changed:
-half an hour. Those of which tests/equivalent.csv says why no answer can tell them from the original are counted apart.
+an hour, once `make test` has compiled the kernels. Mutants of which tests/equivalent.csv says why no answer can tell
+them from the original are counted apart.
 """
 
 from __future__ import annotations
