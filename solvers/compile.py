@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -113,6 +114,10 @@ PLAIN[id(frozen_inside)] = _frozen_inside
 _kept = cast(type[np.float32], cache(np.float32))
 single = _kept if _INTERPRETED else np.float32
 PLAIN[id(single)] = _kept
+
+# Compiled code calls the C library's; numpy's own has other last digits on processors with AVX-512.
+cbrt: Callable[[float], float] = math.cbrt if _INTERPRETED else np.cbrt
+PLAIN[id(cbrt)] = math.cbrt
 
 
 @cache

@@ -29,7 +29,7 @@ from solvers.blocks import (
     total,
     view,
 )
-from solvers.compile import inlined, kernel, stage, wide
+from solvers.compile import cbrt, inlined, kernel, stage, wide
 from solvers.elementary import inverse_marginal, log1p
 from solvers.rows import LN2, FloatArray
 
@@ -104,7 +104,7 @@ def fill(
     if static:
         for i in range(first * BLOCK, min(last * BLOCK, t_free.shape[0])):
             p = at(p_s, i)
-            t = at(work, i) / np.cbrt(p / (2.0 * at(kappa, i))) if p > 0.0 else math.inf
+            t = at(work, i) / cbrt(p / (2.0 * at(kappa, i))) if p > 0.0 else math.inf
             t_free[i] = min(max(t, at(t_low, i)), at(t_high, i))
     if circuit:
         for i in range(first * BLOCK, min(last * BLOCK, tau_free.shape[0])):
@@ -118,7 +118,7 @@ def fill(
             if d > 0.0:
                 anchor[i] = at(a, i) / inverse_marginal(at(snr, i) * d)
             elif d < 0.0:
-                anchor[i] = np.cbrt(2.0 * at(k, i) / -d)
+                anchor[i] = cbrt(2.0 * at(k, i) / -d)
 
 
 @stage

@@ -11,16 +11,19 @@ from test_access_proof import SCHEMES, budgets, on
 import fedopt
 
 FACTORS = (1.0 + 1e-6, 1.2, 4.0)  # times the least duration
+# Relative. Next to it a search on a shared band goes by the last digits, of which numpy's exp and log have others on
+# other processors.
+STEADY, UNSTEADY = 0.01, 0.1
 # Of two fleets of four clients, all budgets around each of these durations: as counted when this was written.
 PASSES = """
-typical   918   65  311   38   62   71
-wide      969   73   69   61   71   80
-extreme   388  100   94   61   64   52
-powers    624   91   66   69   57   63
-bounds   1072   85   71   58   98   36
-mixed     872   91   67   62   83   91
-tight     295   87   63   49   73   74
-loose     791  190   68   69   90   84
+typical   605   65  272   38   62   71
+wide      655   73   69   61   71   80
+extreme   353  100   94   61   64   52
+powers    434   91   66   69   57   63
+bounds    856   85   71   58   98   36
+mixed     640   91   67   62   83   91
+tight     232   87   63   49   73   74
+loose     518  172   68   69   90   84
 """
 WORK = [
     (scheme, family, factor, int(count))
@@ -36,7 +39,8 @@ def test_as_many_passes_as_when_this_was_written(scheme: Any, family: str, facto
     for seed in range(2):
         instance = make(family, seed, 4)
         taken += sum(int(on(scheme, instance, budget).stats["passes"]) for budget in budgets(scheme, instance, factor))
-    assert abs(taken - known) <= max(2, 0.01 * known)
+    steady = UNSTEADY if scheme is fedopt.SharedBandwidth and factor == FACTORS[0] else STEADY
+    assert abs(taken - known) <= max(2, steady * known)
 
 
 BUDGETS = {
@@ -48,13 +52,13 @@ BUDGETS = {
 MATCHED = [  # budget, utility, (partitions solved, matchings, passes), what is left open: of two fleets of eight
     ("shared", "energy", "replica_rate", (18, 0, 526), 2e-09),
     ("shared", "energy", "shortest_round", (17, 0, 637), 2e-09),
-    ("shared", "power", "replica_rate", (15, 0, 839), 2e-09),
-    ("shared", "power", "shortest_round", (14, 0, 895), 2e-09),
+    ("shared", "power", "replica_rate", (15, 0, 792), 2e-09),
+    ("shared", "power", "shortest_round", (14, 0, 854), 2e-09),
     ("shared", "deadline", "replica_rate", (5, 43, 203), 0),
     ("shared", "deadline", "shortest_round", (8, 54, 250), 0),
     ("shared", "deadline", "least_energy", (8, 54, 250), 1.36e-06),
-    ("shared", "price", "replica_rate", (3, 493, 1790), 0.00356),
-    ("shared", "price", "shortest_round", (2, 194, 1144), 0.000154),
+    ("shared", "price", "replica_rate", (3, 493, 1747), 0.00356),
+    ("shared", "price", "shortest_round", (2, 194, 1101), 0.000154),
     ("slots", "energy", "replica_rate", (28, 334, 567), 0.0642),
     ("slots", "energy", "shortest_round", (29, 293, 450), 0.0135),
     ("slots", "power", "replica_rate", (26, 288, 489), 0.0185),

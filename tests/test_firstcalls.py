@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import itertools
 import math
 import os
@@ -146,6 +147,26 @@ firstcalls.PATIENCE = 1 << 60
 print("\\n".join(answers(sys.argv[1].split(), range(int(sys.argv[2])))))
 print(len(search.signatures))
 """
+
+
+ROUNDED = {"exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "power", "logaddexp", "hypot"}
+ROUNDED |= {"float_power", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "arctan2"}
+
+
+def test_no_kernel_calls_functions_whose_last_digits_numpy_has_of_its_own() -> None:
+    """On processors with AVX-512 they are other ones than the C library's, which compiled code calls."""
+    kernels, found = 0, list[str]()
+    for path in sorted((ROOT / "solvers").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.FunctionDef):
+                continue
+            decorators = [ast.unparse(each) for each in node.decorator_list]
+            if any(name in text for text in decorators for name in ("kernel", "stage", "inlined", "shared")):
+                kernels += 1
+                calls = [each for each in ast.walk(node) if isinstance(each, ast.Attribute) and each.attr in ROUNDED]
+                found += [f"{path}:{each.lineno}" for each in calls if ast.unparse(each.value) == "np"]
+    assert kernels > 100
+    assert not found
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,7 @@ def test_another_method_of_level_3_takes_hardly_more_passes(family: str) -> None
         for budget, method in itertools.product(plain_budgets(instance), passes):
             found = fedopt.schedule(instance.clients, instance.work, budget, allocation=method)
             passes[method] += found.stats["passes"]
-    assert passes["reference"] <= 1.2 * passes["kernel"]
+    assert passes["reference"] <= 1.25 * passes["kernel"]
 
 
 def test_newton_needs_few_passes() -> None:

@@ -19,7 +19,7 @@ from fleets import make
 import fedopt
 from fedopt import Deadline, EnergyBudget, SharedBandwidth, Status
 
-_SETTINGS = {"tol_gap_abs": 1e-9, "tol_gap_rel": 1e-9, "tol_feas": 1e-9, "max_step_fraction": 0.9}
+_SETTINGS = {"tol_gap_abs": 1e-8, "tol_gap_rel": 1e-8, "tol_feas": 1e-8, "max_step_fraction": 0.9}
 
 
 def conic(clients: fedopt.Clients, work: fedopt.Workload, T: float, hertz: float, joules: float) -> float:

@@ -193,7 +193,7 @@ def balance(uplinks: Uplinks, T: float, mu: float, enough: float = 0.0) -> Look 
             return look
         if math.isfinite(high - low) and high - low <= 4e-16 * max(abs(low), abs(high)):
             if rough == EXACT or abs(step) <= _DONE:
-                return look if abs(over) < 1e-6 else None
+                return uplinks.look(T, look.mu, EXACT) if abs(over) < 1e-6 else None
             low, high, rough = -math.inf, math.inf, EXACT  # a rough pass took one side for the other
         tolerance = EXACT if abs(step) < 1e-3 else rough
         new = z + min(max(step, -8.0), 8.0)

@@ -1,4 +1,4 @@
-"""Roots of falling functions, many side by side, by Chandrupatla's method.
+"""The root of a falling function, by Chandrupatla's method.
 
 T. R. Chandrupatla, "A new hybrid quadratic/bisection algorithm for finding the zero of a nonlinear function without
 using derivatives", Advances in Engineering Software 28 (1997) 145-149. Jumps are welcome: it then bisects.
@@ -6,56 +6,52 @@ using derivatives", Advances in Engineering Software 28 (1997) 145-149. Jumps ar
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
-
-import numpy as np
-
-from solvers.rows import FloatArray
 
 _STEPS = 200
 _ULP = 2.0**-52
 
 
-def falling_root(f: Callable[[FloatArray], FloatArray], low: FloatArray, high: FloatArray) -> FloatArray:
-    """Elementwise the least x in [low, high] with f(x) <= 0, to two units of the last place, from the f <= 0 side.
+def ulp(x: float) -> float:
+    """About a unit of the last place."""
+    return _ULP * abs(x)
 
-    f : (N,) -> (N,), never rising in its own element; inf is allowed. Where f(low) <= 0 the root is low, where
-    f(high) > 0 it is high.
+
+def falling_root(
+    f: Callable[[float], float], low: float, high: float, resolution: Callable[[float], float] = ulp
+) -> float:
+    """The least x in [low, high] with f(x) <= 0, to twice the ``resolution`` there, from the f <= 0 side; or any root.
+
+    f never rises; inf is allowed. Where f(low) <= 0 the root is low, where f(high) > 0 it is high. resolution: by how
+    much x has to change to make a difference.
     """
-    x1, x2 = np.array(high, dtype=np.float64), np.array(low, dtype=np.float64)
+    x1, x2 = high, low
     f1, f2 = f(x1), f(x2)
-    result = np.where(f2 <= 0.0, x2, x1)
-    busy = (f2 > 0.0) & (f1 <= 0.0) & (x1 > x2)
-    t = np.full(x1.shape, 0.5)
+    if f2 <= 0.0:
+        return x2
+    if f1 > 0.0 or not x1 > x2:
+        return x1
+    t = 0.5
     for _ in range(_STEPS):
-        if not busy.any():
+        x = x1 + t * (x2 - x1)
+        fx = f(x)
+        if (fx <= 0.0) == (f1 <= 0.0):
+            x3, f3 = x1, f1
+        else:
+            x3, f3, x2, f2 = x2, f2, x1, f1
+        x1, f1 = x, fx
+        least, width = max(resolution(x1), resolution(x2)), abs(x2 - x1)
+        if width <= 2.0 * least or (f1 if f1 <= 0.0 else f2) == 0.0:
             break
-        xt = np.where(busy, x1 + t * (x2 - x1), x1)
-        ft = f(xt)
-        same = (ft <= 0.0) == (f1 <= 0.0)
-        x3, f3 = np.where(same, x1, x2), np.where(same, f1, f2)
-        x2, f2 = np.where(same, x2, x1), np.where(same, f2, f1)
-        x1, f1 = xt, ft
-        width = np.abs(x2 - x1)
-        least = _ULP * np.maximum(np.abs(x1), np.abs(x2))
-        result = np.where(busy, np.where(f1 <= 0.0, x1, x2), result)
-        busy &= (width > 2.0 * least) & (np.where(f1 <= 0.0, f1, f2) != 0.0)
-        with np.errstate(all="ignore"):
-            t = _next(x1, x2, x3, f1, f2, f3)
-            t = np.where(busy, np.clip(t, least / width, 1.0 - least / width), 0.5)
-    return result
+        t = min(max(_next(x1, x2, x3, f1, f2, f3), least / width), 1.0 - least / width)
+    return x1 if f1 <= 0.0 else x2
 
 
-def _next(x1: FloatArray, x2: FloatArray, x3: FloatArray, f1: FloatArray, f2: FloatArray, f3: FloatArray) -> FloatArray:
+def _next(x1: float, x2: float, x3: float, f1: float, f2: float, f3: float) -> float:
     """Where between x1 and x2 to look next: inverse quadratic interpolation where it is safe, else the middle."""
     xi, phi = (x1 - x2) / (x3 - x2), (f1 - f2) / (f3 - f2)
-    safe = (phi * phi < xi) & ((1.0 - phi) ** 2 < 1.0 - xi)
+    if f3 == f1 or not (phi * phi < xi and (1.0 - phi) * (1.0 - phi) < 1.0 - xi):
+        return 0.5
     inner = f1 / (f2 - f1) * f3 / (f2 - f3) + (x3 - x1) / (x2 - x1) * f1 / (f3 - f1) * f2 / (f3 - f2)
-    result: FloatArray = np.where(safe & np.isfinite(inner), inner, 0.5)
-    return result
-
-
-def falling_root_of(f: Callable[[float], float], low: float, high: float) -> float:
-    """The same for one number."""
-    found = falling_root(lambda x: np.array([f(float(x[0]))]), np.array([low]), np.array([high]))
-    return float(found[0])
+    return inner if math.isfinite(inner) else 0.5

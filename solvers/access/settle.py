@@ -41,7 +41,7 @@ from solvers.blocks import (
     K,
     at,
 )
-from solvers.compile import kernel, stage
+from solvers.compile import cbrt, kernel, stage
 from solvers.elementary import EXP_MAX, marginal_given
 from solvers.plan import Plan
 from solvers.rows import FloatArray, Point, Rows
@@ -184,7 +184,7 @@ def prove_slots(
                 worst = max(worst, one_sided(off, at_least, t <= t_low * (1.0 + _AT_BOUND)))
                 steady += p_s
                 worth = scale * nu + p_s
-                best = min(max(np.cbrt(2.0 * k / worth) if worth > 0.0 else math.inf, t_low), t_high)
+                best = min(max(cbrt(2.0 * k / worth) if worth > 0.0 else math.inf, t_low), t_high)
             if a > 0.0:
                 off = relative(_worth(x) / gamma - p_c, price, p_c)
                 at_least = tau >= at(columns[TAU_HIGH], i) * (1.0 - _AT_BOUND)

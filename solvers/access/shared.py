@@ -21,7 +21,7 @@ from solvers.access.guess import easy, guess, price_of
 from solvers.access.joint import Look, Uplinks, balance, joint
 from solvers.access.point import point_of
 from solvers.access.proof import prove_rows
-from solvers.access.roots import falling_root_of
+from solvers.access.roots import falling_root, ulp
 from solvers.access.shares import BETA_OUT, EXACT, OUT, TAU_OUT
 from solvers.allocation.kernel import allocate
 from solvers.blocks import FIXED, T_FREE, T_LOW, TAU_FREE
@@ -42,11 +42,6 @@ class Share:
 
     look: Look
     out: FloatArray
-
-    @property
-    def energy(self) -> float:
-        """E(T): the dual value, which is the energy of the rows once their bandwidths add up exactly."""
-        return self.look.dual
 
 
 def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[float, float] | None = None) -> Outcome:
@@ -146,18 +141,25 @@ class Fleet:
         end = float((plan.columns[FIXED] + (plan.columns[T_FREE] + out[TAU_OUT])).max())
         return energy + look.dual, max(end, self.plan.t_flat if others.size else 0.0)
 
-    def at(self, T: float) -> Share | None:
+    def look(self, T: float) -> Look | None:
         """The least energy for a duration of at least T_min."""
-        at_least = self.least.share(T, self.out)
-        if at_least is not None:
-            return Share(look=at_least, out=self.out)
+        return self.least.share(T, self.out) or self._balanced(T)
+
+    def at(self, T: float) -> Share | None:
+        """The same with its rows."""
+        look = self.least.share(T, self.out)
+        if look is None:
+            fair = self._balanced(T)
+            look = None if fair is None else self.uplinks.look(T, fair.mu, EXACT, self.out)
+        return None if look is None else Share(look=look, out=self.out)
+
+    def _balanced(self, T: float) -> Look | None:
+        """From the last price on."""
         if self._mu == 0.0:
             self._mu = price_of(self.uplinks, T)
         look = balance(self.uplinks, T, self._mu)
-        if look is None:
-            return None
-        self._mu = look.mu
-        return Share(look=self.uplinks.look(T, look.mu, EXACT, self.out), out=self.out)
+        self._mu = self._mu if look is None else look.mu
+        return look
 
     def outcome(self, hertz: float, stop: Stop, share: Share, lower: float, goal: Goal, value: float) -> Outcome:
         """The answer with its proof; no duration below ``lower`` [s] is known to do."""
@@ -234,12 +236,18 @@ def _left_to_time(look: Look, value: float, shortest: float, least_energy: float
 def _least_duration(excess: Callable[[float], float], t_min: float, low: float, high: float) -> float:
     """The least duration in [low, high] without excess. Next to T_min the energy falls by a power of T - T_min."""
     if low > t_min or t_min == 0.0:
-        return falling_root_of(excess, low, high)
+        return falling_root(excess, low, high)
     nearest = t_min * (1.0 + _HAIR)
     if not nearest < high or excess(nearest) <= 0.0:
-        return falling_root_of(excess, t_min, min(nearest, high))
-    y = falling_root_of(lambda y: excess(t_min * (1.0 + math.exp(y))), math.log(_HAIR), math.log(high / t_min - 1.0))
-    return t_min * (1.0 + math.exp(y))
+        return falling_root(excess, t_min, min(nearest, high))
+
+    def later(y: float) -> float:
+        return t_min * (1.0 + math.exp(y))
+
+    def hidden(y: float) -> float:  # by the last digit of the duration
+        return ulp(later(y)) / (later(y) - t_min)
+
+    return later(falling_root(lambda y: excess(later(y)), math.log(_HAIR), math.log(high / t_min - 1.0), hidden))
 
 
 def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop, Share] | None:
@@ -251,10 +259,10 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
 
     @cache  # the ends of a search next to T_min are one or two doubles, often asked for
     def excess(T: float) -> float:
-        share = fleet.at(T)
-        if share is None:
+        look = fleet.look(T)
+        if look is None:
             return math.inf
-        return share.look.price - value if goal is Goal.PRICE else share.energy - allowance(goal, value, T)
+        return look.price - value if goal is Goal.PRICE else look.dual - allowance(goal, value, T)
 
     def result(stop: Stop, T: float) -> tuple[Stop, Share] | None:
         share = fleet.at(T)

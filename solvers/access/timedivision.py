@@ -14,7 +14,7 @@ import numpy as np
 
 from solvers.access import LAST_DIGITS, Outcome
 from solvers.access.computing import Computing
-from solvers.access.roots import falling_root_of
+from solvers.access.roots import falling_root
 from solvers.access.settle import Settled, settle
 from solvers.access.slots import Slots
 from solvers.blocks import E_FIXED, IDLE
@@ -132,8 +132,8 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
 
 
 def _least(falls: Callable[[float], float], low: float, high: float, near: float, steep: float) -> float:
-    """falling_root_of within [low, high], its bounds first drawn together around ``near``."""
-    return falling_root_of(falls, *_bounds(falls, low, high, near, steep))
+    """falling_root within [low, high], its bounds first drawn together around ``near``."""
+    return falling_root(falls, *_bounds(falls, low, high, near, steep))
 
 
 def _bounds(falls: Callable[[float], float], low: float, high: float, at: float, steep: float) -> tuple[float, float]:
