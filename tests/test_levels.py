@@ -1,0 +1,341 @@
+"""Many listed partitions, level by level, on made-up clients: against every matching, and what is not looked at."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from made_up import Made, budgets, drawn, everyone, partitions, task_of
+
+from solvers.matching import levels
+from solvers.matching.best import Found, OutOfTime
+from solvers.matching.exact import PricedMatcher
+from solvers.matching.levels import search_levels
+from solvers.matching.lookers import AllMatchings
+from solvers.matching.task import DURATION, ENERGY, STOPPED, Proof, Searched, Task, empty_results
+from solvers.menu import IntArray
+from solvers.rows import Goal, Stop
+
+ENERGY_, POWER_, DEADLINE_, _ = range(4)  # of budgets()
+CAREFUL = 1e-9
+MORE = 0.98, 1.02  # times as much as when this was written: elsewhere rounding may be another
+
+
+def small(seed: int, which: int, *, size: int = 8, covers: tuple[int, ...] = (1, 2, 2), **more: Any) -> Task:
+    menu = drawn(seed, size, covers)
+    return task_of(menu, *budgets(menu)[which], **more)
+
+
+def counted(patch: pytest.MonkeyPatch) -> list[int]:
+    """The partitions that are improved from now on."""
+    improved: list[int] = []
+    improve = Found.improve
+
+    def spy(found: Found, p: int) -> None:
+        improved.append(p)
+        improve(found, p)
+
+    patch.setattr(Found, "improve", spy)
+    return improved
+
+
+@pytest.mark.parametrize(
+    ("which", "power", "partitions_improved", "matchings"),
+    [
+        (ENERGY_, 1.0, 95, 289),
+        (ENERGY_, 0.5, 79, 262),
+        (ENERGY_, 0.0, 80, 223),
+        (POWER_, 1.0, 68, 154),
+        (POWER_, 2.0, 58, 96),
+    ],
+)
+def test_the_best_of_every_matching_is_found_and_proved(
+    which: int, power: float, partitions_improved: int, matchings: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From nothing, and from answers known before; in as much work as when this was written."""
+    improved, made = counted(monkeypatch), 0
+    for seed, covers in itertools.product(range(3), ((1, 2, 2), (1, 1, 2), (1, 2, 0))):
+        task = small(seed, which, size=7, covers=covers, power=power)
+        every = everyone(task)
+        best, truth = float(every.rates.max()), int(every.rates.argmax())
+        middle = every.assignments[np.argsort(every.rates, kind="stable")[len(every.rates) // 2]]
+        for incumbent in (None, every.assignments[truth], middle):
+            asked = dataclasses.replace(task, incumbent=incumbent)
+            found = search_levels(asked, PricedMatcher(asked))
+            assert (found.proof, found.stopped, found.ceiling) == (Proof.MATCHINGS, False, None)
+            with np.errstate(divide="ignore"):
+                rates = (task.counts @ task.menu.weights) ** power / found.results[:, DURATION]
+            p = int(np.nanargmax(rates))
+            assert rates[p] == pytest.approx(best, rel=CAREFUL)
+            assert found.results[p, STOPPED] == Stop.OPTIMAL
+            again = task.find_duration(task.menu.rows_of(found.assign(p)), task.goal, task.value, task.allocate)
+            assert found.results[p, DURATION] == pytest.approx(again.duration, rel=1e-12)
+            assert again.point is not None
+            assert found.results[p, ENERGY] == pytest.approx(again.point.energy.sum(), rel=1e-12)
+            assert np.bincount(found.assign(p), minlength=3).tolist() == task.counts[p].tolist()
+            assert found.lower is not None
+            for q in np.flatnonzero(np.isfinite(found.lower)):
+                assert found.lower[q] <= every.T[every.rows == q].min() * (1.0 + CAREFUL)
+            made += found.matchings
+            assert found.passes % 3 == 0
+            assert found.passes >= 3 * found.matchings
+    assert MORE[0] * partitions_improved <= len(improved) <= MORE[1] * partitions_improved
+    assert MORE[0] * matchings <= made <= MORE[1] * matchings
+
+
+def test_levels_are_taken_from_the_nearest_up_and_then_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By gain, from the one of the answer in hand to less, then to more; and what is done is told."""
+    for seed, which in itertools.product(range(3), (ENERGY_, POWER_)):
+        reports: list[tuple[int, int, float]] = []
+        task = small(seed, which, covers=(1, 2, 0), progress=lambda *r, told=reports: told.append(r))
+        taken: list[list[int]] = []
+        monkeypatch.setattr(levels, "_level", lambda found, looker, rows, taken=taken: taken.append(rows.tolist()))
+        assert task.gains is not None
+        begin = search_levels(task, PricedMatcher(task)).results[:, DURATION]
+        by_gain = {g: np.flatnonzero(task.gains == g).tolist() for g in sorted(set(task.gains.tolist()), reverse=True)}
+        (here,) = (i for i, rows in enumerate(by_gain.values()) if taken[0] == rows)
+        every = list(by_gain.values())
+        assert int(np.nanargmax(task.gains / begin)) in taken[0]
+        assert taken == [*every[here:], *every[:here][::-1]]
+        monkeypatch.undo()
+        found = search_levels(task, PricedMatcher(task))
+        best = float(np.nanmax(task.gains / found.results[:, DURATION]))
+        for told in (reports[: len(every)], reports[len(every) :]):
+            assert [done for done, *_ in told] == np.cumsum([len(rows) for rows in taken]).tolist()
+            assert {total for _, total, _ in told} == {len(task.counts)}
+        assert reports[-1][2] == best
+
+
+def begun(task: Task, coarse: Searched) -> Found:
+    found = Found(task, PricedMatcher(task), empty_results(len(task.counts)))
+    levels._begin(found, coarse)
+    return found
+
+
+def answer(task: Task, counts: list[int], duration: float, assignment: IntArray) -> Searched:
+    """As if a coarse search had found this one."""
+    results = empty_results(1)
+    results[0, [DURATION, ENERGY]] = duration, 5.0
+    return Searched(results=results, passes=0, assign=lambda p: assignment, counts=np.array([counts]))
+
+
+def test_the_first_answers_are_those_of_the_coarse_search_and_an_earlier_one() -> None:
+    """Where they are of partitions that are asked for; the better one leads."""
+    task = small(0, ENERGY_)
+    every = everyone(task)
+    earlier, other = every.assignments[int(every.rates.argmax())], every.assignments[0]
+    known = np.bincount(earlier, minlength=3)
+    p, q = (int(np.flatnonzero((task.counts == c).all(axis=1))[0]) for c in (known, np.bincount(other, minlength=3)))
+    assert p != q
+    best = float(every.rates.max())
+    with_it = dataclasses.replace(task, incumbent=earlier)
+    counts = np.bincount(other, minlength=3)
+    for coarse_rate, asked in itertools.product((0.5 * best, 2.0 * best), (task, with_it)):
+        T = float(counts @ task.menu.weights) / coarse_rate
+        found = begun(asked, answer(task, counts.tolist(), T, other))
+        assert found.results[q, [DURATION, ENERGY]].tolist() == [T, 5.0]
+        assert found.chosen[q] is other
+        if asked is with_it:
+            assert found.results[p, DURATION] == pytest.approx(every.T[int(every.rates.argmax())], rel=1e-12)
+            assert found.chosen[p] is earlier
+        first = asked is with_it and coarse_rate < best
+        assert found.winner == (p if first else q)
+        assert found.best == pytest.approx(best if first else coarse_rate, rel=1e-12)
+    for nothing in (
+        answer(task, [3, 3, 2], 1.0, other),  # no whole replicas
+        answer(task, counts.tolist(), math.nan, other),
+        dataclasses.replace(answer(task, counts.tolist(), 1.0, other), counts=None),
+    ):
+        assert begun(task, nothing).best == 0.0
+        assert begun(with_it, nothing).winner == p
+
+
+def test_what_coarse_searches_are_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """All partitions, a loose gap, no report; and as much time as there is, or none but what it takes."""
+    told: list[object] = []
+    task = small(0, ENERGY_, until=7.0, progress=lambda *report: told.append(report))
+    asked = levels._unlisted(task)
+    assert asked.counts.shape == (0, 3)
+    assert (asked.gap, asked.until) == (1e-3, math.inf)
+    asked.progress(1, 2, 3.0)
+    assert not told
+    seen: list[Task] = []
+
+    def spy(part: Task, looker: Any) -> Searched:
+        seen.append(part)
+        return Searched(results=empty_results(1), passes=0, assign=lambda p: np.zeros(8, dtype=np.int64), stopped=True)
+
+    monkeypatch.setattr(levels, "search_coarse", spy)
+    monkeypatch.setattr(levels, "search_best", lambda task, matcher: "one by one")
+    assert search_levels(task, PricedMatcher(task)) == "one by one"  # type: ignore[comparison-overlap]
+    assert (seen[0].until, seen[0].gap) == (7.0, 1e-3)
+
+
+def test_where_none_is_possible_the_sorted_matchings_say_by_how_much() -> None:
+    menu = drawn(0)
+    task = task_of(menu, Goal.ENERGY, 1e-3)
+    found = search_levels(task, PricedMatcher(task))
+    assert np.isnan(found.results[:, DURATION]).all()
+    assert (found.results[:, STOPPED] == Stop.TOO_LITTLE).all()
+    assert (found.proof, found.passes) == (Proof.NONE, len(task.counts))  # one each, and these prove nothing here
+
+
+@pytest.mark.parametrize("which", [ENERGY_, POWER_])
+def test_a_search_that_is_stopped_says_what_it_leaves_open(which: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bound above every matching, the best answer so far, and no word of single partitions."""
+    for seed in range(4):
+        task = small(seed, which)
+        best = float(everyone(task).rates.max())
+        stopped = list[bool]()
+        for turns in (0, 1, 2, 10_000):
+            looks = itertools.count()
+
+            def out(found: Found, looker: Any, rows: IntArray, looks: Any = looks, turns: int = turns) -> None:
+                if next(looks) >= turns:
+                    raise OutOfTime
+
+            monkeypatch.setattr(levels, "_level", out)
+            found = search_levels(task, PricedMatcher(task))
+            stopped.append(found.stopped)
+            assert (found.lower is None) is found.stopped
+            assert (found.ceiling is not None) is found.stopped
+            if found.stopped:
+                assert found.ceiling is not None
+                assert found.ceiling >= best * (1.0 - CAREFUL)
+                assert found.ceiling <= best * 1.5
+                assert task.gains is not None
+                rates = task.gains / found.results[:, DURATION]
+                assert float(np.nanmax(rates)) <= found.ceiling
+            monkeypatch.undo()
+        assert stopped == [True, True, True, False]
+
+
+def test_what_a_coarse_search_proves() -> None:
+    task = small(0, ENERGY_, power=2.0)
+    chosen = np.zeros(8, dtype=np.int64)
+    found = answer(task, [2, 4, 2], 10.0, chosen)
+    assert levels._proved(task, found) == pytest.approx(5.0**2 / 10.0)
+    assert levels._proved(task, dataclasses.replace(found, ceiling=3.0)) == 3.0
+    assert levels._proved(task, dataclasses.replace(found, counts=None)) == 0.0
+    assert levels._proved(task, answer(task, [2, 4, 2], math.nan, chosen)) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("share", "energy", "power"),
+    [(1e-3, 38, 37), (0.6, 36, 35), (0.9, 38, 36), (1.0 - 1e-6, 34, 31), (1.0 + 1e-6, 12, 4), (1.1, 0, 0)],
+)
+@pytest.mark.parametrize("which", [ENERGY_, POWER_])
+def test_of_a_level_all_that_can_win_are_solved(
+    which: int, share: float, energy: int, power: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given an answer a share of the best one of the level: it is found, or none is taken, in so many partitions."""
+    improved, taken = counted(monkeypatch), 0
+    for seed in range(4):
+        task = small(seed, which)
+        every = everyone(task)
+        assert task.gains is not None
+        for gain in np.unique(task.gains):
+            rows = np.flatnonzero(task.gains == gain)
+            best = float(every.rates[np.isin(every.rows, rows)].max())
+            if best == 0.0:
+                continue
+            found = Found(task, PricedMatcher(task), empty_results(len(task.counts)))
+            found.best, looker = share * best, AllMatchings(task)
+            before = len(improved)
+            levels._level(found, looker, rows)
+            assert len(set(improved[before:])) == len(improved[before:]) <= len(rows)
+            assert set(improved[before:]) <= set(rows.tolist())
+            assert found.cuts == []
+            if share < 1.0:
+                taken += 1
+                assert found.best == pytest.approx(best, rel=CAREFUL)
+                assert found.winner in rows
+            else:
+                assert found.winner == -1
+                assert found.best == share * best
+    assert (taken > 0) is (share < 1.0)
+    work = energy if which == ENERGY_ else power
+    assert work - 1 <= len(improved) <= work + 1
+
+
+def test_the_nearest_of_a_level_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the relaxed one, by replicas that are exchanged: of three of six replicas here."""
+    improved, first = counted(monkeypatch), [0, 0, 0]
+    for seed, needed in itertools.product(range(6), (1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 8.0)):
+        task = small(seed, POWER_, size=12, covers=(1, 2, 4))
+        assert task.gains is not None
+        rows = np.flatnonzero(task.gains == 6.0)
+        assert task.counts[rows].tolist() == [[0, 12, 0], [2, 6, 4], [4, 0, 8]]
+        found, looker = Found(task, PricedMatcher(task), empty_results(len(task.counts))), AllMatchings(task)
+        found.best, look = 6.0 / needed, looker.look(needed)
+        improved.clear()
+        levels._level(found, looker, rows)
+        if improved:
+            assert look.fair is not None
+            far = (np.abs(task.counts[rows] - look.fair[1].counts) / task.menu.covers).sum(axis=1)
+            assert improved[0] == rows[far.argmin()]
+            first[int(far.argmin())] += 1
+    assert sorted(first)[1] > 1
+
+
+def looking(counts: list[int]) -> Any:
+    """A looker to whom these are the relaxed counts of any duration."""
+    look = SimpleNamespace(fair=(1.0, SimpleNamespace(counts=np.array(counts))), most=lambda earlier: math.inf)
+    return SimpleNamespace(look=lambda duration: look)
+
+
+def test_as_many_places_as_a_crowd_has_rows_are_enough() -> None:
+    """Two of six cannot do the cheapest type; the level is begun where they would have to."""
+    menu = drawn(0, covers=(1, 1, 2))
+    menu.floor[0], menu.w[0] = 0.1, 1.0
+    menu.least[:] = 1.0
+    menu.least[0, :2] = math.inf
+    task = task_of(menu, Goal.ENERGY, 6.0)
+    assert task.gains is not None
+    rows, every = np.flatnonzero(task.gains == 6.0), everyone(task)
+    best = float(every.rates[np.isin(every.rows, rows)].max())
+    found = Found(task, PricedMatcher(task), empty_results(len(task.counts)))
+    found.best = 0.9 * best
+    levels._level(found, looking([6, 0, 0]), rows)
+    assert task.counts[found.winner].tolist() == [4, 2, 0]
+    assert found.best == pytest.approx(best, rel=CAREFUL)
+
+
+@pytest.mark.parametrize(("off", "solved"), [(-1e-10, 7), (1e-10, 7), (1e-8, 1)])
+def test_of_partitions_as_dear_as_the_budget_each_is_tried(
+    off: float, solved: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a billionth; the types are all the same."""
+    improved, menu = counted(monkeypatch), drawn(0, covers=(1, 1, 1))
+    menu.floor[:], menu.w[:], menu.least[:] = menu.floor[0], menu.w[0], 1.0
+    task = task_of(menu, Goal.ENERGY, float(menu.floor[0].sum() + menu.w[0].sum() / 3.0**2))
+    task = task.part(np.flatnonzero(task.counts[:, 2] == 0))
+    found = Found(task, PricedMatcher(task), empty_results(len(task.counts)))
+    found.best = 6.0 / (3.0 * (1.0 - off))
+    levels._level(found, looking([6, 0, 0]), np.arange(7))
+    assert len(improved) == solved
+
+
+def test_late_levels_and_those_too_short_to_be_met() -> None:
+    task = small(0, ENERGY_, until=0.0)
+    rows = np.arange(1)
+    assert task.gains is not None
+    for factor, late in ((1.0 + CAREFUL, True), (1.0 - CAREFUL, False)):
+        found = Found(task, PricedMatcher(task), empty_results(len(task.counts)))
+        found.best = float(task.gains[0]) / (task.menu.shortest * factor)
+        if late:
+            with pytest.raises(OutOfTime):
+                levels._level(found, AllMatchings(task), rows)
+        else:
+            levels._level(found, AllMatchings(task), rows)
+        assert found.matchings == 0
+
+
+def test_partitions_are_all_of_whole_replicas() -> None:
+    menu: Made = drawn(0, 8, (1, 2, 2))
+    assert all(sum(c) == 8 and c[1] % 2 == 0 == c[2] % 2 for c in partitions(menu).tolist())
