@@ -66,8 +66,8 @@ MATCHED = [  # budget, utility, (partitions solved, matchings, passes), what is 
     ("slots", "deadline", "replica_rate", (5, 276, 49), 0),
     ("slots", "deadline", "shortest_round", (9, 479, 128), 0),
     ("slots", "deadline", "least_energy", (9, 479, 128), 0.000108),
-    ("slots", "price", "replica_rate", (14, 1737, 0), 2e-12),
-    ("slots", "price", "shortest_round", (33, 1970, 0), 2e-12),
+    ("slots", "price", "replica_rate", (5, 1653, 0), 2e-12),
+    ("slots", "price", "shortest_round", (4, 1471, 0), 2e-12),
 ]
 
 

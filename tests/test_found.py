@@ -195,3 +195,29 @@ def test_drawn_types_fill_a_fleet_of_one() -> None:
     """One that does nothing and one of cover 2: neither is a whole replica for a single client."""
     types = _types([(0.0, 0.0, 1), (2e7, 3e5, 2)], idle=False)
     assert fedopt.solve(Problem(fedopt.Clients(**ONE), types, budget=Deadline(1e3))).allocation is not None
+
+
+@pytest.mark.parametrize("size", [12, 3000])
+def test_no_sorted_matching_in_time_is_infeasible_where_partitions_are_too_many_to_list_too(size: int) -> None:
+    """Good channels with slow CPUs can do the small type alone, bad ones with fast CPUs all but that."""
+    good = np.arange(size) % 2 == 0
+    clients = fedopt.Clients(
+        frequency_min=1e7, frequency_max=np.where(good, 1e8, 2e9), samples=100, bandwidth=1e6,
+        channel_gain=np.where(good, 1e-9, 1e-15) * np.linspace(1.0, 2.0, size),
+    )  # fmt: skip
+    sizes = {"L": (2e7, 1e5, 1), "M": (1.5e7, 2e5, 2), "N": (1.4e7, 3e5, 4), "S": (2e6, 5e6, 2)}
+    types = tuple(
+        SubModel(name, flops=flops, upload_bits=bits, cover=cover) for name, (flops, bits, cover) in sizes.items()
+    )
+    found = fedopt.solve(Problem(clients, types, budget=Deadline(3.0)), matching="sorted")
+    assert found.status is fedopt.Status.INFEASIBLE
+    assert "3 s is" in found.reason
+    assert fedopt.solve(Problem(clients, types, budget=Deadline(3.0))).status is fedopt.Status.OPTIMAL
+
+
+@pytest.mark.parametrize("budget", [Deadline(50.0), TimePrice(1.0)])
+def test_a_shared_band_where_one_client_begins_after_the_end_in_plain_python_too(budget: fedopt.Budget) -> None:
+    clients = fedopt.Clients(**{**ONE, "frequency_max": 1e9, "overhead": [0.0, 100.0]})
+    found = fedopt.solve(Problem(clients, (FULL, SubModel.idle()), budget=budget, access=SharedBandwidth(1e6)))
+    assert found.status is fedopt.Status.OPTIMAL
+    assert found.assignment.tolist() == [0, 1]

@@ -37,10 +37,10 @@ def fair_price(least: Callable[[float], Least], allowed: float, dear: float) -> 
     """The price [J] at which the bound of the replicas within ``allowed`` [J] is least, and a Least within it.
 
     least(price): at a price. dear: a price so great that nothing but replicas counts; it is the answer where even the
-    most replicas are within the energy. None where nothing is.
+    most replicas are within the energy. None where nothing is, or nothing at all can be.
     """
     below, above = least(0.0), least(dear)
-    if not below.energy <= allowed:
+    if not below.energy <= allowed or below.energy == math.inf:
         return None
     if above.energy <= allowed:
         return dear, above

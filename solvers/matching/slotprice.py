@@ -65,7 +65,7 @@ class _Run(Coupled):
         self._costs = SlotCosts(task.menu)
         self._end = 1.05 * float(self._costs.ready.min(axis=0).max())  # of computing, of the last matching found [s]
         self._coupling = _Longer(
-            costs=self._costs, unit=task.value, cheaper=False, needed=np.full(task.counts.shape[0], math.inf)
+            costs=self._costs, unit=task.value, cheaper=False, weaker=True, needed=np.full(len(task.counts), math.inf)
         )
 
     def bounding(self, needed: FloatArray, p: int) -> _Longer:
