@@ -124,7 +124,7 @@ def shares_block(
 
 @stage
 def begin_block(m: FloatArray, c: FloatArray, q: FloatArray, o: FloatArray) -> None:
-    """First guesses: small x has F = x^2/2, and then o^3 or o^(3/2) is c sqrt(2m)/q; m is below 0 before a row begins."""
+    """First guesses: small x has F = x^2/2, and then o^3 or o^(3/2) is c sqrt(2m)/q. m < 0: too late for a row."""
     wide()
     for i in range(o.shape[0]):
         z = coarse_log(min(max(c[i] / q[i] * math.sqrt(max(2.0 * m[i], 0.0)), 1e-150), 1e150))

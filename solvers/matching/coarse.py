@@ -133,9 +133,7 @@ class _Stretches:
             elif b > a:
                 self._cut(a, b)
             self._report()
-        ceiling = max([-entry[0] for entry in self._heap], default=0.0)
-        if not math.isfinite(end) or looks >= _LOOKS:
-            ceiling = ceiling if self.best.rate > 0.0 else math.inf
+        ceiling = max([-entry[0] for entry in self._heap], default=0.0) if math.isfinite(end) else math.inf
         unfinished = task.late and ceiling > max(self.best.rate, self._relaxed) * (1.0 + task.gap)
         answers = [self.best, *self.others] if task.goal is Goal.PRICE else [self.best]
         return _answer(task, self.looker, answers, max(ceiling, self.best.rate), unfinished)
