@@ -194,7 +194,7 @@ def _solved(program: pulp.LpProblem) -> bool:
     else:
         with warnings.catch_warnings():  # PuLP 3.3 announces that PuLP 4 will no longer bring CBC along
             warnings.simplefilter("ignore", DeprecationWarning)
-            solver = pulp.PULP_CBC_CMD(msg=False, gapRel=_GAP, gapAbs=0.0, threads=1)
+            solver = pulp.PULP_CBC_CMD(msg=False, gapRel=_GAP, gapAbs=0.0)  # asked for 1 thread it may wait ten seconds
     program.solve(solver)
     if program.status == pulp.LpStatusInfeasible:
         return False
