@@ -6,6 +6,7 @@ import ast
 import itertools
 import math
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterable, Sequence
@@ -153,8 +154,8 @@ ROUNDED = {"exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "cbrt", "pow
 ROUNDED |= {"float_power", "sin", "cos", "tan", "sinh", "cosh", "tanh", "arcsin", "arccos", "arctan", "arctan2"}
 
 
-def test_no_kernel_calls_functions_whose_last_digits_numpy_has_of_its_own() -> None:
-    """On processors with AVX-512 they are other ones than the C library's, which compiled code calls."""
+def test_no_kernel_has_what_plain_python_rounds_otherwise() -> None:
+    """numpy's own functions, on processors with AVX-512; and whole powers, which compiled code multiplies out."""
     kernels, found = 0, list[str]()
     for path in sorted((ROOT / "solvers").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -165,6 +166,10 @@ def test_no_kernel_calls_functions_whose_last_digits_numpy_has_of_its_own() -> N
                 kernels += 1
                 calls = [each for each in ast.walk(node) if isinstance(each, ast.Attribute) and each.attr in ROUNDED]
                 found += [f"{path}:{each.lineno}" for each in calls if ast.unparse(each.value) == "np"]
+                powers = [
+                    each for each in ast.walk(node) if isinstance(each, ast.BinOp) and isinstance(each.op, ast.Pow)
+                ]
+                found += [f"{path}:{each.lineno}" for each in powers if re.fullmatch(r"-?\d+", ast.unparse(each.right))]
     assert kernels > 100
     assert not found
 

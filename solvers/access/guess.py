@@ -97,7 +97,7 @@ def rough_price(columns: Columns, T: float, alike: float, size: int) -> float:
     for i in range(size):
         a, gamma = at(columns[A], i), at(columns[GAMMA], i)
         left = max(T - at(columns[FIXED], i), 1e-3 * T)
-        worth = 2.0 * at(columns[K], i) / left**3
+        worth = 2.0 * at(columns[K], i) / (left * left * left)
         x = math.log1p(math.sqrt(2.0 * gamma * alike * worth))
         tau = min(a * alike / x if x > 0.0 else math.inf, max(left - at(columns[T_LOW], i), 1e-3 * T))
         x = min(a * alike / tau, 20.0) if tau > 0.0 else math.nan
