@@ -1,25 +1,30 @@
-"""Made-up clients for the tests of level 1: energies in closed form, a task of them, and every matching there is."""
+"""Made-up clients for the tests of level 1: energies in closed form, tasks of them, and every matching there is."""
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 import itertools
 import math
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
+from tasks import task_for
 
 from solvers.matching.task import Task
 from solvers.menu import IntArray
 from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Limits, Point, Stop, Timing
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Made:
-    """Row n under type k takes floor + w/T^2 [J] from its least duration [s] on, (K, N) each, or (N,) if matched.
+    """Row n under type k takes floor + w/T^2 [J] from its least duration [s] on, (K, N) each, or (..., N) if matched.
 
     A menu as the searches know it: types from large to small are by index, the order of the rows is by index, too.
     """
+
+    columns: ClassVar[tuple[str, ...]] = ("floor", "w", "least")
 
     floor: FloatArray
     w: FloatArray
@@ -27,18 +32,18 @@ class Made:
     covers: IntArray
     weights: FloatArray
 
-    @property
-    def rows(self) -> FloatArray:
-        return self.floor  # of which only the number is asked
-
     def __len__(self) -> int:
         return int(self.floor.shape[-1])
+
+    @cached_property
+    def rows(self) -> Any:
+        return self.floor  # of which only the number is asked
 
     @property
     def types(self) -> IntArray:
         return np.arange(len(self.floor))
 
-    @property
+    @cached_property
     def order(self) -> IntArray:
         return np.arange(len(self))
 
@@ -70,10 +75,22 @@ class Made:
         can = self.can(duration) & (self.w > 0.0)
         return self.costs(duration), np.where(can, 2.0 * self.w, 0.0) / (duration**3 or 1.0)
 
-    def rows_of(self, assignment: IntArray) -> Made:
-        own = np.arange(len(self))
-        floor, w, least = (values[assignment, own] for values in (self.floor, self.w, self.least))
-        return Made(floor, w, least, self.covers, self.weights)
+    def rows_of(self, assignments: IntArray) -> Self:
+        """Of one matching, or of many (..., N)."""
+        rows, own = copy.copy(self), np.arange(len(self))
+        vars(rows).update({name: getattr(self, name)[assignments, own] for name in self.columns})
+        return rows
+
+    def sums(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Of matched rows: floor and w of them all, and their least duration."""
+        return self.floor.sum(axis=-1), self.w.sum(axis=-1), self.least.max(axis=-1)
+
+    def answers(self, goal: Goal, value: float) -> tuple[FloatArray, FloatArray]:
+        """Durations and energies of matchings; inf where there is no answer."""
+        floor, w, least = self.sums()
+        T = best_durations(goal, value, floor, w, least)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return T, np.where(math.inf > T, floor + np.where(w > 0.0, w / T**2, 0.0), math.inf)
 
     def slower(self, factor: float) -> Made:
         """The same clients, all their durations so many times as long."""
@@ -107,7 +124,7 @@ def best_durations(goal: Goal, value: float, floor: Any, w: Any, least: Any) -> 
 
 def find_duration(rows: Any, goal: Goal, value: float, allocate: Allocate) -> Timing:
     """Level 2 in closed form."""
-    T = float(best_durations(goal, value, rows.floor.sum(), rows.w.sum(), rows.least.max())[0])
+    T = float(rows.answers(goal, value)[0][0])
     none = Stop.TOO_SHORT if goal is Goal.DEADLINE else Stop.TOO_LITTLE
     stop = Stop.OPTIMAL if math.inf > T else none if rows.least.max() < math.inf else Stop.UNREACHABLE
     point = None if stop is not Stop.OPTIMAL else Point(**dict.fromkeys(Point.__slots__, rows.energy(T)))
@@ -136,19 +153,44 @@ def partitions(menu: Made) -> IntArray:
 
 def task_of(menu: Made, goal: Goal, value: float, *, counts: IntArray | None = None, **more: Any) -> Task:
     """The task of solve() for R^power / T over these partitions, by default all."""
+    made: Any = menu
     counts = partitions(menu) if counts is None else counts
     known: dict[str, Any] = {
-        "gains": (counts @ menu.weights) ** more.get("power", 1.0), "listed": True, "seed": 0,
-        "find_duration": find_duration, "allocate": None, "default": False, "limits": Made.limits,
-        "progress": lambda done, total, best: None,
+        "gains": (counts @ menu.weights) ** more.get("power", 1.0), "limits": Made.limits,
+        "find_duration": find_duration, "allocate": None, "default": False,
     }  # fmt: skip
-    made: Any = menu
-    return Task(menu=made, counts=counts, goal=goal, value=value, **(known | more))
+    return task_for(made, counts, goal, value, **(known | more))
 
 
 def unlisted(task: Task) -> Task:
     """The same, its partitions too many to list."""
     return task.part(np.zeros(0, dtype=np.int64))
+
+
+def unlisted_of(menu: Made, goal: Goal, value: float, **more: Any) -> Task:
+    """The same of them all."""
+    return unlisted(task_of(menu, goal, value, **more))
+
+
+def assignments(kinds: int, size: int) -> tuple[IntArray, IntArray]:
+    """All there are (kinds^size, size), and how many of each type they have (kinds^size, kinds)."""
+    every = np.indices((kinds,) * size).reshape(size, -1).T
+    return every, (every[:, :, None] == np.arange(kinds)).sum(axis=1)
+
+
+def least_of(values: FloatArray, counts: IntArray) -> FloatArray:
+    """The least of each partition's matchings (P,), given what all there are have (kinds^size,)."""
+    _, have = assignments(counts.shape[1], int(counts[0].sum()))
+    return np.array([values[(have == row).all(axis=1)].min() for row in counts])
+
+
+def matchings(menu: Made, counts: IntArray) -> tuple[IntArray, IntArray]:
+    """All (M, N) of these partitions, and the row of each one's."""
+    every, have = assignments(len(menu.covers), len(menu))
+    rows = np.full(len(every), -1)
+    for p, row in enumerate(counts):
+        rows[(have == row).all(axis=1)] = p
+    return every[rows >= 0], rows[rows >= 0]
 
 
 class Everyone(NamedTuple):
@@ -165,27 +207,16 @@ class Everyone(NamedTuple):
 def everyone(task: Task) -> Everyone:
     """By exhaustion."""
     menu: Any = task.menu
-    size, types = len(menu), len(menu.rows)
-    every = np.array(list(itertools.product(range(types), repeat=size)))
-    counts = (every[:, :, None] == np.arange(types)).sum(axis=1)
-    rows = np.full(len(every), -1)
-    for p, row in enumerate(task.counts):
-        rows[(counts == row).all(axis=1)] = p
-    every, rows = every[rows >= 0], rows[rows >= 0]
-    floor, w, least = (values[every, np.arange(size)] for values in (menu.floor, menu.w, menu.least))
-    floor, w = floor.sum(axis=1), w.sum(axis=1)
-    T = best_durations(task.goal, task.value, floor, w, least.max(axis=1))
+    every, rows = matchings(menu, task.counts)
+    T, E = menu.rows_of(every).answers(task.goal, task.value)
     with np.errstate(invalid="ignore", divide="ignore"):
-        E = np.where(math.inf > T, floor + np.where(w > 0.0, w / T**2, 0.0), math.inf)
         return Everyone(every, rows, T, E, (task.counts @ menu.weights)[rows] ** task.power / T)
 
 
 def budgets(menu: Made) -> list[tuple[Goal, float]]:
     """That bind: what a matching of the middle partition takes some time after its least duration."""
     counts = partitions(menu)
-    chosen = np.repeat(menu.types, counts[len(counts) // 2])
-    mine = menu.rows_of(chosen)
-    finite = mine.least[np.isfinite(mine.least)]
-    T = 1.5 * float(finite.max())
+    mine = menu.rows_of(np.repeat(menu.types, counts[len(counts) // 2]))
+    T = 1.5 * mine.longest
     E = float((mine.floor + mine.w / T**2).sum())
     return [(Goal.ENERGY, E), (Goal.POWER, E / T), (Goal.DEADLINE, T), (Goal.PRICE, 2.0 * float(mine.w.sum()) / T**3)]

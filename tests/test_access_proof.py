@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -275,3 +276,53 @@ def test_waiting_for_what_has_no_speed_to_choose_is_no_optimum(last: str) -> Non
 
     assert settled(end, T).residual <= 1e-12
     assert settled(1.0001 * end, T + 1e-4 * end).residual > 0.1
+
+
+def timed(**more: Any) -> Timing:
+    known: dict[str, Any] = {
+        "stop": Stop.OPTIMAL,
+        "duration": 2.0,
+        "lower": 2.0,
+        "upper": 2.0,
+        "passes": 1,
+        "point": object(),
+    }
+    return Timing(**{**known, **more})
+
+
+def outcome(timing: Timing, **more: float) -> Outcome:
+    known: dict[str, Any] = dict.fromkeys(("time_price", "bandwidth_price", "compute_end", "residual", "gap"), 0.0)
+    return Outcome(timing=timing, bandwidth=np.ones(3), **{**known, **more})
+
+
+@pytest.mark.parametrize(
+    ("more", "bracket", "proved"),
+    [
+        ({}, 0.0, True),
+        ({"gap": 0.99e-6}, 0.0, True),
+        ({"gap": -1.01e-6}, 0.0, False),
+        ({"residual": 0.99e-6}, 0.0, True),
+        ({"residual": 1.01e-6}, 0.0, False),
+        ({}, 1.99e-6, True),
+        ({}, 2.01e-6, False),
+        ({"gap": 5e-6, "hidden": 6e-6}, 0.0, True),
+        ({"gap": 5e-6, "hidden": 6e-6, "residual": 1.01e-6}, 0.0, False),
+        ({"gap": math.inf, "hidden": math.inf}, 0.0, False),
+    ],
+)
+def test_what_counts_as_proved(more: dict[str, float], bracket: float, proved: bool) -> None:
+    found = outcome(timed(lower=2.0 - bracket), **more)
+    assert found.proved is proved
+    assert 32.0 * math.ulp(1.0) == LAST_DIGITS
+    assert found.honest().timing.stop is (Stop.OPTIMAL if proved else Stop.LIMIT)
+
+
+def test_a_timing_that_limits_decide() -> None:
+    none = Outcome.decided(timed(point=None))
+    assert none.bandwidth.shape == (0,)
+    for name in ("time_price", "bandwidth_price", "compute_end", "residual", "gap"):
+        assert math.isnan(getattr(none, name))
+    idle: Any = SimpleNamespace(energy=np.zeros(3))
+    one = Outcome.decided(timed(point=idle))
+    assert one.bandwidth.tolist() == [0.0, 0.0, 0.0]
+    assert (one.time_price, one.bandwidth_price, one.compute_end, one.residual, one.gap) == (0.0,) * 5

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 from fleets import make, mnist_types
+from tasks import task_asked
+from test_ruled_parts import Scripted
 
 import fedopt
 from fedopt import Deadline, SharedBandwidth, TimePrice
@@ -27,20 +29,10 @@ HERTZ, PRICE = 2e6, 0.7
 TYPES = mnist_types((1, 2, 2, 4))[:3]
 
 
-def task_of(budget: Any, monkeypatch: pytest.MonkeyPatch, size: int = 5) -> Task:
+def task_of(budget: Any) -> Task:
     """What level 1 is asked of a few phones on one channel."""
-    asked = list[Task]()
-
-    def search(task: Task) -> Any:
-        asked.append(task)
-        raise StopIteration
-
-    problem = fedopt.Problem(make("typical", 0, size).clients, TYPES, budget=budget, access=SharedBandwidth(HERTZ))
-    with monkeypatch.context() as patch:
-        patch.setattr("solvers.matching.priced.search", search)
-        with pytest.raises(StopIteration):
-            fedopt.solve(problem)
-    return asked[0]
+    problem = fedopt.Problem(make("typical", 0, 5).clients, TYPES, budget=budget, access=SharedBandwidth(HERTZ))
+    return task_asked(problem, "solvers.matching.priced.search")
 
 
 def sorted_matching(task: Task, p: int) -> IntArray:
@@ -65,7 +57,7 @@ def test_a_deadline_asks_for_prices_of_about_a_tenth_of_the_energy(
     seconds: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And at the deadline alone; being in time is all that is to be known of a duration."""
-    task = task_of(Deadline(seconds), monkeypatch)
+    task = task_of(Deadline(seconds))
     costs = BandCosts(task.menu)
     scheme = banded._Banded(task, costs)
     band = scheme.coupling(3.0)
@@ -92,7 +84,7 @@ def test_a_deadline_asks_for_prices_of_about_a_tenth_of_the_energy(
 
 @pytest.mark.parametrize("budget", [Deadline(20.0), TimePrice(PRICE)], ids=str)
 def test_passes_are_those_of_the_rounds_and_of_the_costs(budget: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    task, passes = task_of(budget, monkeypatch), list[int]()
+    task, passes = task_of(budget), list[int]()
     kept = list[BandCosts]()
 
     def counting(rows: Rows, hertz: float, goal: Goal, value: float, *near: Any) -> Any:
@@ -134,7 +126,7 @@ class Known:
 
 def told(answers: dict[int, Any], monkeypatch: pytest.MonkeyPatch, price: float = 30.0) -> tuple[Any, Known]:
     """A search at a price of time that is told what rounds there are, and what it is told by."""
-    task, known = task_of(TimePrice(PRICE), monkeypatch), Known(answers, price)
+    task, known = task_of(TimePrice(PRICE)), Known(answers, price)
     run: Any = banded._Run(task, BandCosts(task.menu))
     run.menu = SimpleNamespace(rows_of=lambda matching: matching, types=task.menu.types, order=task.menu.order)
     monkeypatch.setattr(banded, "schedule", known.schedule)
@@ -195,7 +187,7 @@ def test_prices_of_bandwidth_begin_at_the_last_one_there_was(monkeypatch: pytest
 
 def test_the_first_matching_is_the_best_at_the_last_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the sorted one; a duration of 0 where that has no answer, either."""
-    task = task_of(TimePrice(PRICE), monkeypatch)
+    task = task_of(TimePrice(PRICE))
     costs = BandCosts(task.menu).at(60.0, 30.0).costs
     matched = {p: transport(costs, counts) for p, counts in enumerate(task.counts)}
     p, best = next(
@@ -222,27 +214,14 @@ def test_the_first_matching_is_the_best_at_the_last_answer(monkeypatch: pytest.M
         assert p not in run.done
 
 
-@dataclass
-class Scripted:
-    """Stretches that say what they are told to."""
-
-    at: int = 0
-    proved: float = 0.0
-    looks: int = 0
-    aims: list[float] = field(default_factory=list)
-
-    def weakest(self, p: int) -> int:
-        return self.at
-
-    def bound(self, at: int, p: int) -> float:
-        return self.proved
+class Proposing(Scripted):
+    """The same matching, at every look."""
 
     def least(self, p: int) -> float:
         return 77.0 + p
 
     def look(self, at: int, p: int, aim: Callable[[], float], propose: Callable[[IntArray], None]) -> None:
-        self.looks += 1
-        self.aims.append(aim())
+        super().look(at, p, aim, propose)
         propose(np.array([9]))
 
 
@@ -253,7 +232,7 @@ def test_a_partition_is_solved_until_its_bound_is_what_is_known_or_nothing_helps
     cost, better = 100.0 + PRICE * 10.0, 90.0 + PRICE * 9.0
     for at, proved, looks in ((0, 0.0, 60), (-1, 0.0, 0), (0, cost, 0), (0, cost * banded._BETTER, 0), (0, better, 1)):
         run, known = told(answers, monkeypatch)
-        run.stretches = stretches = Scripted(at, proved)
+        run.stretches = stretches = Proposing(at=at, proved=proved)
         run.solve(3)
         assert stretches.looks == looks
         assert stretches.aims[:2] == pytest.approx([cost, better][:looks], rel=2e-10)

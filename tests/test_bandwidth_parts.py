@@ -61,8 +61,8 @@ def test_what_rounding_hides_is_not_too_dear(goal: Goal, monkeypatch: pytest.Mon
 def test_only_a_shorter_matching_is_better(monkeypatch: pytest.MonkeyPatch) -> None:
     menu, it = prepared(monkeypatch, Goal.ENERGY, 50.0, [(1, 2, 2)])
     results = empty_results(1)
-    same = menu.partitions()[1, 2, 2]
-    durations = [menu.duration(each, Goal.ENERGY, 50.0)[0] for each in same]
+    same = menu.matchings((1, 2, 2))
+    durations, energies = menu.rows_of(same).answers(Goal.ENERGY, 50.0)
     first, other = (same[i] for i in np.argsort(durations)[:2])
     found = it._solve(other, 0, results)
     menu.solved.clear()
@@ -77,8 +77,8 @@ def test_only_a_shorter_matching_is_better(monkeypatch: pytest.MonkeyPatch) -> N
         held = Best(assignment=other, T=T, E=1.0, mu=1.0, stop=Stop.OPTIMAL)
         assert (it._better(held, bound_of(1.0, assignment=first), 0, results) is held) is not wins
     assert it._better(None, bound_of(1.0, assignment=first), 0, results).T == better.T
-    assert better.mu == pytest.approx(menu.channel(first))
-    assert pytest.approx(menu.duration(first, Goal.ENERGY, 50.0)[1]) == better.E
+    assert better.mu == pytest.approx(menu.rows_of(first).channel())
+    assert pytest.approx(energies[durations.argmin()]) == better.E
 
 
 def test_late_with_one_partition_left_it_is_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -206,7 +206,7 @@ def test_the_channel_is_that_of_all_types_or_the_only_one(monkeypatch: pytest.Mo
 
 def test_a_channel_that_costs_nothing_leaves_the_last_price(monkeypatch: pytest.MonkeyPatch) -> None:
     menu, it = prepared(monkeypatch, Goal.ENERGY, 50.0, [(1, 2, 2)])
-    matching = menu.partitions()[1, 2, 2][0]
+    matching = menu.matchings((1, 2, 2))[0]
     price = it._solve(matching, 0, empty_results(1)).mu
     menu.s[:] = 0.0
     assert it._solve(matching, 0, empty_results(1)).mu == it._mu == price > 0.0
@@ -215,7 +215,7 @@ def test_a_channel_that_costs_nothing_leaves_the_last_price(monkeypatch: pytest.
 @pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER])
 def test_without_gains_every_partition_is_improved(goal: Goal, monkeypatch: pytest.MonkeyPatch) -> None:
     menu, _ = prepared(monkeypatch, goal, 1.0, [(1, 2, 2)])
-    counts, value = list(menu.partitions())[::4], budgets(menu, goal)[1]
+    counts, value = menu.counts[::4], budgets(menu, goal)[1]
     found = priced.search(menu.asked(goal, value, counts))
     truth = menu.least_durations(goal, value)
     for p, each in enumerate(counts):

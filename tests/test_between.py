@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from made_up import Made, drawn
 
 from solvers.matching import between
+from solvers.menu import IntArray
 from solvers.rows import FloatArray, Goal
 
 KINDS, ROWS = 3, 7
@@ -16,91 +20,91 @@ COUNTS = np.array([(7, 0, 0), (3, 3, 1), (0, 5, 2), (1, 0, 6), (2, 4, 1), (0, 0,
 CLOSE = 1e-6  # relative: the bounds allow for less than that of rounding
 
 
-@dataclass(frozen=True)
-class Rows:
-    """Clients in order under every type: energy floor + w/T^2 [J] from a least duration [s] on, (KINDS, ROWS) each."""
+class Sums(NamedTuple):
+    """Of the rows of a partition in order: they take floor + w/T^2 [J] from the least duration [s] on."""
 
-    floor: FloatArray
-    w: FloatArray
-    least: FloatArray
+    floor: float
+    w: float
+    least: float
 
-    def mine(self, counts: FloatArray) -> tuple[FloatArray, FloatArray, float]:
-        """Floors and w of a partition's rows, and its least duration."""
-        kinds, rows = np.repeat(np.arange(KINDS), counts), np.arange(ROWS)
-        return self.floor[kinds, rows], self.w[kinds, rows], float(self.least[kinds, rows].max())
+    def energy(self, T: float) -> float:
+        return self.floor + self.w / T**2
 
-    def prefixes(self, durations: FloatArray) -> tuple[FloatArray, ...]:
-        """As of prefix.py: energy, price, misses, greatest least durations, floors."""
-        T = durations[:, None, None]
-        cannot = self.least > T
-
-        def sums(values: FloatArray) -> FloatArray:
-            whole = np.zeros((*values.shape[:-1], ROWS + 1))
-            np.cumsum(values, axis=-1, out=whole[..., 1:])
-            return whole
-
-        levels = [self.least]
-        for level in range(1, 3):
-            wide = levels[0].copy()
-            for i in range(ROWS):
-                wide[:, i] = self.least[:, i : i + 2**level].max(axis=1)
-            levels.append(wide)
-        energy = sums(np.where(cannot, 0.0, self.floor + self.w / T**2))
-        price = sums(np.where(cannot, 0.0, 2.0 * self.w / T**3))
-        return energy, price, sums(cannot.astype(float)).astype(np.int32), np.stack(levels), sums(self.floor)
-
-    def bounds(self, durations: FloatArray, goal: Goal, value: float, needed: FloatArray | None = None) -> FloatArray:
-        """(len(COUNTS), BOUNDS)."""
-        out = np.full((len(COUNTS), between.BOUNDS), np.nan)
-        none = np.zeros(0) if needed is None else needed
-        between.bound_partitions(
-            durations, *self.prefixes(durations), COUNTS, np.arange(KINDS), int(goal), value, none, out
-        )
-        return out
+    def price(self, T: float) -> float:
+        return 2.0 * self.w / T**3
 
 
-def drawn(seed: int) -> Rows:
-    rng = np.random.default_rng(seed)
-    least = rng.uniform(1.0, 3.0, (KINDS, ROWS))
-    if seed % 3 == 1:
-        least[1, :2] = np.inf  # who can never do type 1
-    return Rows(floor=rng.uniform(0.0, 1.0, least.shape), w=rng.uniform(0.5, 20.0, least.shape), least=least)
+def made(seed: int) -> Made:
+    menu = drawn(3 * seed, ROWS, (1, 1, 1))
+    if seed == 1:
+        menu.least[1, :2] = np.inf  # who can never do type 1
+    return menu
 
 
-def values(rows: Rows, goal: Goal) -> list[float]:
+def sums(menu: Made, counts: IntArray) -> Sums:
+    return Sums(*(float(total) for total in menu.rows_of(np.repeat(menu.types, counts)).sums()))
+
+
+def prefixes(menu: Made, durations: FloatArray) -> tuple[Any, ...]:
+    """As of prefix.py: energy, price, misses, greatest least durations, floors."""
+    T = durations[:, None, None]
+    cannot = menu.least > T
+
+    def sums(values: FloatArray) -> FloatArray:
+        whole = np.zeros((*values.shape[:-1], ROWS + 1))
+        np.cumsum(values, axis=-1, out=whole[..., 1:])
+        return whole
+
+    levels = [menu.least]
+    for level in range(1, 3):
+        wide = levels[0].copy()
+        for i in range(ROWS):
+            wide[:, i] = menu.least[:, i : i + 2**level].max(axis=1)
+        levels.append(wide)
+    energy = sums(np.where(cannot, 0.0, menu.floor + menu.w / T**2))
+    price = sums(np.where(cannot, 0.0, 2.0 * menu.w / T**3))
+    return energy, price, sums(cannot.astype(float)).astype(np.int32), np.stack(levels), sums(menu.floor)
+
+
+def bounds_of(
+    menu: Made, durations: FloatArray, goal: Goal, value: float, needed: FloatArray | None = None
+) -> FloatArray:
+    """(len(COUNTS), BOUNDS)."""
+    out, none = np.full((len(COUNTS), between.BOUNDS), np.nan), np.zeros(0) if needed is None else needed
+    given = (durations, *prefixes(menu, durations), COUNTS, menu.types, int(goal), value, none, out)
+    between.bound_partitions(*given)
+    return out
+
+
+def values(menu: Made, goal: Goal) -> list[float]:
     """Of a goal, from what no round meets to what the shortest does."""
-    floor, w, least = rows.mine(COUNTS[4])
-    energy = [float((floor + w / T**2).sum()) for T in (least, 1.3 * least, 4.0 * least, 1e3 * least)]
+    some = sums(menu, COUNTS[4])
+    T = [factor * some.least for factor in (1.0, 1.3, 4.0, 1e2, 1e3)]
     match goal:
         case Goal.ENERGY:
-            return [0.9 * float(floor.sum()), *(1.001 * e for e in energy)]
+            return [0.9 * some.floor, *(1.001 * some.energy(each) for each in T)]
         case Goal.POWER:
-            return [1.001 * e / T for e, T in zip(energy, (least, 1.3 * least, 4.0 * least, 1e3 * least), strict=True)]
+            return [1.001 * some.energy(each) / each for each in T]
         case Goal.DEADLINE:
-            return [0.5, 1.1 * least, 3.0 * least]
-    return [2.0 * float(w.sum()) / T**3 for T in (0.9 * least, 1.3 * least, 4.0 * least)]
+            return [0.5, 1.1 * some.least, 3.0 * some.least]
+    return [some.price(factor * some.least) for factor in (0.9, 1.3, 4.0)]
 
 
-def tangents_and_chord(
-    rows: Rows, counts: FloatArray, durations: FloatArray, goal: Goal, value: float
-) -> tuple[float, float]:
+def tangents_and_chord(own: Sums, durations: FloatArray, goal: Goal, value: float) -> tuple[float, float]:
     """Where the tangents at the durations on both sides meet the budget at the latest, and their chord, or the first
     duration at which it is met: bounds of the duration, by the formulas themselves."""
-    floor, w, least = rows.mine(counts)
     watts = value if goal is Goal.POWER else 0.0
 
     def over(T: float) -> float:
-        return (
-            float((floor + w / T**2).sum()) - (value * T if goal is Goal.POWER else value) if least <= T else math.inf
-        )
+        return own.energy(T) - (value * T if goal is Goal.POWER else value) if own.least <= T else math.inf
 
     met = [j for j, T in enumerate(durations) if over(T) <= 0.0]
     first = met[0] if met else len(durations)
-    low, high = least, durations[first] if met else math.inf
+    low, high = own.least, durations[first] if met else math.inf
     for j in (first - 1, first):
-        if 0 <= j < len(durations) and durations[j] >= least:
+        if 0 <= j < len(durations) and durations[j] >= own.least:
             T = float(durations[j])
-            low = max(low, T + over(T) / (float((2.0 * w / T**3).sum()) + watts))
+            low = max(low, T + over(T) / (own.price(T) + watts))
     if 0 < first < len(durations):
         low = max(low, durations[first - 1])
         a, b = float(durations[first - 1]), float(durations[first])
@@ -114,102 +118,87 @@ def tangents_and_chord(
 GRIDS = (np.geomspace(1.0, 64.0, 6), np.array([2.0, 2.5, 3.5]), np.array([3.2, 3.3]))
 
 
+def bounded(durations: FloatArray, goal: Goal) -> Iterator[tuple[float, Sums, FloatArray]]:
+    """Values of the goal, for each what is known of every partition, and its bounds."""
+    for menu in map(made, range(3)):
+        for value in values(menu, goal):
+            for counts, bounds in zip(COUNTS, bounds_of(menu, durations, goal, value), strict=True):
+                yield value, sums(menu, counts), bounds
+
+
 @pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER])
-@pytest.mark.parametrize("grid", range(len(GRIDS)))
-def test_durations_lie_between_tangents_and_chords(goal: Goal, grid: int) -> None:
+@pytest.mark.parametrize("durations", GRIDS)
+def test_durations_lie_between_tangents_and_chords(goal: Goal, durations: FloatArray) -> None:
     open_ended = closed = 0
-    for seed in range(3):
-        rows, durations = drawn(seed), GRIDS[grid]
-        for value in values(rows, goal):
-            found = rows.bounds(durations, goal, value)
-            for counts, bounds in zip(COUNTS, found, strict=True):
-                floor, w, least = rows.mine(counts)
-                assert bounds[between.T_LEAST] == least
-                assert bounds[between.E_LEAST] == pytest.approx(floor.sum(), rel=CLOSE)
-                if least == math.inf or (goal is Goal.ENERGY and value < floor.sum()):
-                    assert bounds[between.T_LOW] == math.inf == bounds[between.T_HIGH]
-                    continue
-                low, high = tangents_and_chord(rows, counts, durations, goal, value)
-                assert bounds[between.T_LOW] == pytest.approx(min(low, high), rel=CLOSE)
-                assert bounds[between.T_HIGH] == pytest.approx(high, rel=CLOSE)
-                open_ended, closed = open_ended + (high == math.inf), closed + (high < math.inf)
-                T = bounds[between.T_LOW]
-                for column, at in ((between.E_FIRST, T), (between.E_LOW, high)):
-                    if at < math.inf:
-                        true = float((floor + w / at**2).sum())
-                        assert floor.sum() * (1.0 - CLOSE) <= bounds[column] <= true * (1.0 + CLOSE)
-                if high < math.inf:
-                    limit = value * high if goal is Goal.POWER else value
-                    assert bounds[between.E_HIGH] <= limit * (1.0 + CLOSE)
+    for value, own, bounds in bounded(durations, goal):
+        assert bounds[between.T_LEAST] == own.least
+        assert bounds[between.E_LEAST] == pytest.approx(own.floor, rel=CLOSE)
+        if own.least == math.inf or (goal is Goal.ENERGY and value < own.floor):
+            assert bounds[between.T_LOW] == math.inf == bounds[between.T_HIGH]
+            continue
+        low, high = tangents_and_chord(own, durations, goal, value)
+        assert bounds[between.T_LOW] == pytest.approx(min(low, high), rel=CLOSE)
+        assert bounds[between.T_HIGH] == pytest.approx(high, rel=CLOSE)
+        open_ended, closed = open_ended + (high == math.inf), closed + (high < math.inf)
+        T = bounds[between.T_LOW]
+        for column, at in ((between.E_FIRST, T), (between.E_LOW, high)):
+            if at < math.inf:
+                assert own.floor * (1.0 - CLOSE) <= bounds[column] <= own.energy(at) * (1.0 + CLOSE)
+        if high < math.inf:
+            limit = value * high if goal is Goal.POWER else value
+            assert bounds[between.E_HIGH] <= limit * (1.0 + CLOSE)
     assert open_ended > 3
     assert closed > 10
 
 
-@pytest.mark.parametrize("grid", range(len(GRIDS)))
-def test_energies_at_a_deadline_lie_above_their_tangents_and_below_an_earlier_one(grid: int) -> None:
-    for seed in range(3):
-        rows, durations = drawn(seed), GRIDS[grid]
-        for value in values(rows, Goal.DEADLINE):
-            found = rows.bounds(durations, Goal.DEADLINE, value)
-            for counts, bounds in zip(COUNTS, found, strict=True):
-                floor, w, least = rows.mine(counts)
-                if least > value:
-                    assert bounds[between.T_LOW] == math.inf
-                    continue
-                assert bounds[between.T_LOW] == value
-                true = float((floor + w / value**2).sum())
-                assert bounds[between.E_LOW] <= true * (1.0 + CLOSE)
-                assert bounds[between.E_HIGH] >= true * (1.0 - CLOSE)
-                at = [float((floor + w / T**2).sum()) for T in durations]
-                slopes = [float((2.0 * w / T**3).sum()) for T in durations]
-                can = [j for j, T in enumerate(durations) if least <= T]
-                first = can[0] if can else len(durations)
-                last_before = [j for j in can if durations[j] <= value]
-                seen = [j for j in (first - 1, first) if j in can]
-                tangents = [at[j] - slopes[j] * (value - durations[j]) for j in seen]
-                assert bounds[between.E_LOW] >= max([floor.sum(), *tangents]) * (1.0 - CLOSE)
-                if seen and seen[-1] in last_before:
-                    assert bounds[between.E_HIGH] == pytest.approx(at[seen[-1]], rel=CLOSE)
+@pytest.mark.parametrize("durations", GRIDS)
+def test_energies_at_a_deadline_lie_above_their_tangents_and_below_an_earlier_one(durations: FloatArray) -> None:
+    for value, own, bounds in bounded(durations, Goal.DEADLINE):
+        if own.least > value:
+            assert bounds[between.T_LOW] == math.inf
+            continue
+        assert bounds[between.T_LOW] == value
+        assert bounds[between.E_LOW] <= own.energy(value) * (1.0 + CLOSE)
+        assert bounds[between.E_HIGH] >= own.energy(value) * (1.0 - CLOSE)
+        can = [j for j, T in enumerate(durations) if own.least <= T]
+        first = can[0] if can else len(durations)
+        last_before = [j for j in can if durations[j] <= value]
+        seen = [j for j in (first - 1, first) if j in can]
+        tangents = [own.energy(T) - own.price(T) * (value - T) for T in durations[seen]]
+        assert bounds[between.E_LOW] >= max([own.floor, *tangents]) * (1.0 - CLOSE)
+        if seen and seen[-1] in last_before:
+            assert bounds[between.E_HIGH] == pytest.approx(own.energy(durations[seen[-1]]), rel=CLOSE)
 
 
-@pytest.mark.parametrize("grid", range(len(GRIDS)))
-def test_at_a_price_of_time_the_duration_lies_between_two_that_were_looked_at(grid: int) -> None:
-    for seed in range(3):
-        rows, durations = drawn(seed), GRIDS[grid]
-        for value in values(rows, Goal.PRICE):
-            found = rows.bounds(durations, Goal.PRICE, value)
-            for counts, bounds in zip(COUNTS, found, strict=True):
-                _, w, least = rows.mine(counts)
-                if least == math.inf:
-                    continue
-                met = [T for T in durations if least <= T and float((2.0 * w / T**3).sum()) <= value]
-                before = [T for T in durations if T not in met]
-                assert bounds[between.T_HIGH] == (met[0] if met else math.inf)
-                assert bounds[between.T_LOW] == max([least, *before])
+@pytest.mark.parametrize("durations", GRIDS)
+def test_at_a_price_of_time_the_duration_lies_between_two_that_were_looked_at(durations: FloatArray) -> None:
+    for value, own, bounds in bounded(durations, Goal.PRICE):
+        if own.least == math.inf:
+            continue
+        met = [T for T in durations if own.least <= T and own.price(T) <= value]
+        before = [T for T in durations if T not in met]
+        assert bounds[between.T_HIGH] == (met[0] if met else math.inf)
+        assert bounds[between.T_LOW] == max([own.least, *before])
 
 
 def test_what_is_met_too_late_is_looked_at_no_closer() -> None:
     """``needed``: the tangents there say that the energy is above the budget, or nobody is that fast."""
-    rows, durations = drawn(0), GRIDS[0]
-    for goal in (Goal.ENERGY, Goal.POWER):
-        for value in values(rows, goal):
-            plain = rows.bounds(durations, goal, value)
-            for needed in (2.0, 3.3, 5.0, 40.0):
-                found = rows.bounds(durations, goal, value, np.full(len(COUNTS), needed))
+    durations = GRIDS[0]
+    for menu, goal in itertools.product(map(made, range(3)), (Goal.ENERGY, Goal.POWER)):
+        for value in values(menu, goal):
+            plain = bounds_of(menu, durations, goal, value)
+            for needed in (2.0, 3.3, 5.0, 40.0, 60.0):
+                found = bounds_of(menu, durations, goal, value, np.full(len(COUNTS), needed))
                 for counts, bounds, before in zip(COUNTS, found, plain, strict=True):
-                    floor, w, least = rows.mine(counts)
+                    own = sums(menu, counts)
                     if before[between.T_LOW] == math.inf:
                         continue
                     allowed = value * needed if goal is Goal.POWER else value
                     after = int(np.searchsorted(durations, needed))
                     beside = [durations[j] for j in (after - 1, after) if 0 <= j < len(durations)]
-                    tangents = [
-                        float((floor + w / T**2).sum() - (2.0 * w / T**3).sum() * (needed - T))
-                        for T in beside
-                        if least <= T
-                    ]
-                    if least > needed or max([0.0, *tangents]) > allowed * (1.0 + CLOSE):
-                        assert bounds[between.T_LOW] == pytest.approx(max(least, needed), rel=1e-11)
+                    tangents = [own.energy(T) - own.price(T) * (needed - T) for T in beside if own.least <= T]
+                    if own.least > needed or max([0.0, *tangents]) > allowed * (1.0 + CLOSE):
+                        assert bounds[between.T_LOW] == pytest.approx(max(own.least, needed), rel=1e-11)
                         assert bounds[between.T_HIGH] == math.inf
                         assert bounds[between.E_FIRST] == bounds[between.E_LOW] == bounds[between.E_LEAST]
                     elif max([0.0, *tangents]) < allowed * (1.0 - CLOSE):

@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tasks import drawn
+from made_up import drawn, unlisted_of
 
 from solvers.matching import coarse
 from solvers.matching.coarse import search_coarse
 from solvers.matching.lookers import AllMatchings
 from solvers.matching.task import LEAST_ENERGY, LEAST_TIME, STOPPED, Proof
 from solvers.rows import Goal, Stop
+
+COVERS, IDLE = (1, 2, 2), (1, 2, 0)
 
 
 class Told:
@@ -43,7 +45,7 @@ class Told:
 
 
 def stretches(looker: Any, goal: Goal = Goal.ENERGY, **task: Any) -> Any:
-    return coarse._Stretches(drawn(0, covers=(1, 1, 1)).task(goal, 100.0, **task), looker)
+    return coarse._Stretches(unlisted_of(drawn(0, 5, (1, 1, 1)), goal, 100.0, **task), looker)
 
 
 @pytest.mark.parametrize("power", [0.0, 0.3, 1.0, 2.0])
@@ -139,7 +141,7 @@ def test_the_best_answers_are_kept_the_last_first(monkeypatch: pytest.MonkeyPatc
     run.looker.proposal = None
     run._propose(77.0)
     monkeypatch.setattr(coarse, "duration_of", lambda task, assignment: (0.0, 0.0))
-    idle = coarse._Stretches(drawn(0, idle=True).task(Goal.ENERGY, 100.0), run.looker)
+    idle = coarse._Stretches(unlisted_of(drawn(0, 5, IDLE), Goal.ENERGY, 100.0), run.looker)
     run.looker.proposal = np.full(5, 2)
     idle._propose(78.0)
     assert idle.best.rate == 0.0
@@ -160,7 +162,7 @@ def test_stretches_cover_all_durations_that_could_win() -> None:
     run = stretches(looker, power=1.0, until=math.inf)
     run.task.menu.weights[:] *= 0.5
     run.search()
-    T = run.task.menu.duration(looker.proposal, Goal.ENERGY, 100.0)[0]
+    (T,), _ = run.task.menu.rows_of(looker.proposal).answers(Goal.ENERGY, 100.0)
     start, end = run.task.menu.shortest, 2.5 / (2.0 / T)  # 2.5 of them, rounded to whole ones, take T
     edges = np.geomspace(start, end, 9)
     assert caps[0] == (start, start)
@@ -195,7 +197,7 @@ def test_at_a_deadline_the_bound_is_that_of_the_look() -> None:
     """Above what it proposes; with no proposal nothing is in hand."""
     told: Any = Told(late=4.2)
     told.proposal = np.array([0, 0, 0, 1, 2])
-    task = drawn(0, covers=(1, 1, 1)).task(Goal.DEADLINE, 9.0, power=2.0)
+    task = unlisted_of(drawn(0, 5, (1, 1, 1)), Goal.DEADLINE, 9.0, power=2.0)
     task.menu.weights[1:] = 0.0
     found = search_coarse(task, told)
     assert found.ceiling == 16.0 / 9.0
@@ -221,20 +223,19 @@ def test_progress_is_the_share_of_the_bound_that_is_reached(rate: float, bounds:
 
 def test_why_nothing_is_possible() -> None:
     """Out of reach, too short, too little: each with an assignment that says why, and what it would take."""
-    menu = drawn(0, idle=True)
-    menu.w[-1], menu.e[-1] = 0.1, 0.2
-    lost = drawn(1)
-    lost.least_times[:, 2], lost.shortest = np.inf, math.inf
-    below = AllMatchings(menu.task(Goal.ENERGY, 1.0)).least_energy()
+    menu, slow, lost = drawn(0, 5, IDLE), drawn(0, 5, COVERS), drawn(1, 5, COVERS)
+    menu.w[-1], menu.floor[-1] = 0.1, 0.2
+    lost.least[:, 2] = math.inf
+    below = AllMatchings(unlisted_of(menu, Goal.ENERGY, 1.0)).least_energy()
     for given, goal, value, stop in (
         (lost, Goal.ENERGY, 9.0, Stop.UNREACHABLE),
         (lost, Goal.DEADLINE, 9.0, Stop.UNREACHABLE),
-        (drawn(0), Goal.DEADLINE, 0.99 * drawn(0).shortest, Stop.TOO_SHORT),
+        (slow, Goal.DEADLINE, 0.99 * slow.shortest, Stop.TOO_SHORT),
         (menu, Goal.DEADLINE, 0.4, Stop.TOO_SHORT),  # for anything but idling
         (menu, Goal.ENERGY, below * (1.0 - 1e-14), Stop.TOO_LITTLE),
         (menu, Goal.POWER, 0.0, Stop.TOO_LITTLE),
     ):
-        task = given.task(goal, value)
+        task = unlisted_of(given, goal, value)
         looker = AllMatchings(task)
         found = search_coarse(task, looker)
         assert found.results.shape[0] == 1
@@ -247,21 +248,21 @@ def test_why_nothing_is_possible() -> None:
         assert stop is not Stop.UNREACHABLE or found.counts.tolist() == [[0, 0, 5]]
         assert not found.stopped
     for goal, value in ((Goal.ENERGY, below * (1.0 - 1e-15)), (Goal.POWER, 1e-9)):
-        looker = AllMatchings(menu.task(goal, value))
+        looker = AllMatchings(unlisted_of(menu, goal, value))
         assert search_coarse(looker.task, looker).results[0, STOPPED] != Stop.TOO_LITTLE
-    menu.longest = 0.25
+    menu.least[:-1] = 0.25
     for stop, duration in ((Stop.TOO_LITTLE, 250.0), (Stop.TOO_SHORT, 0.25)):
         told: Any = Told()
-        found = coarse.impossible(menu.task(Goal.ENERGY, 1.0), told, stop)
+        found = coarse.impossible(unlisted_of(menu, Goal.ENERGY, 1.0), told, stop)
         assert told.looks == [duration]
         assert found.assign(0).tolist() == [2] * 5
         told.proposal = np.array([0, 1, 2, 1, 0])
-        assert coarse.impossible(menu.task(Goal.ENERGY, 1.0), told, stop).assign(0) is told.proposal
+        assert coarse.impossible(unlisted_of(menu, Goal.ENERGY, 1.0), told, stop).assign(0) is told.proposal
 
 
 def test_what_a_budget_allows_at_a_duration() -> None:
-    task = drawn(0).task
-    assert coarse.allowed_at(task(Goal.DEADLINE, 2.0), 5.0) == math.inf
-    allowed = [coarse.allowed_at(task(goal, 2.0), 5.0) for goal in (Goal.ENERGY, Goal.POWER, Goal.PRICE)]
+    menu = drawn(0)
+    assert coarse.allowed_at(unlisted_of(menu, Goal.DEADLINE, 2.0), 5.0) == math.inf
+    allowed = [coarse.allowed_at(unlisted_of(menu, goal, 2.0), 5.0) for goal in (Goal.ENERGY, Goal.POWER, Goal.PRICE)]
     assert allowed == pytest.approx([2.0, 10.0, 2.0], rel=2e-9)
     assert allowed >= [2.0, 10.0, 2.0]

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
+from test_priced import every
 
 import fedopt
 from fedopt import devices
@@ -24,18 +23,9 @@ def _types(covers: tuple[int, ...]) -> tuple[fedopt.SubModel, ...]:
 
 def _every_answer(problem: fedopt.Problem) -> float:
     """The best utility over all partitions and all matchings, one schedule each."""
-    best = -np.inf
-    types, clients = problem.submodels, problem.clients
-    allowed = {tuple(row) for row in problem.candidates().tolist()}
-    for assignment in itertools.product(range(len(types)), repeat=len(clients)):
-        counts = tuple(np.bincount(assignment, minlength=len(types)).tolist())
-        if counts not in allowed:
-            continue
-        found = fedopt.schedule(clients, clients.workload(types, np.array(assignment)), problem.budget)
-        if found.allocation is not None:
-            partition = fedopt.Partition(counts, types)
-            best = max(best, problem.utility(partition, found.duration, found.energy))
-    return best
+    types = problem.submodels
+    utilities = [problem.utility(fedopt.Partition(c, types), e.duration, e.energy) for c, e in every(problem)]
+    return max(utilities, default=-np.inf)
 
 
 @pytest.mark.parametrize("seed", range(4))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tasks import MadeUp, drawn
+from made_up import Made, drawn, matchings, partitions, unlisted_of
 
 from solvers.matching import lookers
 from solvers.matching.coarse import allowed_at, whole
@@ -18,20 +18,20 @@ from solvers.menu import IntArray, fill
 from solvers.rows import FloatArray, Goal
 
 BUDGETED = (Goal.ENERGY, Goal.POWER, Goal.PRICE)
+COVERS = ((1, 2, 2), (1, 2, 0))  # the last of no work
 
 
-def in_time(menu: MadeUp, T: float) -> float:
+def in_time(menu: Made, T: float) -> float:
     """The most replicas that can be done in time, each row by itself."""
-    can = np.where(menu.least_times <= T, menu.weights[:, None], 0.0)
-    return float(can.max(axis=0).sum())
+    return float(np.where(menu.can(T), menu.weights[:, None], 0.0).max(axis=0).sum())
 
 
 @pytest.mark.parametrize("seed", range(3))
-@pytest.mark.parametrize("idle", [False, True])
-def test_the_most_replicas_in_time_rise_in_steps(seed: int, idle: bool) -> None:
+@pytest.mark.parametrize("covers", COVERS)
+def test_the_most_replicas_in_time_rise_in_steps(seed: int, covers: tuple[int, ...]) -> None:
     """At each duration those of the rows one by one; ties make one step."""
-    menu = drawn(seed, idle=idle)
-    menu.least_times[1, 2] = menu.least_times[0, 3]
+    menu = drawn(seed, 5, covers)
+    menu.least[1, 2] = menu.least[0, 3]
     times, replicas = steps_of(menu)  # type: ignore[arg-type]
     assert (np.diff(times) > 0.0).all()
     assert (np.diff(replicas) > 0.0).all()
@@ -45,8 +45,8 @@ def test_the_most_replicas_in_time_rise_in_steps(seed: int, idle: bool) -> None:
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 2.0])
 def test_what_time_alone_allows_between_two_durations(power: float) -> None:
     """The greatest R^beta / T of whole replicas, at the first duration or where they rise, the ends included."""
-    menu = drawn(1, size=6, covers=(1, 2, 3))
-    looker = AllMatchings(menu.task(Goal.ENERGY, 1.0, power=power))
+    menu = drawn(1)
+    looker = AllMatchings(unlisted_of(menu, Goal.ENERGY, 1.0, power=power))
     times, _ = steps_of(menu)  # type: ignore[arg-type]
     ends = [0.5 * times[0], *times, *(0.5 * (times[1:] + times[:-1])), 2.0 * times[-1]]
     for start, end in itertools.combinations_with_replacement(sorted(ends), 2):
@@ -55,27 +55,27 @@ def test_what_time_alone_allows_between_two_durations(power: float) -> None:
         assert looker.cap(start, end) == pytest.approx(truth, rel=1e-12)
 
 
-@pytest.mark.parametrize("idle", [False, True])
-def test_the_least_energy_of_a_replica_in_an_endless_round(idle: bool) -> None:
+@pytest.mark.parametrize("covers", [(1, 1, 1), (1, 1, 0)])
+def test_the_least_energy_of_a_replica_in_an_endless_round(covers: tuple[int, ...]) -> None:
     """No matching takes less; one takes as much where everybody's cheapest is a replica, or one alone works."""
     for seed in range(3):
-        menu = drawn(seed, idle=idle, covers=(1, 1, 1))
-        truth = min(menu.sums(each)[1] for each in menu.matchings() if menu.sums(each)[0] < math.inf)
-        assert AllMatchings(menu.task(Goal.ENERGY, 1.0)).least_energy() == pytest.approx(truth, rel=1e-12)
+        menu = drawn(seed, 5, covers)
+        floor, _, least = menu.rows_of(matchings(menu, partitions(menu))[0]).sums()
+        truth = floor[least < math.inf].min()
+        assert AllMatchings(unlisted_of(menu, Goal.ENERGY, 1.0)).least_energy() == pytest.approx(truth, rel=1e-12)
 
 
-def possible(menu: MadeUp, T: float, goal: Goal, value: float) -> list[tuple[float, IntArray]]:
-    """All matchings whose budget is kept at a duration, with their replicas; at a price, those that end by then."""
-    found = []
-    for each in menu.matchings():
-        least, e, w = menu.sums(each)
-        spent = 2.0 * w / T**3 if goal is Goal.PRICE else e + w / T**2
-        if least <= T and spent <= (value * T if goal is Goal.POWER else value):
-            found.append((float(menu.weights[each].sum()), each))
-    return found
+def possible(menu: Made, T: float, goal: Goal, value: float, ordered: bool) -> FloatArray:
+    """Replicas of all matchings whose budget is kept at a duration; at a price, of those that end by then."""
+    every, _ = matchings(menu, partitions(menu))
+    every = every[(np.diff(every[:, ::-1]) >= 0).all(axis=1)] if ordered else every
+    floor, w, least = menu.rows_of(every).sums()
+    spent = 2.0 * w / T**3 if goal is Goal.PRICE else floor + w / T**2
+    replicas: FloatArray = menu.weights[every].sum(axis=1)
+    return replicas[(least <= T) & (spent <= (value * T if goal is Goal.POWER else value))]
 
 
-def values(menu: MadeUp, goal: Goal, T: float) -> list[float]:
+def values(menu: Made, goal: Goal, T: float) -> list[float]:
     """Nothing is possible at a duration; the cheapest, half, and everything is."""
     costs, prices = menu.costs_and_prices(T)
     spent = np.where(costs < np.inf, prices, np.inf) if goal is Goal.PRICE else costs
@@ -86,24 +86,22 @@ def values(menu: MadeUp, goal: Goal, T: float) -> list[float]:
 
 @pytest.mark.parametrize("goal", BUDGETED)
 @pytest.mark.parametrize("ordered", [False, True])
-@pytest.mark.parametrize("idle", [False, True])
-def test_no_matching_has_more_replicas_than_the_bound(goal: Goal, ordered: bool, idle: bool) -> None:
+@pytest.mark.parametrize("covers", COVERS)
+def test_no_matching_has_more_replicas_than_the_bound(goal: Goal, ordered: bool, covers: tuple[int, ...]) -> None:
     """At the duration and before; and the bound is the best there is over all prices of a replica."""
     nothing = everything = between = 0
+    idle = 0 in covers
     for seed in range(2):
-        menu = drawn(seed, idle=idle)
+        menu = drawn(seed, 5, covers)
         for T, share in itertools.product((2.1, 4.0), range(4)):
             value = values(menu, goal, T)[share]
-            task = menu.task(goal, value)
+            task = unlisted_of(menu, goal, value)
             looker = SortedMatchings(task, np.arange(5)[::-1]) if ordered else AllMatchings(task)
             look = looker.look(T)
             assert looker.passes == 3
             for earlier in (T, 0.9 * T):
                 most = look.most(earlier)
-                there = possible(menu, earlier, goal, value)
-                if ordered:
-                    there = [(r, each) for r, each in there if np.all(np.diff(each[::-1]) >= 0)]
-                assert max([r for r, _ in there], default=-math.inf) <= most + 1e-9
+                assert possible(menu, earlier, goal, value, ordered).max(initial=-math.inf) <= most + 1e-9
             assert share > 0 or look.most(T) == -math.inf or idle or ordered
             nothing += look.most(T) == -math.inf
             if look.fair is None:
@@ -115,10 +113,8 @@ def test_no_matching_has_more_replicas_than_the_bound(goal: Goal, ordered: bool,
             if least[-1].energy <= allowed:
                 everything += 1
                 assert look.most(T) == look.most(0.5 * T) == least[-1].replicas
-                can = [
-                    r for r, each in possible(menu, T, goal, value) if not ordered or np.all(np.diff(each[::-1]) >= 0)
-                ]
-                assert least[-1].replicas == pytest.approx(max(can) if ordered else in_time(menu, T))
+                can = possible(menu, T, goal, value, True).max() if ordered else in_time(menu, T)
+                assert least[-1].replicas == pytest.approx(can)
             else:
                 between += 1
                 assert look.most(T) <= min(bounds) * (1.0 + 1e-6) + 1e-12
@@ -131,9 +127,9 @@ def test_what_is_proposed_is_the_best_matching_of_its_partition(goal: Goal) -> N
     """In whole replicas, no more of them than the bound; where everything is possible, everybody does what he can."""
     found = 0
     for seed, share in itertools.product(range(4), range(4)):
-        menu = drawn(seed, idle=seed == 3)
+        menu = drawn(seed, 5, COVERS[seed == 3])
         value = values(menu, goal, 3.0)[share]
-        looker = AllMatchings(menu.task(goal, value))
+        looker = AllMatchings(unlisted_of(menu, goal, value))
         look = looker.look(3.0)
         assignment = look.propose()
         assert looker.matchings <= lookers._TRIES
@@ -145,24 +141,24 @@ def test_what_is_proposed_is_the_best_matching_of_its_partition(goal: Goal) -> N
         found += 1
         counts = np.bincount(assignment, minlength=3)
         assert not (counts % menu.covers).any()
-        same = [each for each in menu.matchings() if np.array_equal(np.bincount(each, minlength=3), counts)]
-        energy = [float(menu.costs(3.0)[each, np.arange(5)].sum()) for each in same]
-        assert float(menu.costs(3.0)[assignment, np.arange(5)].sum()) == pytest.approx(min(energy), rel=1e-12)
+        same, _ = matchings(menu, counts[None, :])
+        energy = menu.costs(3.0)[same, menu.order].sum(axis=1)
+        assert menu.costs(3.0)[assignment, menu.order].sum() == pytest.approx(energy.min(), rel=1e-12)
         assert menu.weights[assignment].sum() <= look.most(3.0) + 1e-6
         if share == 3:
-            can = [float(menu.weights[each].sum()) for each in same if menu.sums(each)[0] <= 3.0]
-            assert menu.weights[assignment].sum() == pytest.approx(max(can))
+            can = menu.weights[same].sum(axis=1)[menu.rows_of(same).sums()[2] <= 3.0]
+            assert menu.weights[assignment].sum() == pytest.approx(can.max())
     assert found > 8
 
 
 @pytest.mark.parametrize("power", [0.0, 1.0])
-@pytest.mark.parametrize("idle", [False, True])
-def test_the_sorted_matching_proposed_is_one_of_the_relaxed_partition(power: float, idle: bool) -> None:
+@pytest.mark.parametrize("covers", [*COVERS, (1, 5, 5), (1, 5, 0)])
+def test_the_sorted_matching_proposed_is_one_of_the_relaxed_partition(power: float, covers: tuple[int, ...]) -> None:
     """Within the budget; where one replica is enough the cheapest that has one, if everybody's cheapest does."""
-    for seed, share, covers in itertools.product(range(6), range(1, 4), ((1, 2, 2), (1, 5, 5))):
-        menu, order = drawn(seed, idle=idle, covers=covers), np.array([3, 1, 4, 0, 2])
+    for seed, share in itertools.product(range(6), range(1, 4)):
+        menu, order = drawn(seed, 5, covers), np.array([3, 1, 4, 0, 2])
         value = values(menu, Goal.ENERGY, 3.0)[share]
-        look = SortedMatchings(menu.task(Goal.ENERGY, value, power=power), order).look(3.0)
+        look = SortedMatchings(unlisted_of(menu, Goal.ENERGY, value, power=power), order).look(3.0)
         assignment = look.propose()
         if look.fair is None:
             assert assignment is None
@@ -183,9 +179,10 @@ def test_in_other_units_of_energy_nothing_changes(goal: Goal, ordered: bool) -> 
     for seed, share in itertools.product(range(3), range(1, 4)):
         found = list[tuple[float, float, Any]]()
         for unit in (1.0, 2.0**-100, 2.0**100):
-            menu = drawn(seed)
-            menu.e, menu.w = unit * menu.e, unit * menu.w
-            task = menu.task(goal, unit * values(drawn(seed), goal, 3.0)[share])
+            menu = drawn(seed, 5, COVERS[0])
+            value = unit * values(menu, goal, 3.0)[share]
+            menu.floor, menu.w = unit * menu.floor, unit * menu.w
+            task = unlisted_of(menu, goal, value)
             look: Any = (SortedMatchings(task, menu.order) if ordered else AllMatchings(task)).look(3.0)
             assignment = look.propose()
             found.append((look.most(3.0), look.most(2.5), None if assignment is None else assignment.tolist()))
@@ -194,19 +191,19 @@ def test_in_other_units_of_energy_nothing_changes(goal: Goal, ordered: bool) -> 
 
 def test_at_the_dearest_price_nothing_but_replicas_counts() -> None:
     """Whatever they take: little of the first, much of the last, and a replica of a type is an eighth of one's."""
-    menu = drawn(0, covers=(1, 1, 1))
+    menu = drawn(0, 5, (1, 1, 1))
     menu.weights = np.array([1.0, 1.0 / 8.0, 1.0 / 16.0])
     scale = np.array([1e-6, 1e-3, 1.0, 10.0, 1e3])
-    menu.least_times[0, 1:] = 9.0  # the others are to choose between small replicas
+    menu.least[0, 1:] = 9.0  # the others are to choose between small replicas
     for first in range(3):
-        menu.e = np.roll([[1.0], [1e-3], [1e-6]], first, axis=0) * scale
-        menu.w = 1e-3 * menu.e
-        look: Any = AllMatchings(menu.task(Goal.ENERGY, 1.0)).look(3.0)
+        menu.floor = np.roll([[1.0], [1e-3], [1e-6]], first, axis=0) * scale
+        menu.w = 1e-3 * menu.floor
+        look: Any = AllMatchings(unlisted_of(menu, Goal.ENERGY, 1.0)).look(3.0)
         assert look.least(look.dear, 0.0).counts.tolist() == [1, 4, 0]
-    menu = drawn(0, covers=(1, 5, 5))
-    menu.e = np.array([[1.0], [1e-3], [1e-6]]) * scale
-    menu.w = 1e-3 * menu.e
-    look = SortedMatchings(menu.task(Goal.ENERGY, 1.0), menu.order).look(3.0)
+    menu = drawn(0, 5, (1, 5, 5))
+    menu.floor = np.array([[1.0], [1e-3], [1e-6]]) * scale
+    menu.w = 1e-3 * menu.floor
+    look = SortedMatchings(unlisted_of(menu, Goal.ENERGY, 1.0), menu.order).look(3.0)
     assert look.least(look.dear, 0.0).counts.tolist() == [5, 0, 0]
 
 
@@ -242,10 +239,10 @@ def test_at_a_price_the_most_replicas_whose_cheapest_matching_ends_in_time(
 
     monkeypatch.setattr(lookers, "prices_of_cheapest", counted)
     for seed, share in itertools.product(range(3), range(4)):
-        menu, T = drawn(seed, idle=idle, covers=(1, 1, 1)), 3.0
+        menu, T = drawn(seed, 5, (1, 1, 0 if idle else 1)), 3.0
         menu.weights = np.array([1.0, 0.6, 0.0 if idle else 0.55])
-        menu.w, menu.e = -np.sort(-menu.w, axis=0), -np.sort(-menu.e, axis=0)  # the larger, the dearer
-        menu.e[0, 4] *= 1e12 if seed == 2 else 1.0  # of one beyond all the others
+        menu.w, menu.floor = -np.sort(-menu.w, axis=0), -np.sort(-menu.floor, axis=0)  # the larger, the dearer
+        menu.floor[0, 4] *= 1e12 if seed == 2 else 1.0  # of one beyond all the others
         costs, prices = menu.costs_and_prices(T)
         dear = 4.0 * float(np.max(costs[costs < np.inf])) / float(np.diff(np.sort(menu.weights)).min())
         low, high = (
@@ -253,14 +250,14 @@ def test_at_a_price_the_most_replicas_whose_cheapest_matching_ends_in_time(
             for price in (0.0, dear)
         )
         value = [0.5 * low, 0.7 * low + 0.3 * high, 0.3 * low + 0.7 * high, 1.1 * high][share]
-        look = AllMatchings(menu.task(Goal.PRICE, value, power=power)).look(T)
+        look = AllMatchings(unlisted_of(menu, Goal.PRICE, value, power=power)).look(T)
         asked_prices.clear()
-        asked = Asked(look, monkeypatch).given
+        given = Asked(look, monkeypatch).given
         assert len(asked_prices) <= 32
         if look.fair is None:
-            assert not asked
+            assert not given
             continue
-        energies, counts, first, most = asked[0]
+        energies, counts, first, most = given[0]
         if share == 0 and not idle:
             assert energies is look.costs
             assert counts is look.fair[1].counts
@@ -287,7 +284,7 @@ def test_partitions_are_matched_until_one_has_a_matching(monkeypatch: pytest.Mon
     monkeypatch.setattr(lookers, "transport", none)
     for seed, share, covers in itertools.product(range(9), (2, 3), ((1, 2, 2), (1, 2, 4))):
         menu = drawn(seed, size=8, covers=covers)
-        looker = AllMatchings(menu.task(Goal.ENERGY, values(menu, Goal.ENERGY, 3.0)[share]))
+        looker = AllMatchings(unlisted_of(menu, Goal.ENERGY, values(menu, Goal.ENERGY, 3.0)[share]))
         look: Any = looker.look(3.0)
         tried.clear()
         assert look.propose() is None

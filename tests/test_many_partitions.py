@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 from matchings import best_utility, budget_of, fleet, in_order, partitions_of
+from tasks import task_asked
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Status, TimePrice, devices
@@ -61,18 +62,7 @@ def budgets(clients: fedopt.Clients, types: tuple[fedopt.SubModel, ...], factor:
 
 
 def task_of(problem: fedopt.Problem) -> Task:
-    """The task that solve() would make of a problem."""
-    seen: list[Task] = []
-
-    def keep(task: Task) -> None:
-        seen.append(task)
-        raise StopIteration
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("solvers.matching.sorted.search_sandwich", lambda task, order: keep(task))
-        with pytest.raises(StopIteration):
-            fedopt.solve(problem, matching="sorted")
-    return seen[0]
+    return task_asked(problem, "solvers.matching.sorted.search_sandwich", matching="sorted")
 
 
 @pytest.mark.parametrize("kind", range(4), ids=["power", "energy", "deadline", "price"])

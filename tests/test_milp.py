@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from typing import Any
 
 import numpy as np
 import pytest
-from made_up import Everyone, budgets, drawn, everyone, task_of
+from made_up import Everyone, assignments, budgets, drawn, everyone, task_of
 
 pytest.importorskip("pulp")
 
@@ -42,8 +41,7 @@ class Exhaustive:
     ) -> Found:
         self.asked.append((least, given))
         size, types = costs.shape
-        every = np.array(list(itertools.product(range(types), repeat=size)))
-        counts = (every[:, :, None] == np.arange(types)).sum(axis=1)
+        every, counts = assignments(types, size)
         fits = counts @ weights >= least - 1e-9
         if given is None:
             fits &= (counts % covers == 0).all(axis=1)

@@ -19,17 +19,23 @@ from fedopt.submodels import Partition
 TYPES = mnist_types((1, 2, 2, 4))[:3]
 
 
+def every(problem: fedopt.Problem) -> list[tuple[tuple[int, ...], fedopt.Schedule]]:
+    """Every matching that has an answer, with its partition."""
+    wanted, found = {tuple(row) for row in problem.candidates().tolist()}, []
+    for assignment in itertools.product(range(len(problem.submodels)), repeat=len(problem.clients)):
+        counts = tuple(np.bincount(assignment, minlength=len(problem.submodels)).tolist())
+        if counts in wanted:
+            work = problem.clients.workload(problem.submodels, np.array(assignment))
+            schedule = fedopt.schedule(problem.clients, work, problem.budget, access=problem.access)
+            found += [(counts, schedule)] if schedule.status.solved else []
+    return found
+
+
 def exhaustive(problem: fedopt.Problem) -> dict[tuple[int, ...], tuple[float, float]]:
     """Least duration over all matchings of every partition, and the utility there; partitions without one left out."""
     best: dict[tuple[int, ...], tuple[float, float]] = {}
-    wanted = {tuple(row) for row in problem.candidates().tolist()}
-    for assignment in itertools.product(range(len(problem.submodels)), repeat=len(problem.clients)):
-        counts = tuple(np.bincount(assignment, minlength=len(problem.submodels)).tolist())
-        if counts not in wanted:
-            continue
-        work = problem.clients.workload(problem.submodels, np.array(assignment))
-        found = fedopt.schedule(problem.clients, work, problem.budget, access=problem.access)
-        if found.status.solved and not found.duration >= best.get(counts, (math.inf, 0.0))[0]:
+    for counts, found in every(problem):
+        if not found.duration >= best.get(counts, (math.inf, 0.0))[0]:
             utility = problem.utility(Partition(counts, problem.submodels), found.duration, found.energy)
             best[counts] = found.duration, utility
     return best
@@ -84,18 +90,6 @@ def test_screening_changes_nothing() -> None:
         alone.append(fedopt.solve(one, matching="marginal").utility)
     assert together.utility >= np.nanmax(alone) * (1 - 1e-6)
     assert np.nanmax(alone) <= together.bound * (1 + 1e-9)
-
-
-def every(problem: fedopt.Problem) -> list[tuple[tuple[int, ...], fedopt.Schedule]]:
-    """Every matching that has an answer, with its partition."""
-    wanted, found = {tuple(row) for row in problem.candidates().tolist()}, []
-    for assignment in itertools.product(range(len(problem.submodels)), repeat=len(problem.clients)):
-        counts = tuple(np.bincount(assignment, minlength=len(problem.submodels)).tolist())
-        if counts in wanted:
-            work = problem.clients.workload(problem.submodels, np.array(assignment))
-            schedule = fedopt.schedule(problem.clients, work, problem.budget, access=problem.access)
-            found += [(counts, schedule)] if schedule.status.solved else []
-    return found
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -9,35 +9,34 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tasks import MadeUp, task_for
+from made_up import Made, assignments, least_of, matchings, partitions, task_of
 
 from solvers.matching import priced
 from solvers.matching.stretches import Priced
 from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, LEAST_TIME, STOPPED, Proof, Task, empty_results
 from solvers.menu import IntArray, fill
-from solvers.rows import Goal, Stop
+from solvers.rows import FloatArray, Goal, Stop
 
 HERTZ = 4.0
 SIZE = 5
 
 
-class Sharing(MadeUp):
+class Sharing(Made):
     """A share b of the channel costs s/b [J]: at a price mu of the channel sqrt(s/mu) of it is best, and a matching
-    takes e + w/T^2 + S^2 [J], S the sum of the sqrt(s), at the price S^2."""
+    takes floor + w/T^2 + S^2 [J], S the sum of the sqrt(s), at the price S^2."""
+
+    columns = (*Made.columns, "s")
 
     def __init__(self, seed: int) -> None:
-        rng = np.random.default_rng(seed)
-        scale = np.array([[1.0], [0.5], [0.0 if seed % 2 else 0.25]])
-        least = scale * rng.uniform(0.5, 1.0, (3, SIZE))
+        rng, scale = np.random.default_rng(seed), np.array([[1.0], [0.5], [0.0 if seed % 2 else 0.25]])
+        least, floor, w = (scale * rng.uniform(*ends, (3, SIZE)) for ends in ((0.5, 1.0), (0.1, 1.0), (1.0, 20.0)))
         if seed % 3 == 1:
             least[0, :2] = np.inf
-        e, w = scale * rng.uniform(0.1, 1.0, (3, SIZE)), scale * rng.uniform(1.0, 20.0, (3, SIZE))
-        super().__init__(least, e, w, np.ones(3, dtype=np.int64), np.array([1.0, 0.5, 0.25 * (seed % 2 == 0)]))
+        super().__init__(floor, w, least, np.ones(3, dtype=np.int64), np.array([1.0, 0.5, 0.25 * (seed % 2 == 0)]))
         self.s = scale**2 * rng.uniform(0.01, 1.0, (3, SIZE))
-        self.rows: Any = tuple(SimpleNamespace(bandwidth=[HERTZ]) for _ in range(3))
-        self.order = rng.permutation(SIZE)
-        self.ready, self.passes = self.least_times, 0
-        self.solved = list[IntArray]()
+        self.rows = [SimpleNamespace(bandwidth=[HERTZ])] * 3
+        self.order, self.passes, self.solved = rng.permutation(SIZE), 0, list[Sharing]()
+        self.counts = [tuple(counts) for counts in partitions(self)[::-1].tolist()]
 
     def at(self, T: float, mu: float) -> Priced:
         """As the costs of a menu under shared bandwidth."""
@@ -45,49 +44,44 @@ class Sharing(MadeUp):
         costs, falls = self.costs_and_prices(T)
         return Priced(costs=costs + 2.0 * np.sqrt(self.s * mu), falls=falls, taken=np.sqrt(self.s / mu))
 
-    def sums(self, assignment: IntArray) -> tuple[float, float, float]:
-        least, e, w = super().sums(assignment)
-        return least, e + self.channel(assignment), w
+    def channel(self) -> FloatArray:
+        """S^2 of matched rows."""
+        squared: FloatArray = np.sqrt(self.s).sum(axis=-1) ** 2
+        return squared
 
-    def channel(self, assignment: IntArray) -> float:
-        """S^2."""
-        return float(np.sqrt(self.s[assignment, np.arange(SIZE)]).sum()) ** 2
+    def sums(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        floor, w, least = super().sums()
+        return floor + self.channel(), w, least
 
-    def schedule(self, rows: IntArray, hertz: float, goal: Goal, value: float) -> Any:
+    def schedule(self, rows: Sharing, hertz: float, goal: Goal, value: float) -> Any:
         assert hertz == HERTZ
         self.solved.append(rows)
-        T, E = self.duration(rows, goal, value)
+        (T,), (E,) = rows.answers(goal, value)
         point = SimpleNamespace(energy=np.array([0.25 * E, 0.75 * E])) if math.isfinite(T) else None
-        stop = Stop.TOO_LITTLE if point is None else (Stop.SLACK if self.sums(rows)[0] == T else Stop.OPTIMAL)
-        timing = SimpleNamespace(duration=T, point=point, passes=7, stop=stop)
-        return SimpleNamespace(timing=timing, bandwidth_price=self.channel(rows) / HERTZ)
+        stop = Stop.TOO_LITTLE if point is None else (Stop.SLACK if rows.least.max() == T else Stop.OPTIMAL)
+        timing = SimpleNamespace(duration=float(T), point=point, passes=7, stop=stop)
+        return SimpleNamespace(timing=timing, bandwidth_price=float(rows.channel()) / HERTZ)
 
     def asked(self, goal: Goal, value: float, counts: Any, **more: Any) -> Task:
-        menu: Any = self
+        def limits(rows: Sharing) -> Any:
+            return SimpleNamespace(t_min=rows.sums()[2], e_inf=rows.sums()[0])
 
-        def limits(rows: IntArray) -> Any:
-            return SimpleNamespace(t_min=self.sums(rows)[0], e_inf=self.sums(rows)[1])
+        return task_of(self, goal, value, counts=np.asarray(counts), **({"gains": None, "limits": limits} | more))
 
-        return task_for(menu, np.asarray(counts), goal, value, limits=limits, default=False, **more)
+    def matchings(self, counts: tuple[int, ...]) -> IntArray:
+        return matchings(self, np.array([counts]))[0]
+
+    def best(self, values: FloatArray) -> dict[tuple[int, ...], float]:
+        """Of every partition, over all its matchings."""
+        return dict(zip(self.counts, least_of(values, np.array(self.counts)).tolist(), strict=True))
 
     def least_energies(self, T: float) -> dict[tuple[int, ...], float]:
-        """Of every partition, over all its matchings; inf where none is feasible."""
-        return self.best_of(lambda least, e, w: e + w / T**2 if least <= T else math.inf)
+        """inf where none is feasible."""
+        floor, w, least = self.rows_of(assignments(3, SIZE)[0]).sums()
+        return self.best(np.where(least <= T, floor + w / T**2, math.inf))
 
     def least_durations(self, goal: Goal, value: float) -> dict[tuple[int, ...], float]:
-        return {
-            counts: min(self.duration(each, goal, value)[0] for each in same)
-            for counts, same in self.partitions().items()
-        }
-
-    def best_of(self, value: Any) -> dict[tuple[int, ...], float]:
-        return {counts: min(value(*self.sums(each)) for each in same) for counts, same in self.partitions().items()}
-
-    def partitions(self) -> dict[tuple[int, ...], list[IntArray]]:
-        found: dict[tuple[int, ...], list[IntArray]] = {}
-        for each in self.matchings():
-            found.setdefault(tuple(np.bincount(each, minlength=3).tolist()), []).append(each)
-        return found
+        return self.best(self.rows_of(assignments(3, SIZE)[0]).answers(goal, value)[0])
 
 
 @pytest.fixture
@@ -118,7 +112,7 @@ def test_no_matching_of_any_partition_is_shorter_than_proved(goal: Goal, run: An
     near, solved, looked = [], 0, 0
     for seed in range(4):
         menu = Sharing(seed)
-        counts = list(menu.partitions())
+        counts = menu.counts
         gains = np.array([np.array(each) @ menu.weights for each in counts])
         for value in budgets(menu, goal):
             told = list[tuple[int, int, float]]()
@@ -140,8 +134,8 @@ def test_no_matching_of_any_partition_is_shorter_than_proved(goal: Goal, run: An
                 if math.isfinite(T):
                     assignment = found.assign(p)
                     assert np.bincount(assignment, minlength=3).tolist() == list(each)
-                    assert pytest.approx(menu.duration(assignment, goal, value)) == (T, E)
-                    assert stop == (Stop.SLACK if menu.sums(assignment)[0] == T else Stop.OPTIMAL)
+                    assert pytest.approx(np.ravel(menu.rows_of(assignment).answers(goal, value))) == [T, E]
+                    assert stop == (Stop.SLACK if menu.least[assignment, np.arange(SIZE)].max() == T else Stop.OPTIMAL)
                     assert found.lower[p] <= T
             best = max(gains[p] / truth[each] for p, each in enumerate(counts))
             if best == 0.0:
@@ -164,11 +158,11 @@ def test_no_matching_of_any_partition_is_shorter_than_proved(goal: Goal, run: An
 def test_a_price_bounds_the_energy_of_every_partition(seed: int, run: Any) -> None:
     """At its duration: of its own best matching, and by the same proof of all others; also that there is none."""
     menu = Sharing(seed)
-    partitions, none = menu.partitions(), 0
-    it = run(menu.asked(Goal.ENERGY, 9.0, list(partitions)))
+    none = 0
+    it = run(menu.asked(Goal.ENERGY, 9.0, menu.counts))
     for T in (0.55, 0.9, 3.0):
         truth = menu.least_energies(T)
-        for counts, mu in ((each, mu) for each in partitions for mu in (0.3, 4.0)):
+        for counts, mu in ((each, mu) for each in menu.counts for mu in (0.3, 4.0)):
             bound = it._priced(T, mu, np.array(counts))
             assert (bound.T, bound.mu, bound.cut.duration) == (T, mu, T)
             assert bound.energy <= truth[counts] * (1.0 + 1e-12)
@@ -180,7 +174,7 @@ def test_a_price_bounds_the_energy_of_every_partition(seed: int, run: Any) -> No
                 assert np.bincount(bound.assignment, minlength=3).tolist() == list(counts)
                 costs = menu.at(T, mu).costs[bound.assignment, own].sum()
                 assert bound.energy == pytest.approx(costs - mu, rel=1e-12)
-                taken = math.sqrt(menu.channel(bound.assignment) / mu)
+                taken = math.sqrt(menu.rows_of(bound.assignment).channel() / mu)
                 assert bound.over == (pytest.approx(math.log(taken), abs=1e-12) if taken else -1.0)
                 assert bound.cut.constant + np.array(counts) @ bound.cut.prices == pytest.approx(bound.energy, abs=1e-9)
             for other, energy in truth.items():
@@ -197,9 +191,9 @@ def test_a_price_bounds_the_energy_of_every_partition(seed: int, run: Any) -> No
 def test_prices_lead_to_the_best_bound(seed: int, run: Any) -> None:
     """Of a fine grid of prices, in eight at most, but for one row's worth; nothing more once a bound is enough."""
     menu = Sharing(seed)
-    it = run(menu.asked(Goal.ENERGY, 1e9, list(menu.partitions())))
+    it = run(menu.asked(Goal.ENERGY, 1e9, menu.counts))
     share = list[float]()
-    for counts in menu.partitions():
+    for counts in menu.counts:
         if counts[2] == SIZE and seed % 2:
             continue
         best = max(it._priced(3.0, each, np.array(counts)).energy for each in np.geomspace(1e-3, 1e3, 60))
@@ -217,7 +211,7 @@ def test_prices_lead_to_the_best_bound(seed: int, run: Any) -> None:
             assert one.energy <= bound.energy
     assert max(share) < 1.01
     assert min(share) > 0.98
-    it.task = menu.asked(Goal.ENERGY, 1e-3, list(menu.partitions()))
+    it.task = menu.asked(Goal.ENERGY, 1e-3, menu.counts)
     menu.passes = 0
     it._bound(3.0, 1.0, np.array([1, 2, 2]))
     assert menu.passes == 1
@@ -257,7 +251,7 @@ def test_one_partition_is_improved_from_its_sorted_matching_and_bounded_below(go
                 assert it.sorted(0).tolist() == fill(np.array(counts), menu.types, menu.order).tolist()
                 assert lower <= truth[counts] * (1.0 + 1e-9)
                 if best is None:
-                    assert results[0, LEAST_TIME] <= menu.sums(it.sorted(0))[0]
+                    assert results[0, LEAST_TIME] <= menu.rows_of(it.sorted(0)).least.max()
                     assert results[0, STOPPED] == Stop.TOO_LITTLE
                     continue
                 assert truth[counts] * (1.0 - 1e-12) <= best.T
@@ -286,7 +280,7 @@ def test_one_partition_is_improved_from_its_sorted_matching_and_bounded_below(go
 def test_where_the_sorted_matching_fails_others_are_tried_at_longer_durations(run: Any) -> None:
     """Twice as long each time, eight at most; none where no duration is known to be enough for it."""
     menu = Sharing(0)
-    menu.least_times[:] = 1.0
+    menu.least[:] = 1.0
     it = run(menu.asked(Goal.ENERGY, 0.0, [(1, 2, 2)]))
     looks = list[float]()
     it._bound = lambda T, mu, counts, once=False: looks.append(T)
@@ -307,19 +301,18 @@ def test_where_the_sorted_matching_fails_others_are_tried_at_longer_durations(ru
 def test_why_a_partition_has_no_answer_is_that_of_its_shortest_matching(run: Any) -> None:
     menu = Sharing(0)
     it, results = run(menu.asked(Goal.ENERGY, 1e-9, [(2, 2, 1)])), empty_results(1)
-    least = math.inf
-    for each in menu.partitions()[2, 2, 1]:
+    nearest, every = (math.inf, math.inf), menu.matchings((2, 2, 1))
+    for each in every:
         assert it._solve(each, 0, results) is None
-        T, e, _ = menu.sums(each)
-        if least > T:
-            least, energy = T, e
-        assert results[0, [LEAST_TIME, LEAST_ENERGY, STOPPED]].tolist() == [least, energy, Stop.TOO_LITTLE]
-    assert it.passes == 7 * len(menu.partitions()[2, 2, 1])
+        floor, _, least = menu.rows_of(each).sums()
+        nearest = min(nearest, (float(least), float(floor)), key=lambda known: known[0])
+        assert results[0, [LEAST_TIME, LEAST_ENERGY, STOPPED]].tolist() == [*nearest, Stop.TOO_LITTLE]
+    assert it.passes == 7 * len(every)
 
 
 def test_late_what_is_in_hand_is_told_as_stopped(run: Any) -> None:
     menu = Sharing(0)
-    counts = list(menu.partitions())
+    counts = menu.counts
     gains = np.array([np.array(each) @ menu.weights for each in counts])
     task = menu.asked(Goal.ENERGY, 1e9, counts, gains=gains, until=time.perf_counter())
     run(task)

@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from made_up import assignments
 
 from solvers.matching.relaxed import Least, cheapest_chain, cheapest_types, fair_price, prices_of_cheapest
 from solvers.rows import FloatArray
@@ -31,10 +32,8 @@ def drawn(seed: int) -> tuple[FloatArray, FloatArray]:
 def test_everybody_in_the_cheapest_type_is_the_best_of_every_matching(seed: int, price: float, away: float) -> None:
     costs, prices = drawn(seed)
     rows = np.arange(ROWS)
-    best = min(
-        (costs + prices * away - price * WEIGHTS[:, None])[list(each), rows].sum()
-        for each in itertools.product(range(KINDS), repeat=ROWS)
-    )
+    every, _ = assignments(KINDS, ROWS)
+    best = (costs + prices * away - price * WEIGHTS[:, None])[every, rows].sum(axis=1).min()
     counts = np.full(KINDS, -7)
     value, energy = cheapest_types(costs, prices, WEIGHTS, price, away, counts)
     assert value == pytest.approx(best, rel=1e-12)
@@ -64,11 +63,11 @@ def test_the_chain_is_the_best_sorted_matching_of_every_partition(seed: int, pri
         return np.hstack([np.zeros((KINDS, 1)), np.cumsum(np.where(cannot, 0.0, values), axis=1)])
 
     found: dict[tuple[int, ...], tuple[float, float]] = {}
-    for counts in itertools.product(range(ROWS + 1), repeat=KINDS):
-        if sum(counts) == ROWS and not (np.array(counts) % COVERS).any():
-            kinds = np.repeat(types, np.array(counts)[types])
+    for have in itertools.product(range(ROWS + 1), repeat=KINDS):
+        if sum(have) == ROWS and not (np.array(have) % COVERS).any():
+            kinds = np.repeat(types, np.array(have)[types])
             energy = float((costs + prices * away)[kinds, np.arange(ROWS)].sum())
-            found[counts] = energy - price * float(np.array(counts) @ WEIGHTS), energy
+            found[have] = energy - price * float(np.array(have) @ WEIGHTS), energy
     best = min(value for value, _ in found.values())
     misses = np.hstack([np.zeros((KINDS, 1)), np.cumsum(cannot, axis=1)]).astype(np.int32)
     counts, room = np.full(KINDS, -7), np.full(ROWS + 1, np.nan)
@@ -86,11 +85,11 @@ def test_the_chain_is_the_best_sorted_matching_of_every_partition(seed: int, pri
 def test_a_cover_of_more_than_there_are_leaves_the_other_types() -> None:
     costs, prices = drawn(0)
     costs[0] += 3.0  # dear, but the only one of which there can be a whole
-    sums = [np.hstack([np.zeros((KINDS, 1)), np.cumsum(values, axis=1)]) for values in (costs, prices)]
+    energies, falls = (np.hstack([np.zeros((KINDS, 1)), np.cumsum(values, axis=1)]) for values in (costs, prices))
     counts, misses = np.zeros(KINDS, dtype=np.int64), np.zeros((KINDS, ROWS + 1), dtype=np.int32)
     covers = np.array([1, 10**9, ROWS + 1])
     value, energy = cheapest_chain(
-        *sums, misses, np.arange(KINDS), covers, 1.0 / covers, 0.5, 0.0,
+        energies, falls, misses, np.arange(KINDS), covers, 1.0 / covers, 0.5, 0.0,
         np.empty(ROWS + 1), np.empty((KINDS, ROWS + 1), dtype=np.int32), counts,
     )  # fmt: skip
     assert counts.tolist() == [ROWS, 0, 0]

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from made_up import assignments, least_of
 
 from solvers.matching import ruled
 from solvers.matching.slotted import _Slots
@@ -38,9 +39,11 @@ class Rows:
     w: FloatArray
     u: FloatArray
     ready: FloatArray
+    asked: list[float] = field(default_factory=list)
 
     def at(self, y: float, price: float) -> Priced:
         """As of the costs that a Coupling has."""
+        self.asked.append(y)
         can = self.ready <= y
         return Priced(
             costs=np.where(can, self.e + self.w / y + 2.0 * self.u * math.sqrt(price), math.inf),
@@ -48,14 +51,13 @@ class Rows:
             taken=self.u / math.sqrt(price),
         )
 
-    def sums(self, matching: IntArray) -> tuple[float, float, float, float]:
-        """E, W, U, and r."""
-        rows = np.arange(ROWS)
-        e, w, u = (float(column[matching, rows].sum()) for column in (self.e, self.w, self.u))
-        return e, w, u, float(self.ready[matching, rows].max())
+    def sums(self, matchings: IntArray) -> tuple[Any, ...]:
+        """E, W, U, and r, of one or more (..., ROWS)."""
+        e, w, u, ready = (each[matchings, np.arange(ROWS)] for each in (self.e, self.w, self.u, self.ready))
+        return e.sum(axis=-1), w.sum(axis=-1), u.sum(axis=-1), ready.max(axis=-1)
 
     def energy(self, matching: IntArray, T: float) -> float:
-        E, W, U, r = self.sums(matching)
+        E, W, U, r = map(float, self.sums(matching))
         if r >= T:
             return math.inf
         root = math.sqrt(W) + U
@@ -63,7 +65,7 @@ class Rows:
 
     def duration(self, matching: IntArray, goal: Goal, value: float) -> float:
         """The least within a budget; inf for none."""
-        E, W, U, r = self.sums(matching)
+        E, W, U, r = map(float, self.sums(matching))
         root = math.sqrt(W) + U
         joules, watts = (value, 0.0) if goal is Goal.ENERGY else (0.0, value)
 
@@ -141,15 +143,13 @@ class Turns:
     @cached_property
     def truth(self) -> FloatArray:
         """The least duration of every partition, at a deadline its least energy; inf for none."""
-        best = np.full(len(COUNTS), math.inf)
-        where = {tuple(counts): p for p, counts in enumerate(COUNTS.tolist())}
-        for each in itertools.product(range(KINDS), repeat=ROWS):
-            p = where.get(tuple(each.count(k) for k in range(KINDS)), -1)
-            if p >= 0:
-                matching = np.array(each)
-                least = self.rows.duration(matching, self.goal, self.value) if not self.late else math.inf
-                best[p] = min(best[p], self.rows.energy(matching, self.value) if self.late else least)
-        return best
+
+        def value(matching: IntArray) -> float:
+            if self.late:
+                return self.rows.energy(matching, self.value)
+            return self.rows.duration(matching, self.goal, self.value)
+
+        return least_of(np.array([value(each) for each in assignments(KINDS, ROWS)[0]]), COUNTS)
 
 
 VALUES = {Goal.ENERGY: (4.0, 12.0), Goal.POWER: (0.6, 4.0), Goal.DEADLINE: (2.2, 6.0)}

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from fleets import Instance, make
+from fleets import Instance, make, of_kinds
+from scipy.optimize import brentq
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, SharedBandwidth, Status, TimePrice
@@ -16,9 +17,12 @@ from fedopt.rounds import goal_of, rows_of
 from solvers.access import guess as guessing
 from solvers.access import joint
 from solvers.access.guess import guess, price_of
-from solvers.access.joint import Uplinks
+from solvers.access.joint import Look, Uplinks
+from solvers.access.shared import schedule, scheme_limits
+from solvers.access.shares import EXACT
+from solvers.blocks import FIXED, GAMMA, T_LOW, TAU_LOW, A, K
 from solvers.plan import make_plan
-from solvers.rows import Goal
+from solvers.rows import Goal, Rows, Stop
 
 BUDGETS = (EnergyBudget, PowerBudget, Deadline, TimePrice)
 
@@ -135,3 +139,183 @@ def test_no_price_is_guessed_for_a_deadline_that_is_too_short() -> None:
     instance = make("typical", 5, 20)
     u = uplinks(instance)
     assert guess(u, Goal.DEADLINE, 0.5 * u.plan.t_min)[1] == 0.0
+
+
+def test_a_price_of_the_right_size_is_what_rows_would_pay_on_average() -> None:
+    """F(x) = gamma lambda, x about ln(1 + sqrt(2 F)), its upload in the time that computing leaves; with 1/alike of
+    the channel. Who sends nothing, or would not pay, does not count."""
+    instance = of_kinds("mixed", 3, ["both", "both", "no work", "no upload", "both", "only a download"])
+    u = uplinks(instance)
+    c = [np.broadcast_to(column, 6) for column in u.plan.columns]
+    for T in (1.05 * u.plan.t_min, 3.0 * u.plan.t_min, 0.5 * float(c[FIXED].max())):
+        for alike in (1.0, 40.0):
+            left = np.maximum(T - c[FIXED], 1e-3 * T)
+            with np.errstate(all="ignore"):
+                x = np.log1p(np.sqrt(2.0 * c[GAMMA] * alike * 2.0 * c[K] / left**3))
+                tau = np.minimum(c[A] * alike / x, np.maximum(left - c[T_LOW], 1e-3 * T))
+                x = np.minimum(c[A] * alike / tau, 20.0)
+                worth = np.where(x > 1e-3, x * np.exp(x) - np.expm1(x), x * x * (0.5 + x / 3.0))
+                own = tau / c[GAMMA] * worth
+            paid = np.isfinite(own) & (own > 0.0)
+            assert 1 <= paid.sum() <= 4
+            assert guessing.rough_price(u.plan.columns, T, alike, 6) == pytest.approx(own[paid].mean(), rel=1e-5)
+    assert guessing.rough_price(u.plan.columns, 1.0, 1.0, 0) == 1.0
+
+
+def test_sizes_of_the_start() -> None:
+    u = uplinks(make("mixed", 3, 9))
+    part = Uplinks(u.plan, *u.powers, room=0.25)
+    sums = {j: float(np.broadcast_to(u.plan.columns[j], 9).sum()) for j in (A, TAU_LOW, K)}
+    for j, expected in sums.items():
+        assert guessing._sum(u.plan, j) == pytest.approx(expected, rel=1e-14)
+    assert guessing.easy(part) == pytest.approx(4.0 * sums[A], rel=1e-14)
+    assert guessing.price_of(part, 2.0) == guessing.rough_price(u.plan.columns, 2.0, 36.0, 9)
+    first = np.broadcast_to(u.plan.columns[FIXED] + u.plan.columns[T_LOW], 9).max()
+    T, mu = guessing._first(part, Goal.PRICE, 1e-3)
+    assert pytest.approx(2.0 * (first + 4.0 * sums[TAU_LOW]), rel=1e-14) == T
+    assert abs(part.look(T, mu, EXACT).step) <= 0.11
+    T = 1.5 * u.plan.t_min
+    assert guessing._first(part, Goal.DEADLINE, T)[0] == T
+    for times in (20.0, 60.0, 200.0):
+        assert abs(part.look(*guessing._first(part, Goal.DEADLINE, times * u.plan.t_min), EXACT).step) <= 0.11
+    T = u.plan.t_min * (1.0 + 1e-9)  # too short for a part of the channel
+    assert guessing._first(part, Goal.DEADLINE, T) == (T, 0.0)
+    waiting = make("mixed", 3, 9)
+    late = uplinks(dataclasses.replace(waiting, clients=waiting.clients.replace(overhead=0.5)))
+    assert guessing._sum(late.plan, FIXED) == float(np.broadcast_to(late.plan.columns[FIXED], 9).sum())
+    alike = make("typical", 3, 4)
+    alike = dataclasses.replace(alike, work=fedopt.Workload(cycles=1e9, upload_bits=1e6, download_bits=0.0))
+    one = uplinks(alike).plan
+    assert guessing._sum(one, A) == pytest.approx(4.0 * one.columns[A][0], rel=1e-15)
+    assert one.columns[A].shape == (1,)
+    for T in (0.9 * u.plan.t_min, math.inf):
+        assert guessing._first(part, Goal.DEADLINE, T) == (T, 0.0)
+
+
+def priced(T: float, mu: float) -> Look:
+    return Look(
+        T=T, mu=mu, energy=1.0, share=1.0, price=1.0, curve=1.0, by_time=-1.0, by_price=-1.0, room=1.0
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("size", "stride"), [(12, 4), (13, 4), (9, 3), (24, 4), (40, 6)])
+def test_a_sample_is_every_so_manyth_row_and_its_part_of_the_channel(
+    size: int, stride: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One in four, three at least and six at most."""
+    for name, value in (("_SHARE", 4), ("_SAMPLE_LEAST", 3), ("_SAMPLE_MOST", 6)):
+        monkeypatch.setattr(guessing, name, value)
+    u = uplinks(make("mixed", 3, size))
+    few = guessing._sample_of(u)
+    rows = np.arange(0, size, stride)
+    assert few.plan.size == len(rows)
+    for sampled, column in zip((*few.plan.columns, *few.powers), (*u.plan.columns, *u.powers), strict=True):
+        assert sampled.tolist() == (column if len(column) == 1 else column[rows]).tolist()
+    assert few.plan.kind.tolist() == u.plan.kind[rows].tolist()
+    a = np.broadcast_to(u.plan.columns[A], size)
+    assert few.room == pytest.approx(a[rows].sum() / a.sum(), rel=1e-14)
+
+
+@pytest.mark.parametrize("goal", Goal)
+@pytest.mark.parametrize("case", ["all", "nobody computes", "nobody of the sample sends", "poor"])
+def test_a_sample_is_asked_for_its_part_of_the_budget(goal: Goal, case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By kappa W^3, what is above the least energy; a price of time by the number of rows; to a step of 0.05."""
+    for name, number in (("_LARGE", 12), ("_SAMPLE_LEAST", 3)):
+        monkeypatch.setattr(guessing, name, number)
+    kinds = {"nobody computes": ["no work"] * 4, "nobody of the sample sends": ["no upload", *["both"] * 3]}
+    u = uplinks(of_kinds("typical", 3, kinds.get(case, ["both"] * 4) * 3))
+    asked = list[tuple[Any, ...]]()
+
+    def found(*arguments: Any) -> Any:
+        asked.append(arguments)
+        return priced(1e-9, 0.7), 0.0
+
+    monkeypatch.setattr(guessing, "joint", found)
+    T = 1.5 * u.plan.t_min + 0.1
+    value = {Goal.ENERGY: 3.0 * u.plan.e_inf, Goal.POWER: 0.1, Goal.DEADLINE: T, Goal.PRICE: 0.2}[goal]
+    if case == "poor":
+        value = {Goal.ENERGY: 0.5 * u.plan.e_inf, Goal.DEADLINE: 0.1 * u.plan.t_min}.get(goal, 0.0)
+    few = guessing._sample_of(u)
+    k, k_few = (float(np.broadcast_to(p.columns[K], p.size).sum()) for p in (u.plan, few.plan))
+    part = k_few / k if k > 0.0 and goal is not Goal.PRICE else 3.0 / 12.0
+    mine = {
+        Goal.ENERGY: few.plan.e_inf + (value - u.plan.e_inf) * part,
+        Goal.POWER: value * part,
+        Goal.DEADLINE: value,
+        Goal.PRICE: value * part,
+    }[goal]
+    first = guessing.guess(u, goal, value)
+    if case in ("nobody of the sample sends", "poor"):
+        assert not asked
+        assert first == pytest.approx(guessing._first(u, goal, value), rel=1e-6)
+        return
+    ((sample, its_goal, its_value, *start, nothing, enough),) = asked
+    assert (sample.plan.size, its_goal, nothing.size, enough) == (3, goal, 0, 0.05)
+    assert its_value == pytest.approx(mine, rel=1e-12)
+    assert start == pytest.approx(guessing._first(few, goal, mine), rel=1e-12)
+    assert first == (u.plan.t_min * (1.0 + 1e-9), 0.7)
+    monkeypatch.setattr(guessing, "joint", lambda *arguments: (priced(5.0 * T, 0.7), 0.0))
+    assert guessing.guess(u, goal, value) == (5.0 * T, 0.7)
+    monkeypatch.setattr(guessing, "joint", lambda *arguments: None)
+    assert guessing.guess(u, goal, value) == pytest.approx(guessing._first(u, goal, value), rel=1e-6)
+    monkeypatch.setattr(guessing, "_LARGE", 13)
+    assert guessing.guess(u, goal, value) == pytest.approx(guessing._first(u, goal, value), rel=1e-6)
+
+
+def rows(family: str, seed: int, kinds: list[str] | int, **more: Any) -> Rows:
+    instance = make(family, seed, kinds) if isinstance(kinds, int) else of_kinds(family, seed, kinds)
+    clients = instance.clients.replace(**more) if more else instance.clients
+    return rows_of(clients.on_channel(float(np.sum(np.broadcast_to(clients.bandwidth, len(clients))))), instance.work)
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "bounds"])
+@pytest.mark.parametrize("kinds", [["both"] * 3, ["both", "no work", "no upload", "only a download", "both"]])
+def test_the_limits_of_a_band(family: str, kinds: list[str]) -> None:
+    """T_min where all at full speed and power just fit, by the shares they then need; E_inf and T_flat by the curve."""
+    r = rows(family, 2, kinds)
+    limits = scheme_limits(r, 1.0)
+    f = r.full()
+    sends = f.bits > 0.0
+    with np.errstate(all="ignore"):
+        before = f.fixed_time + np.where(f.work > 0.0, f.work / f.frequency_max, 0.0)
+    a, full = f.transfer, f.snr * f.power_max
+
+    def needed(T: float) -> float:
+        """b ln(1 + full/b) tau = a: the sum of the least shares of the channel; a million for too many."""
+        least = 0.0
+        for n in np.flatnonzero(sends):
+            rate = a[n] / (T - before[n])
+            if rate >= full[n] * (1.0 - 1e-9):
+                return 1e6
+            least += brentq(lambda b, n=n, rate=rate: b * math.log1p(full[n] / b) - rate, 1e-14, 1e9, xtol=1e-16)
+        return float(least)
+
+    first = float(before[sends].max())
+    T = float(brentq(lambda T: math.log(needed(T)), first * (1.0 + 1e-6), first * 1e3, xtol=1e-9 * first))
+    assert limits.t_min == pytest.approx(max(T, float(before.max())), rel=1e-6)
+    assert limits.t_flat >= limits.t_min
+    alone = np.flatnonzero(~sends & ~f.idle)
+    assert not alone.size or limits.t_flat >= make_plan(f.take(alone)).t_flat * (1.0 - 1e-12)
+    if family == "typical":  # no power of a circuit, and no least power: nobody who sends ever has all the time
+        assert (limits.t_flat, limits.e_inf) == (math.inf, make_plan(r).e_inf)
+
+    def energy(T: float) -> float:
+        point = schedule(r, 1.0, Goal.DEADLINE, T).timing.point
+        assert point is not None
+        return float(point.energy.sum())
+
+    long = min(limits.t_flat, 1e5 * limits.t_min)
+    assert limits.e_inf <= energy(long) * (1.0 + 1e-9)
+    assert energy(long) == pytest.approx(limits.e_inf, rel=1e-3 if math.isinf(limits.t_flat) else 1e-7)
+    if math.isfinite(limits.t_flat):
+        assert energy(limits.t_flat * (1.0 - 1e-2)) > limits.e_inf * (1.0 + 1e-12)
+
+
+def test_limits_where_nobody_sends_or_somebody_never_can() -> None:
+    r = rows("powers", 2, ["no upload", "no upload"])
+    plan, limits = make_plan(r), scheme_limits(r, 1.0)
+    assert (limits.t_min, limits.t_flat, limits.e_inf) == (plan.t_min, plan.t_flat, plan.e_inf)
+    r = rows("typical", 2, 3, channel_gain=[1e-9, 0.0, 1e-9])
+    limits = scheme_limits(r, 1.0)
+    assert (limits.t_min, limits.t_flat, limits.e_inf) == (math.inf, math.inf, math.inf)
+    assert schedule(r, 1.0, Goal.ENERGY, 1.0).timing.stop is Stop.UNREACHABLE

@@ -9,6 +9,7 @@ import math
 import numpy as np
 import pytest
 from fleets import make, mnist_types
+from tasks import task_asked
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, TimeDivision, TimePrice
@@ -25,18 +26,7 @@ SOLVED = (84, 67, 26)  # matchings of all partitions, when this was written
 
 
 def task_of(problem: fedopt.Problem) -> Task:
-    """The task that solve() would make of a problem."""
-    seen: list[Task] = []
-
-    def keep(task: Task) -> None:
-        seen.append(task)
-        raise StopIteration
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("solvers.matching.slotted.search", keep)
-        with pytest.raises(StopIteration):
-            fedopt.solve(problem)
-    return seen[0]
+    return task_asked(problem, "solvers.matching.slotted.search")
 
 
 def problem_of(seed: int, budget: fedopt.problem.Budget, out_of_reach: bool = False) -> fedopt.Problem:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
 import numpy as np
 import pytest
 from fleets import make, mnist_types
+from test_priced import every
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, TimeDivision, TimePrice
@@ -16,18 +16,6 @@ from fedopt.submodels import Partition
 
 TYPES = mnist_types((1, 2, 2, 4))[:3]
 BUDGETS = (PowerBudget(1.0), EnergyBudget(400.0), Deadline(60.0), TimePrice(0.5))
-
-
-def every(problem: fedopt.Problem) -> list[tuple[tuple[int, ...], fedopt.Schedule]]:
-    """Every matching that has an answer, with its partition."""
-    wanted, found = {tuple(row) for row in problem.candidates().tolist()}, []
-    for assignment in itertools.product(range(len(TYPES)), repeat=len(problem.clients)):
-        counts = tuple(np.bincount(assignment, minlength=len(TYPES)).tolist())
-        if counts in wanted:
-            work = problem.clients.workload(TYPES, np.array(assignment))
-            schedule = fedopt.schedule(problem.clients, work, problem.budget, access=problem.access)
-            found += [(counts, schedule)] if schedule.status.solved else []
-    return found
 
 
 @pytest.mark.parametrize("seed", range(4))

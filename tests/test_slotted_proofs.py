@@ -6,7 +6,9 @@ import math
 
 import numpy as np
 import pytest
-from test_stretches import Rows, drawn, nobody
+from made_up import assignments, least_of
+from test_ruled import Rows
+from test_stretches import drawn, nobody
 
 from solvers.matching.slotprice import _Longer
 from solvers.matching.slotted import _Slots
@@ -109,11 +111,9 @@ def test_where_slots_say_little_the_energy_says_which_way(goal: Goal) -> None:
 
 def truth(rows: Rows, counts: IntArray, coupling: Coupling, a: float, b: float) -> FloatArray:
     """The best of every matching of each partition whose computing ends from a to b, at 40 ends."""
-    matchings, size = np.indices((3,) * 5).reshape(5, -1), np.arange(5)
-    picked = [values[matchings.T, size] for values in (rows.c, rows.w, np.sqrt(rows.s))]
-    c, w, S = (each.sum(axis=1)[:, None] for each in picked)
+    e, w, S, ready = (each[:, None] for each in rows.sums(assignments(3, 5)[0]))
     y = np.linspace(a, b, 40)
-    E = c + w / y
+    E = e + w / y
     with np.errstate(all="ignore"):
         if isinstance(coupling, _Longer):
             left = np.minimum(S / math.sqrt(coupling.unit), coupling.needed[0] - y)
@@ -128,10 +128,7 @@ def truth(rows: Rows, counts: IntArray, coupling: Coupling, a: float, b: float) 
             watts = coupling.value  # type: ignore[attr-defined]
             less = watts * y - E
             result = y + (np.sqrt(less**2 + 4.0 * watts * S**2) - less) / (2.0 * watts)
-    late = rows.ready[matchings.T, size].max(axis=1)[:, None] > y
-    least = np.where(late, math.inf, result).min(axis=1)
-    have = np.array([(matchings == k).sum(axis=0) for k in range(3)]).T
-    return np.array([least[(have == row).all(axis=1)].min() for row in counts])
+    return least_of(np.where(ready > y, math.inf, result).min(axis=1), counts)
 
 
 @pytest.mark.parametrize(

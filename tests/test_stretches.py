@@ -7,36 +7,20 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
+from made_up import assignments, least_of
+from test_ruled import Rows
 
 from solvers.matching import stretches
-from solvers.matching.stretches import Coupling, Priced, Stretches, stretches_of
+from solvers.matching.stretches import Coupling, Stretches, stretches_of
 from solvers.menu import IntArray
 from solvers.rows import FloatArray
 
 GRID = 0.05  # of the prices tried, in logarithms
 
 
-@dataclass
-class Rows:
-    """Costs c + w/y + 2 sqrt(s price), (K, N), of slots sqrt(s/price), from ``ready`` on."""
-
-    c: FloatArray
-    w: FloatArray
-    s: FloatArray
-    ready: FloatArray
-    asked: list[float] = field(default_factory=list)
-
-    def at(self, y: float, price: float) -> Priced:
-        self.asked.append(y)
-        can = self.ready <= y
-        costs = self.c + self.w / y + 2.0 * np.sqrt(self.s * price)
-        taken = np.sqrt(self.s / price)
-        return Priced(costs=np.where(can, costs, math.inf), falls=np.where(can, self.w / y**2, 0.0), taken=taken)
-
-
 def nobody(ready: float = 0.0, w: float = 0.0) -> Rows:
     """One row that takes nothing but what is said."""
-    return Rows(np.zeros((1, 1)), np.full((1, 1), w), np.zeros((1, 1)), np.full((1, 1), ready))
+    return Rows(*np.array([0.0, w, 0.0, ready]).reshape(4, 1, 1))
 
 
 @dataclass(kw_only=True, eq=False)
@@ -237,16 +221,14 @@ def drawn(seed: int) -> tuple[Rows, IntArray]:
     shape = (3, 5)
     ready = rng.uniform(0.2, 2.5, shape)
     ready[rng.random(shape) < 0.1] = math.inf
-    rows = Rows(rng.uniform(0.1, 1.0, shape), rng.uniform(0.5, 3.0, shape), rng.uniform(0.1, 1.0, shape), ready)
-    return rows, np.array([(i, j, 5 - i - j) for i in range(6) for j in range(6 - i)])
+    e, w, s = (rng.uniform(*ends, shape) for ends in ((0.1, 1.0), (0.5, 3.0), (0.1, 1.0)))
+    return Rows(e, w, np.sqrt(s), ready), np.array([(i, j, 5 - i - j) for i in range(6) for j in range(6 - i)])
 
 
-def every(values: FloatArray, counts: IntArray) -> FloatArray:
-    """The least of all matchings of each partition, inf where none is finite: sums over rows of (..., K, N) values."""
-    matchings = np.indices((3,) * 5).reshape(5, -1)
-    sums = np.sum([values[..., matchings[n], n] for n in range(5)], axis=0)
-    have = np.array([(matchings == k).sum(axis=0) for k in range(3)]).T
-    return np.array([np.min(sums[..., (have == row).all(axis=1)], axis=-1) for row in counts]).T
+def of_all(values: FloatArray) -> FloatArray:
+    """Of all matchings, sums over rows of (3, 5) values."""
+    sums: FloatArray = values[assignments(3, 5)[0], np.arange(5)].sum(axis=1)
+    return sums
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -262,8 +244,8 @@ def test_one_price_bounds_every_matching_of_every_partition(seed: int, b: float)
             found.look(0, p, lambda: -math.inf, lambda _: None)
             assert a < b or rows.asked == [b]
             there = rows.at(b, 0.7)
-            truth = every(there.costs, counts) + 0.3 * b
-            tangents = every(there.costs + there.falls * (b - a), counts) + 0.3 * a
+            truth = least_of(of_all(there.costs), counts) + 0.3 * b
+            tangents = least_of(of_all(there.costs + there.falls * (b - a)), counts) + 0.3 * a
             bounds = np.array([found.bound(0, q) for q in range(len(counts))])
             assert (bounds <= np.minimum(truth, tangents) * (1.0 + 1e-12)).all()
             if truth[p] < math.inf and a == b:

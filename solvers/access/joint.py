@@ -187,7 +187,7 @@ def balance(uplinks: Uplinks, T: float, mu: float, enough: float = 0.0) -> Look 
         else:
             high = min(high, z)
         step = look.step if math.isfinite(over) else math.nan
-        if abs(step) <= enough:
+        if abs(step) <= enough > 0.0:
             return look
         if tolerance == EXACT and (abs(step) <= 1e-15 * max(1.0, abs(z)) or (abs(step) <= _DONE and last <= 1e-6)):
             return look

@@ -126,7 +126,7 @@ def share_blocks(
             begun[i] = o[i]
         if not warm:
             begin_efficiency_block(m, o, x)
-        for step in range(_STEPS):
+        for step in range(_STEPS if kind.shape[0] > 1 or kind[0] == ORDINARY else 1):  # others have no step to take
             grown_block(x, f, g, t)
             worths_block(c, o, q, x, work, send)
             misses_block(f, m, o, d, work, send, miss)
@@ -136,6 +136,9 @@ def share_blocks(
             bad = 0
             for i in range(n):
                 bad += 0 if miss[i] <= tolerance else 1
+            if kind.shape[0] > 1 and bad > _FEW:
+                for i in range(n):
+                    bad -= 0 if miss[i] <= tolerance or kind[start + i] == ORDINARY else 1
             if bad <= (_FEW if step > 0 else 0):
                 break
         shares_block(left, a, o, x, t, tau, beta)
