@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 from made_up import Made, drawn
+from tasks import plain
 
 from solvers.matching import between
 from solvers.menu import IntArray
@@ -203,3 +204,35 @@ def test_what_is_met_too_late_is_looked_at_no_closer() -> None:
                         assert bounds[between.E_FIRST] == bounds[between.E_LOW] == bounds[between.E_LEAST]
                     elif max([0.0, *tangents]) < allowed * (1.0 - CLOSE):
                         assert np.array_equal(bounds, before)
+
+
+ROUGH = 0.05  # of sums: so uncertain that it shows
+
+
+@pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER, Goal.PRICE])
+def test_what_is_uncertain_counts_for_a_partition_or_against_it_as_asked(goal: Goal) -> None:
+    """One type, three durations, energies and prices good to a twentieth: what is sure holds anywhere within."""
+    durations, E, P = np.array([1.0, 2.0, 4.0]), np.array([10.0, 6.0, 4.0]), np.array([6.0, 2.0, 0.5])
+    energy, price = (np.stack([np.zeros(3), values], axis=-1)[:, None, :] for values in (E, P))
+    sums = (energy, price, np.zeros((3, 1, 2), dtype=np.int32), np.array([0]), np.array([0, 1]))
+    spent = {Goal.ENERGY: E, Goal.POWER: E / durations, Goal.PRICE: P}[goal]
+    for j, factor in itertools.product(range(3), (0.94, 0.96, 1.0, 1.04, 1.06)):
+        value = factor * float(spent[j])
+        for kindly, side in ((1.0, 1.0 - ROUGH), (-1.0, 1.0 + ROUGH)):
+            met = [i for i in range(3) if side * spent[i] <= value]
+            assert plain(between._first)(durations, *sums, int(goal), value, ROUGH, kindly) == (met[0] if met else 3)
+        if goal is Goal.PRICE:
+            continue
+        watts = value if goal is Goal.POWER else 0.0
+        for first in range(4):
+            low = 0.0
+            for i in (first - 1, first):
+                if 0 <= i < 3:
+                    over = (1.0 - ROUGH) * E[i] - (value * durations[i] if watts else value)
+                    low = max(low, durations[i] + over / (P[i] * (1.0 + ROUGH * (1.0 if over > 0.0 else -1.0)) + watts))
+            found = plain(between._tangent)(durations, *sums, int(goal), value, ROUGH, first)
+            assert found == pytest.approx(low, rel=CLOSE, abs=CLOSE)
+    for away in (-3.0, 0.0, 2.0):
+        falls = [slope * away for slope in (1.5, 2.5)]
+        assert plain(between._fall)(2.0, 0.5, away) == max(falls)
+    assert plain(between._fall)(0.2, 0.5, -3.0) == 0.0
