@@ -245,7 +245,7 @@ def _least_duration(excess: Callable[[float], float], t_min: float, low: float, 
         return t_min * (1.0 + math.exp(y))
 
     def hidden(y: float) -> float:  # by the last digit of the duration
-        return ulp(later(y)) / (later(y) - t_min)
+        return ulp(1.0) * (1.0 + math.exp(-y))
 
     return later(falling_root(lambda y: excess(later(y)), math.log(_HAIR), math.log(high / t_min - 1.0), hidden))
 
