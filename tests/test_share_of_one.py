@@ -125,8 +125,10 @@ def test_the_optimality_conditions_hold(start: float) -> None:
         if not softest and not loudest:
             assert own == pytest.approx(at.price, abs=1e-12 * unit)
         else:
-            assert own <= at.price + 1e-12 * unit if loudest and not softest else True
-            assert own >= at.price - 1e-12 * unit if softest and not loudest else True
+            if loudest and not softest:
+                assert own <= at.price + 1e-12 * unit
+            if softest and not loudest:
+                assert own >= at.price - 1e-12 * unit
         if not spare or not (softest or loudest):
             assert both == pytest.approx(at.price, abs=1e-11 * unit)
         work = 2.0 * row.k / at.t**3 - row.p_s
