@@ -268,6 +268,17 @@ def test_a_step_by_the_price_of_time_is_no_more_than_half_the_last(
 
 
 @pytest.mark.parametrize(
+    ("off", "curve", "halved"), [(1e-9, 0.3, False), (1e-9, 1e-4, True), (2e-6, 0.3, True), (2e-6, 1e3, True)]
+)
+def test_what_rounding_leaves_of_a_price_that_is_met_is_not_halved(off: float, curve: float, halved: bool) -> None:
+    """Steps of no size are not half as long as each other; but where the price jumps, or hardly moves, all are."""
+    price, value = 0.4 * (1.0 + off), 0.4
+    state = after(Goal.PRICE, value, 2.0, (2.0, 1.0, price, curve, 0.0, -0.5), MOVED=1e-13, HIGH=2.1)
+    step = math.log(price / value) * price / curve
+    assert (abs(state[T_NOW] - 2.0 * math.exp(step / 2.0)) > 1e-12) == halved
+
+
+@pytest.mark.parametrize(
     ("goal", "value", "T", "change", "expected"),
     [
         (Goal.ENERGY, 1e6, 2.0, {}, 1.25), (Goal.PRICE, 1e9, 1.0, {}, 0.75),  # below T_MIN: half way to it

@@ -106,7 +106,8 @@ def advance_turns(
     if done and priced and not e > limit * (1.0 + 1e-15):
         state[LOWER], state[END] = min(state[LOWER], T), DONE
         return
-    if goal == _PRICE and abs(step) <= _BALANCED:
+    there_already = priced and abs(move) < _LAST
+    if goal == _PRICE and abs(step) <= _BALANCED and not there_already:
         guess = _halved(state, guess, T, move, step, there > value)
     state[MOVED] = abs(move)
     size = max(abs(move), abs(step))
@@ -132,8 +133,8 @@ def _earlier(e: float, limit: float, T: float, t_min: float) -> float:
 
 @shared
 def _halved(state: State, guess: float, T: float, move: float, step: float, short: bool) -> float:
-    """Where the price of time jumps its slope misleads: no step is more than half the last one, or it goes half way
-    between durations that are too short and too long, as far as a price that is ``step`` off can tell."""
+    """Where the price of time jumps its slope misleads: until the price is met no step is more than half the last one,
+    or it goes half way between durations that are too short and too long, as far as a price ``step`` off can tell."""
     if short:
         state[LOW] = max(state[LOW], T * math.exp(-abs(step)))
     else:

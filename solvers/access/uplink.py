@@ -37,16 +37,17 @@ def growth(x: float) -> float:
 
 @stage
 def inverse_growth(value: float) -> float:
-    """x with E(x) = value; 0 where value <= 1. Newton on the convex ln E from the right never passes the root."""
+    """x with E(x) = value; 0 where value <= 1. Newton on the convex ln E from the right never passes the root:
+    a step to the right is rounding."""
     if not value > 1.0:
         return 0.0
     if value == math.inf:
         return math.inf
     rest = value - 1.0
-    if rest < 1e-9:  # E = 1 + x/2 + x^2/6
-        return 2.0 * rest * (1.0 - 2.0 / 3.0 * rest)
+    if rest < 1e-4:  # the inverse of E - 1 = x/2 + x^2/6 + x^3/24 + x^4/120 + ...
+        return 2.0 * rest * (1.0 - rest * (2.0 / 3.0 - rest * (5.0 / 9.0 - rest * (68.0 / 135.0))))
     target = math.log1p(rest)
-    x = 2.0 * target
+    x = min(2.0 * target, EXP_MAX)
     for _ in range(60):
         e = math.exp(min(x, EXP_MAX))
         over = expm1_given(x, e)
@@ -54,7 +55,7 @@ def inverse_growth(value: float) -> float:
         slope = marginal_given(x, e) / (over * x)
         step = (log_growth - target) / slope
         x -= step
-        if abs(step) <= 1e-15 * x:
+        if step <= 1e-15 * x:
             break
     return x
 
