@@ -313,10 +313,19 @@ def test_the_least_duration_is_where_the_least_shares_fill_the_room(
 
 
 @pytest.mark.parametrize("spare", [0.0, 0.02])
-def test_at_full_speed_the_price_is_the_least_that_fits_everybody(spare: float) -> None:
+@pytest.mark.parametrize("T", [4.6, 9.0, 40.0])
+@pytest.mark.parametrize("more", [{}, {K: 1e4}, {K: 0.3, P_S: 40.0}, {P_C: 500.0}, {P_C: 500.0, K: 1e4}])
+@pytest.mark.parametrize("turned", [1, -1])
+def test_at_full_speed_the_price_is_the_least_that_fits_everybody(
+    spare: float, T: float, more: dict[int, float], turned: int
+) -> None:
     """Of every row by what a second is worth to sending and to computing; what is to spare is the loosest row's."""
     u = at_full_power(1.0).uplinks
-    T, c = 4.6, [np.broadcast_to(column, (u.plan.size,)) for column in u.plan.columns]
+    for j, factor in more.items():
+        u.plan.columns[j][:] *= np.where(u.plan.kind == NO_UPLOAD, 1.0, factor)
+    u.plan.kind, u.snr_max = u.plan.kind[::turned], u.snr_max[::turned]
+    u.plan.columns = tuple(column[::turned] for column in u.plan.columns)
+    c = [np.broadcast_to(column, (u.plan.size,)) for column in u.plan.columns]
     out, least = np.empty((shares.OUT, u.plan.size)), np.empty((3, u.plan.size))
     energy, total, mu = run(fullspeed.at_full_speed, u.plan.kind, u.plan.columns, u.snr_max, T, spare, out)
     for i in range(u.plan.size):
@@ -339,7 +348,7 @@ def test_at_full_speed_the_price_is_the_least_that_fits_everybody(spare: float) 
     assert total == pytest.approx(price.sum(), rel=1e-13)
     assert energy == pytest.approx(spent[u.plan.kind != IDLE].sum(), rel=1e-12)
     assert t == pytest.approx(np.where(sends, c[T_LOW], np.clip(T - c[FIXED], c[T_LOW], c[T_FREE])), rel=1e-15)
-    assert price[1] > 1.0
+    assert price[1 if turned == 1 else -2] > 1.0 or T > 5.0
     one = np.zeros(1, dtype=np.uint8)  # all of one kind: then the idle row's download counts
     again = run(fullspeed.at_full_speed, one, u.plan.columns, u.snr_max, T, spare, out.copy())
     assert again == pytest.approx((energy + 0.5, total, mu), rel=1e-13)
