@@ -131,6 +131,8 @@ def test_a_split_is_where_a_parabola_through_both_ends_falls_to_nothing(bend: fl
         share = min(max(0.9 * zero / wide, 0.01), 0.7)
         assert _share(True, height, slope, far, wide) == pytest.approx(share, rel=1e-12)
         assert _share(False, height, slope, far, wide) == pytest.approx(1.0 - share, rel=1e-12)
+        for unit in (1e-250, 1e-160, 1e100):  # of time
+            assert _share(True, height, slope / unit, far, wide * unit) == pytest.approx(share, rel=1e-12)
     assert _share(True, -0.1, slope, -0.2, 1.0) == _share(False, -0.1, slope, -0.2, 1.0) == 0.5  # below zero already
     assert _share(True, 1.0, 0.5, 9.0, 1.0) == _share(False, 1.0, 0.5, 9.0, 1.0) == 0.5  # no parabola falls like this
 

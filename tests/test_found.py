@@ -215,6 +215,17 @@ def test_no_sorted_matching_in_time_is_infeasible_where_partitions_are_too_many_
     assert fedopt.solve(Problem(clients, types, budget=Deadline(3.0))).status is fedopt.Status.OPTIMAL
 
 
+@pytest.mark.parametrize("types", [1, 2])
+def test_rounds_whose_square_is_less_than_any_number_have_a_price_of_time_too(types: int) -> None:
+    clients = fedopt.Clients(
+        frequency_min=0, frequency_max=1e9, samples=[1e-250] * 2, channel_gain=1e-10, bandwidth=1e6
+    )
+    sizes = tuple(SubModel(str(k), flops=k + 1.0, upload_bits=0.0, download_bits=0.0) for k in range(types))
+    found = fedopt.solve(Problem(clients, sizes, budget=TimePrice(1.0)))
+    assert found.status in (fedopt.Status.OPTIMAL, fedopt.Status.LIMIT)
+    assert found.cost_bracket[0] <= 1e-259 <= found.cost_bracket[1]
+
+
 @pytest.mark.parametrize("budget", [Deadline(50.0), TimePrice(1.0)])
 def test_a_shared_band_where_one_client_begins_after_the_end_in_plain_python_too(budget: fedopt.Budget) -> None:
     clients = fedopt.Clients(**{**ONE, "frequency_max": 1e9, "overhead": [0.0, 100.0]})

@@ -323,3 +323,51 @@ def test_the_end_of_computing_by_bisection_and_in_few_looks(
         assert end == first or worth(end * (1.0 - 1e-12)) >= price * (1.0 - 1e-9)
     assert found.end(0.0) == pytest.approx(float((fixed + t_free).max()), rel=1e-14)
     assert abs(looks - LOOKS[kind][column]) <= 2  # fewer are welcome, and a reason to write them here
+
+
+KINKED = {"frequency_min": 1e8, "capacitance": 1e-28, "power_min": 0.02, "power_max": 0.1}
+
+
+@pytest.mark.parametrize("ulps", [1, 2, 4, 8])
+@pytest.mark.parametrize("bits", [0.0, 2e5])
+def test_a_deadline_just_before_all_the_time_there_is_takes_the_least_energy(ulps: int, bits: float) -> None:
+    """There E(T) has a kink: any of many prices of time is right."""
+    clients = fedopt.Clients(frequency_max=1e9, samples=1, channel_gain=1e-10, bandwidth=1e6, **KINKED)
+    work = fedopt.Workload(cycles=1e9, upload_bits=bits, download_bits=0.0)
+    free = fedopt.schedule(clients, work, TimePrice(1e-9), access=TimeDivision(1e6))
+    budget = Deadline(free.duration * (1.0 - ulps * 2.0**-53))
+    found = fedopt.schedule(clients, work, budget, access=TimeDivision(1e6))
+    assert found.status is Status.OPTIMAL, found.reason
+    assert found.energy == pytest.approx(free.energy, rel=1e-14)
+    assert fedopt.verify_schedule(clients, work, budget, found, access=TimeDivision(1e6)).ok
+
+
+@pytest.mark.parametrize("kind", [EnergyBudget, PowerBudget, Deadline])
+def test_a_kink_is_found_again_by_what_it_takes(kind: type) -> None:
+    """Computing at f_max and sending at p_min: the energy hardly tells the price of time."""
+    clients = fedopt.Clients(
+        samples=1, channel_gain=1e-10, bandwidth=1e6, frequency_max=1e9, **{**KINKED, "capacitance": 1e-30}
+    )
+    work = fedopt.Workload(cycles=1e9, upload_bits=2e5, download_bits=0.0)
+    there = fedopt.schedule(clients, work, TimePrice(0.01), access=TimeDivision(1e6))
+    value = {EnergyBudget: there.energy, PowerBudget: there.energy / there.duration, Deadline: there.duration}[kind]
+    found = fedopt.schedule(clients, work, kind(value), access=TimeDivision(1e6))
+    assert found.status is Status.OPTIMAL, found.reason
+    assert found.duration == pytest.approx(there.duration, rel=1e-13)
+    assert found.stats["passes"] < 20
+
+
+def test_the_energy_of_a_round_that_nobody_makes_cheaper_is_enough_for_it() -> None:
+    """Static and circuit power are more than any time saves: T_min is T_flat. To the bit, as it is added up."""
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, capacitance=1e-28, static_power=1.0, circuit_power=100.0, samples=1,
+        channel_gain=[1e-11, 2e-11, 3e-11, 4e-11], bandwidth=1e6, power_max=0.1,
+    )  # fmt: skip
+    work = fedopt.Workload(cycles=[25e8, 50e8, 75e8, 100e8], upload_bits=1e5, download_bits=0.0)
+    slack = fedopt.schedule(clients, work, EnergyBudget(1e9), access=TimeDivision(1e6))
+    assert slack.status is Status.SLACK
+    for ulps in range(-2, 3):
+        energy = slack.energy * (1.0 + ulps * 2.0**-52)
+        found = fedopt.schedule(clients, work, EnergyBudget(energy), access=TimeDivision(1e6))
+        assert found.status is Status.SLACK or (ulps < 0 and found.status is Status.INFEASIBLE)
+        assert found.status is Status.INFEASIBLE or found.duration == slack.duration

@@ -44,7 +44,7 @@ def test_bounds_are_drawn_by_a_bit_more_than_the_slope_asks_for_and_twice_as_far
     assert looked == pytest.approx([0.0, up * first, up * second, up * third], rel=1e-12)
     assert found == (tuple(looked[2:]) if up > 0.0 else tuple(looked[:1:-1]))
     assert bounded(lambda x: math.inf * up if x * up < 1.0 else -up, -100.0, 100.0, 0.0, 0.4)[1] == [0.0, up * 22.0]
-    assert bounded(lambda x: up * (1e-9 - up * x), -100.0, 100.0, 0.0, 0.4)[1] == [0.0, up * 1e-3]
+    assert bounded(lambda x: up * (1e-9 - up * x), -100.0, 100.0, 0.0, 0.4)[1] == [0.0, up * 1.1e-3]
     assert bounded(lambda x: up, -5.0, 4.0, 0.0, 0.4)[0] == ((4.0, 4.0) if up > 0.0 else (-5.0, -5.0))
     assert bounded(lambda x: up * (1.0 - up * x), -0.5, 0.5, 0.0, 0.4)[0] == (0.5 * up, 0.5 * up)
 
@@ -52,8 +52,18 @@ def test_bounds_are_drawn_by_a_bit_more_than_the_slope_asks_for_and_twice_as_far
 def test_bounds_begin_within_their_range() -> None:
     assert bounded(lambda x: 1.0 - x, 0.0, 4.0, 9.0, 0.5) == ((0.0, 4.0), [4.0, 0.0])
     assert bounded(lambda x: 3.0 - x, 2.0, 4.0, -9.0, 10.0)[1][0] == 2.0
-    found, looked = bounded(lambda x: 0.0 if x >= 0.0 else 1.0, -4.0, 4.0, 0.0, 0.5)  # a root from the right
-    assert (found, looked) == ((-1e-3, 0.0), [0.0, -1e-3])
+    assert bounded(lambda x: 0.0 if x >= 0.0 else 1.0, -4.0, 4.0, 0.0, 0.5) == ((0.0, 0.0), [0.0])  # a root
+
+
+@pytest.mark.parametrize("wide", [0.5, 3.0, 600.0])
+@pytest.mark.parametrize("off", [0.0, 1e-15, -1e-15, 1e-9])
+def test_bounds_are_drawn_across_a_plateau_in_few_steps(wide: float, off: float) -> None:
+    """As prices of time at a kink of E(T) are one: what is off there does not say how far the root is."""
+    plateau = lambda x: 1.0 if x < -wide else -1.0 if x > wide else off  # noqa: E731
+    for at in (-0.4 * wide, 0.0, 0.9 * wide):
+        found, looked = bounded(plateau, -660.0, 660.0, at, 0.5)
+        assert plateau(found[0]) >= 0.0 >= plateau(found[1])
+        assert len(looked) <= (1 if off == 0.0 else 24)
 
 
 @dataclass

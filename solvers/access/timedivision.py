@@ -126,6 +126,8 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
         return Stop.SLACK, top, duration
     if last is not None and goal is Goal.POWER and value * last[0] < last[1]:
         return Stop.OPTIMAL, 0.0, last[1] / value
+    if top == 0.0:  # nobody saves by waiting: what is missing of the budget is rounding
+        return Stop.SLACK, 0.0, duration
     price = math.exp(-_least(lambda negated: -excess(-negated), -math.log(top), -_CHEAP, -usual, steep))
     duration, energy = fleet.look(price)
     return (Stop.OPTIMAL, price, duration) if math.isfinite(energy) else None
@@ -138,12 +140,12 @@ def _least(falls: Callable[[float], float], low: float, high: float, near: float
 
 def _bounds(falls: Callable[[float], float], low: float, high: float, at: float, steep: float) -> tuple[float, float]:
     """Bounds of a falling function's root within [low, high]: a bit more than the ``steep`` slope asks for, each time
-    from where the last step led, twice as long."""
+    from where the last step led, twice as long. Both are one where that is a root."""
     at, more = min(max(at, low), high), 1.1
     value = falls(at)
     up = value > 0.0
-    while at < high if up else at > low:
-        size = max(more * min(abs(value) / steep, 20.0), 1e-3)
+    while value != 0.0 and (at < high if up else at > low):
+        size = more * max(min(abs(value) / steep, 20.0), 1e-3)
         new = min(max(at + size if up else at - size, low), high)
         found = falls(new)
         if (found > 0.0) is not up:

@@ -187,9 +187,11 @@ class Branch:
 
 def _share(left: bool, height: float, slope: float, far: float, wide: float) -> float:
     """Where a parabola through (0, height) with a slope there, and far at the other end, falls to zero; well inside."""
-    bend = 2.0 * (height + slope * wide - far) / (wide * wide)
+    fall = slope * wide
+    bend = 2.0 * (height + fall - far)  # over the whole way: a short one's square may be less than any number
     share = 0.5
     if height >= 0.0 and bend > 0.0:
-        share = 0.9 * (slope + math.sqrt(slope * slope + 2.0 * bend * height)) / (bend * wide)
-    share = min(max(share, 0.01), 0.7)
+        along = fall / bend
+        share = 0.9 * (along + math.sqrt(along * along + 2.0 * (height / bend)))
+    share = min(0.7, max(0.01, share))
     return share if left else 1.0 - share
