@@ -68,7 +68,8 @@ def bracket_over(lower: float, round_: Schedule) -> tuple[float, float]:
 
 
 def held_to(solution: Solution, round_: Schedule, found: Searched, row: int) -> Solution:
-    """The same; INACCURATE, and nothing claimed, where its matching does not keep what the search said of it."""
+    """The same; INACCURATE, and nothing claimed, where its matching does not keep what the search said of it, or where
+    the round is so short that its utility is no number."""
     problem, partition = solution.problem, solution.partition
     assert problem is not None
     assert partition is not None
@@ -76,12 +77,14 @@ def held_to(solution: Solution, round_: Schedule, found: Searched, row: int) -> 
         return solution
     T, E = float(found.results[row, DURATION]), float(found.results[row, ENERGY])
     said = utility_of(problem, partition, T, E)
-    if not solution.utility < said - _KEPT * abs(said):
+    if isinstance(problem.utility, ReplicaRate) and solution.utility == math.inf and solution.duration > 0.0:
+        why = f"R^beta / T is no number for a round of {solution.duration:g} s"
+    elif solution.utility < said - _KEPT * abs(said):
+        took = f"{solution.duration:g} s and {solution.energy:g} J"
+        why = f"the matching takes {took}, where the search said {T:g} s and {E:g} J"
+    else:
         return solution
-    reason = (
-        f"Inaccurate: the matching takes {solution.duration:g} s and {solution.energy:g} J, where the search said "
-        f"{T:g} s and {E:g} J; nothing is claimed of other answers."
-    )
+    reason = f"Inaccurate: {why}; nothing is claimed of other answers."
     return dataclasses.replace(
         solution,
         status=Status.INACCURATE,

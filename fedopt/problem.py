@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
 
 from fedopt.access import Access, check_access
 from fedopt.checks import InputError, choice, kind, number, refuse, returned
@@ -56,11 +59,15 @@ class TimePrice:
 
 Budget = EnergyBudget | PowerBudget | Deadline | TimePrice
 UtilityFunction = Callable[[Partition, float, float], float]
+_MOST = 1e150  # R^beta: what is more might leave no utility that is a number
 
 
 @dataclass(frozen=True, slots=True)
 class ReplicaRate:
-    """Utility U = R^beta / T: replicas of the global model trained per second for beta = 1 (the default utility)."""
+    """Utility U = R^beta / T: replicas of the global model trained per second for beta = 1 (the default utility).
+
+    A Problem takes no beta that makes R^beta more than 1e150.
+    """
 
     beta: float = 1.0
 
@@ -68,7 +75,8 @@ class ReplicaRate:
         object.__setattr__(self, "beta", number("ReplicaRate.beta", self.beta, zero=True))
 
     def __call__(self, partition: Partition, duration: float, energy: float) -> float:
-        return float(partition.replicas**self.beta / duration) if duration > 0.0 else float("inf")
+        with np.errstate(over="ignore"):
+            return float(partition.replicas**self.beta / duration) if duration > 0.0 else math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +167,11 @@ class Problem:
         given = None if partitions is None else given_partitions(len(clients), types, partitions)
         object.__setattr__(self, "partitions", given)
         object.__setattr__(self, "utility", _utility(utility))
+        if isinstance(self.utility, ReplicaRate):
+            most = max(len(clients) / min(s.cover for s in types if not s.is_idle), 1.0)
+            if most > 1.0 and self.utility.beta > (limit := math.log(_MOST) / math.log(most)):
+                expected = f"at most {limit:.4g} ({most:g} replicas to that power are {_MOST:g})"
+                raise InputError("ReplicaRate.beta", expected, f"{self.utility.beta:g}")
         object.__setattr__(self, "access", access)
 
     def candidates(self) -> IntArray:
@@ -196,7 +209,7 @@ def _excess(value: float, limit: float) -> float:
     """Relative excess of a value over its limit."""
     if value <= limit:
         return 0.0
-    return value / limit - 1.0 if limit > 0.0 else float("inf")
+    return value / limit - 1.0 if limit > 0.0 else math.inf
 
 
 def _utility(utility: Any) -> UtilityFunction:

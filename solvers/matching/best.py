@@ -159,7 +159,7 @@ class Found:
         self.cuts: list[Cut] = []
         self._screened = 0.0  # the best by which still_open() last compared durations
         if task.gains is not None and np.isfinite(results[:, DURATION]).any():
-            with np.errstate(divide="ignore"):
+            with np.errstate(divide="ignore", over="ignore"):
                 rates = task.gains / results[:, DURATION]
             self.best = float(np.nanmax(rates))
             self.lowest = float(np.nanmin(results[rates == self.best, ENERGY]))
