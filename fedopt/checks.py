@@ -42,6 +42,9 @@ class InputError(ValueError):
         where = field if client is None else f"{field}: client {client}"
         super().__init__(f"{where}: expected {expected}, found {found}")
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.field, self.expected, self.found, self.client), self.__dict__
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Field:

@@ -169,6 +169,9 @@ class Partition(tuple[int, ...]):
         self.replicas = replicas(np.array([checked]), submodels)[0]
         return self
 
+    def __reduce__(self) -> tuple[Any, ...]:  # without the sub-models, which it does not keep
+        return tuple.__new__, (type(self), tuple(self)), self.__dict__
+
 
 def replicas(counts: NDArray[Any], submodels: Sequence[SubModel]) -> FloatArray:
     """R of each row of counts (P, K): replicas of the global model the round trains."""
