@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedopt.checks import FloatArray, kind, number
+from fedopt.checks import FloatArray, by_constructor, kind, number
 
 if TYPE_CHECKING:
     from fedopt.clients import Clients
@@ -72,6 +72,8 @@ class Sharing:
 
     def __post_init__(self) -> None:
         self.bandwidth.flags.writeable = False
+
+    __reduce__ = by_constructor
 
 
 def check_access(name: str, access: Any) -> None:

@@ -6,6 +6,7 @@ A column is stored compactly: a scalar given by the user stays one number behind
 
 from __future__ import annotations
 
+import dataclasses
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -211,6 +212,24 @@ def stands_for_all(values: NDArray[Any]) -> bool:
 def compact(values: FloatArray) -> FloatArray:
     """Undo broadcasting: shape (1,) where one number stands for all, else the array itself."""
     return values[:1] if values.strides[0] == 0 and values.shape[0] > 1 else values
+
+
+def by_constructor(self: Any) -> tuple[Any, ...]:
+    """``__reduce__`` of a dataclass that holds arrays: its constructor, which checks and closes them, makes the copy.
+
+    The one number of a column that stands for all stays one number.
+    """
+    values = {each.name: getattr(self, each.name) for each in dataclasses.fields(self) if each.init}
+    sizes = {
+        name: value.shape
+        for name, value in values.items()
+        if isinstance(value, np.ndarray) and value.ndim == 1 and stands_for_all(value)
+    }
+    return _constructed, (type(self), values | {name: compact(values[name]) for name in sizes}, sizes)
+
+
+def _constructed(cls: Any, values: dict[str, Any], sizes: dict[str, tuple[int, ...]]) -> Any:
+    return cls(**values | {name: np.broadcast_to(values[name], shape) for name, shape in sizes.items()})
 
 
 def number(name: str, value: Any, *, zero: bool = False, infinite: bool = False, unit: str = "") -> float:

@@ -15,6 +15,7 @@ from fedopt.checks import (
     Field,
     FloatArray,
     InputError,
+    by_constructor,
     compact,
     copies,
     harmless,
@@ -146,6 +147,8 @@ class Clients:
         for low, high in (("frequency_min", "frequency_max"), ("power_min", "power_max")):
             if not spans[low][1] <= spans[high][0]:
                 self._ordered(low, high)
+
+    __reduce__ = by_constructor
 
     def _size(self, sizes: dict[str, int]) -> int:
         """The one length all columns agree on."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedopt.checks import LARGEST, FloatArray, InputError, kind, whole
+from fedopt.checks import LARGEST, FloatArray, InputError, by_constructor, kind, whole
 from fedopt.clients import Clients
 from fedopt.problem import Deadline, EnergyBudget, PowerBudget, Problem, TimePrice
 from fedopt.report import quantity
@@ -69,6 +69,8 @@ class Sensitivity:
             values = getattr(self, name)
             if isinstance(values, np.ndarray):
                 values.flags.writeable = False
+
+    __reduce__ = by_constructor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

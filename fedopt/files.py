@@ -169,7 +169,6 @@ def _record(content: Mapping[str, Any], judged: bool) -> Record:
             if values.shape != (len(problem.clients),):
                 raise InputError(name, f"{len(problem.clients)} values, one per client", f"shape {values.shape}")
         allocation = Allocation(**arrays)
-        assignment.flags.writeable = False
         partition = Partition(content["partition"], problem.submodels)
     facts: dict[str, Any] = {name: _number(content[name]) for name in _FACTS}
     if content.get("sharing") is not None:  # records of the clients' own channels may lack it

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from fedopt.box import Answer, Box
 from fedopt.candidates import menu_of
-from fedopt.checks import FloatArray, InputError, choice, kind, whole
+from fedopt.checks import FloatArray, InputError, by_constructor, choice, kind, whole
 from fedopt.claims import bracket_over, ordered_by_duration
 from fedopt.problem import Budget, Problem, TimePrice, check_budget, utility_of
 from fedopt.rounds import goal_of, rows_of, schedule_of
@@ -60,6 +60,8 @@ class Curve:
         for name in ("duration", "energy", "assignment", "changed", "prices"):
             getattr(self, name).flags.writeable = False
 
+    __reduce__ = by_constructor
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Front:
@@ -70,6 +72,9 @@ class Front:
     curves: tuple[Curve, ...]
     menu: Menu = field(repr=False)
     fixed: Fixed = field(repr=False)
+
+    def __reduce__(self) -> tuple[Any, ...]:  # the menu and its tables are made again
+        return _front, (self.problem, self.matching, self.curves)
 
     def at(self, budget: Budget) -> Solution:
         """The answer of solve() under another budget, from the curves and a short search within one box of each.
@@ -149,8 +154,6 @@ def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Fr
     Raises InputError, also where no partition is listed and no round meets the budget.
     Source: section 5 of the model; the curves over all matchings: section 6.
     """
-    from solvers.matching.fixed import Fixed
-
     kind("problem", problem, Problem, "a Problem")
     kind("Problem.access", problem.access, type(None), "None: fronts are of clients with channels of their own")
     count = whole("points", points, least=2, most=_POINTS)
@@ -163,6 +166,13 @@ def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Fr
         counts = np.array([best.partition], dtype=np.int64)
     menu = menu_of(problem, problem.clients)
     curves = tuple(_curve(problem, menu, row, count, matching) for row in counts)
+    return _front(problem, matching, curves, menu)
+
+
+def _front(problem: Problem, matching: str, curves: tuple[Curve, ...], menu: Menu | None = None) -> Front:
+    from solvers.matching.fixed import Fixed
+
+    menu = menu or menu_of(problem, problem.clients)
     return Front(problem=problem, matching=matching, curves=curves, menu=menu, fixed=Fixed(menu))
 
 

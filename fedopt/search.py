@@ -254,7 +254,6 @@ def solution_of(
     partition = Partition(counts.tolist(), problem.submodels)
     T, E = round_.duration, round_.energy
     utility = math.nan if math.isnan(T) or math.isnan(E) else utility_of(problem, partition, T, E)
-    assignment.flags.writeable = False
     solution = Solution(
         status=round_.status,
         reason=round_.reason,

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedopt.access import Sharing
-from fedopt.checks import FloatArray
+from fedopt.checks import FloatArray, by_constructor
 from fedopt.submodels import IntArray, Partition
 
 if TYPE_CHECKING:
@@ -81,6 +81,8 @@ class Allocation:
     def __post_init__(self) -> None:
         for name in self.__slots__:
             getattr(self, name).setflags(write=False)
+
+    __reduce__ = by_constructor
 
     def __len__(self) -> int:
         return int(self.energy.shape[0])
@@ -154,7 +156,7 @@ class Solution:
     Attributes: those of Schedule, and
 
     partition : the K counts, with ``partition.replicas``; None where infeasible.
-    assignment : (N,) type index of each client; None where infeasible.
+    assignment : (N,) type index of each client, read-only; None where infeasible.
     utility : of (partition, duration, energy), NaN where infeasible.
     bound : proved upper limit of the utility, NaN where the method proves none. scope : what it is a limit of: "all
         matchings" of all partitions searched, or their "sorted matchings" only, which says nothing of other matchings.
@@ -162,8 +164,8 @@ class Solution:
     bracket : [s] as in Schedule; where ``scope`` is "all matchings", over all matchings of the partition.
     cost_bracket : [J] at a price of time, proved lower bound of energy + price x duration over all matchings of the
         partition, and what this solution costs; NaN where nothing is proved.
-    place_prices : (K,) [J] what one more place of each type would change the energy by, up to a common constant; from
-        the exact matching, else None.
+    place_prices : (K,) [J] what one more place of each type would change the energy by, up to a common constant,
+        read-only; from the exact matching, else None.
     paper : what the paper's sorted rule would have given; from the exact matching of listed partitions, else None.
     problem : what this is the answer of. sensitivity : how it depends on the budget and on every client, see there.
     stats : evaluations per level and seconds. ``partitions`` there are, ``screened`` of them by proofs alone, and those
@@ -192,6 +194,13 @@ class Solution:
     sharing: Sharing | None = None
     stats: Mapping[str, float] = field(default_factory=dict)
     problem: Problem | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        for values in (self.assignment, self.place_prices):
+            if isinstance(values, np.ndarray):
+                values.setflags(write=False)
+
+    __reduce__ = by_constructor
 
     @property
     def sensitivity(self) -> Sensitivity | None:

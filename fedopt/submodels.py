@@ -15,6 +15,7 @@ from fedopt.checks import (
     FloatArray,
     InputError,
     brief,
+    by_constructor,
     column,
     compact,
     copies,
@@ -126,6 +127,8 @@ class Workload:
             object.__setattr__(self, "download_bits", self.upload_bits)
             spans["download_bits"] = spans["upload_bits"]
         object.__setattr__(self, "spans", spans)
+
+    __reduce__ = by_constructor
 
     def sized(self, size: int) -> Workload:
         """The workload with every column of shape (size,). Raises InputError where a length does not fit."""

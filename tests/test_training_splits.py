@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import pickle
 from typing import Any
 
 import numpy as np
@@ -149,6 +151,14 @@ def test_the_arrays_of_a_split_are_its_own() -> None:
     assert split.clients[0].tolist() == [0, 1]
     with pytest.raises(ValueError, match="read-only"):
         split.clients[0][0] = 1
+
+
+def test_the_arrays_of_a_copy_are_as_closed() -> None:
+    split = Split(name="a", samples=2, clients=(np.array([0, 1]),))
+    for found in (copy.deepcopy(split), pickle.loads(pickle.dumps(split))):
+        assert (found.name, found.samples, found.clients[0].tolist()) == ("a", 2, [0, 1])
+        with pytest.raises(ValueError, match="read-only"):
+            found.clients[0][0] = 1
 
 
 def test_the_picture_shows_the_histogram() -> None:

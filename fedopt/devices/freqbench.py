@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from fedopt.checks import FloatArray, InputError
+from fedopt.checks import FloatArray, InputError, by_constructor
 from fedopt.devices.power import PowerFit, fit_power
 from fedopt.disk import read_limited
 
@@ -25,7 +25,7 @@ _MAX_BYTES = 1 << 20
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cluster:
-    """One CPU cluster as measured: cpu is the number of the core under load, arrays are (n,).
+    """One CPU cluster as measured: cpu is the number of the core under load, arrays are (n,), read-only.
 
     frequency [Hz], power [W] of that core, speed [CoreMark/s].
     """
@@ -34,6 +34,12 @@ class Cluster:
     frequency: FloatArray
     power: FloatArray
     speed: FloatArray
+
+    def __post_init__(self) -> None:
+        for values in (self.frequency, self.power, self.speed):
+            values.setflags(write=False)
+
+    __reduce__ = by_constructor
 
     @property
     def speed_per_hertz(self) -> float:
@@ -119,7 +125,6 @@ def survey(folder: str | PathLike[str], *, run: str | None = "main") -> Survey:
 
 
 def _cluster(cpu: int, table: FloatArray) -> Cluster:
-    table.flags.writeable = False
     return Cluster(cpu=cpu, frequency=table[:, 0], power=table[:, 1], speed=table[:, 2])
 
 

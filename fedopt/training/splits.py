@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedopt.channel import generator
-from fedopt.checks import FloatArray, InputError, decided, number, refuse, whole
+from fedopt.checks import FloatArray, InputError, by_constructor, decided, number, refuse, whole
 from fedopt.submodels import IntArray
 
 
@@ -45,6 +45,8 @@ class Split:
             held.flags.writeable = False
             copies.append(held)
         object.__setattr__(self, "clients", tuple(copies))
+
+    __reduce__ = by_constructor
 
     def __len__(self) -> int:
         return len(self.clients)
