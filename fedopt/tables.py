@@ -162,6 +162,8 @@ def _parse(
         titles = next(reader, None)
         if titles is None:
             raise InputError(f"{source}, line 1", "a header of column names", "an empty file")
+        if reader.line_num > 1:
+            raise _broken(f"{source}, line 1")
         for sign, name in ((";", "semicolons"), ("\t", "tabs")):
             if len(titles) == 1 and sign in titles[0]:
                 raise InputError(f"{source}, line 1", "columns separated by commas", name)
@@ -191,8 +193,12 @@ def _check_shape(source: str, rows: list[list[str]], done: int, width: int, line
     offset = next(place for place, row in enumerate(rows) if broken[place] or len(row) != width)
     where = f"{source}, line {done + offset + 2}"
     if broken[offset]:
-        raise InputError(where, "a row on one line", "a quoted cell with a line break")
+        raise _broken(where)
     raise InputError(where, f"{width} cells, as in the header", f"{len(rows[offset])}")
+
+
+def _broken(where: str) -> InputError:
+    return InputError(where, "a row on one line", "a quoted cell with a line break")
 
 
 def _numbers(source: str, cells: Sequence[str], done: int, column: Column) -> FloatArray:

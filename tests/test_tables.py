@@ -123,6 +123,7 @@ ERRORS = {
     "silent infinity": (f"{HEADER},power_max\n{ROW},1e999\n", ["line 2", "'power_max'", "'1e999'"]),
     "line break in a cell": (last('"1\n"'), ["line 3", "on one line"]),
     "line break in a name": (f'{HEADER},name\n{ROW},"a\nb"\n', ["line 2", "on one line"]),
+    "line break in the header": (f'"frequency_min\n"{HEADER[13:]}\n{ROW}\n', ["line 1", "on one line"]),
     "open quote": (last('"1'), ["line 3", "comma-separated"]),
     "endless line": (f"{HEADER}\n" + "1" * 70_000, ["line 2", "65536 characters"]),
     "formula": (f"{HEADER},name\n{ROW},=1+1\n", ["line 2", "'name'", "'=1+1'"]),
