@@ -81,8 +81,9 @@ def csv_text(header: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
 def write_json(problem: Problem, solution: Solution, path: str | PathLike[str], **settings: Any) -> None:
     """The whole answer, infeasible or not, with the instance, the budget and a SHA-256 of all of it.
 
-    ``settings`` are the keywords it was solved with. Of a utility of the user's own only the name is kept: a file holds
-    no code. Raises OSError, InputError where the record would be longer than can be read back.
+    ``settings`` are the keywords it was solved with: matching, timing, allocation, seed. Of a utility of the user's own
+    only the name is kept: a file holds no code. Raises OSError, InputError where there are other keywords or the record
+    would be longer than can be read back.
     """
     named = isinstance(problem.utility, ReplicaRate | ShortestRound | LeastEnergy)
     written = problem if named else dataclasses.replace(problem, utility=ReplicaRate())

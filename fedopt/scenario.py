@@ -119,8 +119,9 @@ def write_scenario(problem: Problem, path: str | PathLike[str], *, fleet: str | 
     inline, of which a few thousand fit. A table with other clients is never overwritten: other scenarios may name it,
     and this one does until it is replaced.
 
-    Raises InputError where the utility is a function of the user's own, there is such a table, or the scenario would be
-    longer than can be read back; OSError where a file cannot be written.
+    Raises InputError where the utility is a function of the user's own, ``settings`` has other keywords than matching,
+    timing, allocation and seed, there is such a table, or the scenario would be longer than can be read back; OSError
+    where a file cannot be written.
     """
     document = to_document(problem, **settings)
     if fleet is not None:
@@ -175,20 +176,21 @@ def from_document(
 
 
 def to_document(problem: Problem, **settings: Any) -> dict[str, Any]:
-    """The inverse of from_document, SI units throughout.
+    """The inverse of from_document, SI units throughout; ``settings`` are matching, timing, allocation and seed.
 
-    Raises InputError for a utility that has no name.
+    Raises InputError for a utility that has no name, and for keywords that a scenario has no keys for.
     """
+    known("keyword", settings, (*_METHODS, "seed"))
+    settings = _settings(settings)
     if problem.partitions is not None:
         settings["partitions"] = problem.partitions.tolist()
     match problem.utility:
         case ReplicaRate(beta=beta):
             settings |= {"utility": "replica_rate", "beta": beta}
-        case ShortestRound() | LeastEnergy() as known:
-            settings["utility"] = next(name for name, value in UTILITIES.items() if value == known)
+        case ShortestRound() | LeastEnergy() as named:
+            settings["utility"] = next(name for name, value in UTILITIES.items() if value == named)
         case other:
             raise InputError("Problem.utility", "one of " + ", ".join(UTILITIES) + ", to be written", repr(other))
-    _settings(settings)
     key, (_, attribute, unit) = next(item for item in _BUDGETS.items() if isinstance(problem.budget, item[1][0]))
     return {
         "version": VERSION,
@@ -287,12 +289,12 @@ def _utility(search: Mapping[str, Any]) -> UtilityFunction:
 
 
 def _settings(search: Mapping[str, Any]) -> dict[str, Any]:
-    given = {key: search[key] for key in (*_METHODS, "seed") if key in search}
-    for key, value in given.items():
-        if key == "seed":
-            whole("[search] seed", value, most=2**128 - 1)
-        else:
-            choice(f"[search] {key}", value, _METHODS[key].names)
+    """The keywords of a search, checked, as plain texts and numbers."""
+    given: dict[str, Any] = {
+        key: choice(f"[search] {key}", search[key], methods.names) for key, methods in _METHODS.items() if key in search
+    }
+    if "seed" in search:
+        given["seed"] = whole("[search] seed", search["seed"], most=2**128 - 1)
     return given
 
 

@@ -367,6 +367,22 @@ def test_a_function_of_the_user_cannot_be_written() -> None:
         to_document(problem)
 
 
+def test_keywords_are_written_as_they_are_read_or_refused_by_name(tmp_path: Path) -> None:
+    problem = read_scenario(write(tmp_path, WHOLE)).problem
+    solution = fedopt.solve(problem)
+    scenario, record = tmp_path / "a.toml", tmp_path / "a.json"
+    for unknown in ({"time_limit": 3.0}, {"warm": None}, {"typo": "exact"}, {"partitions": [[4, 0]]}, {"beta": 2.0}):
+        with pytest.raises(InputError, match=f"keyword {next(iter(unknown))}: expected a known key"):
+            write_scenario(problem, scenario, **unknown)
+        with pytest.raises(InputError, match=f"keyword {next(iter(unknown))}: expected a known key"):
+            write_json(problem, solution, record, **unknown)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["round.toml"]
+    given = {"seed": np.int64(3), "matching": np.str_("random")}
+    write_scenario(problem, scenario, **given)
+    write_json(problem, solution, record, **given)
+    assert read_scenario(scenario).settings == read_json(record).settings == {"matching": "random", "seed": 3}
+
+
 def test_a_document_without_a_folder_reads_no_files() -> None:
     document = {"version": 1, "clients": {"file": "fleet.csv"}, "submodels": [], "budget": {}}
     with pytest.raises(fedopt.InputError, match="beside the scenario"):
