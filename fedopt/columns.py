@@ -24,8 +24,11 @@ class Column:
     unit: str | None
 
     def convert(self, values: FloatArray) -> FloatArray:
-        """The column's numbers in SI units."""
-        return to_si(values, self.unit, quantity(FIELD[self.field]))
+        """The column's numbers in SI units. Raises InputError naming field and client."""
+        try:
+            return to_si(values, self.unit, quantity(FIELD[self.field]))
+        except InputError as error:
+            raise InputError(self.field, error.expected, error.found, error.client) from None
 
 
 def header(where: str, titles: Sequence[str], absent: Collection[str] = ()) -> list[Column]:

@@ -43,7 +43,8 @@ def quantities(
             try:
                 values[name] = to_si(values[name], unit, units[name])
             except InputError as error:
-                raise InputError(f"{where} {key}", f"in brackets {error.expected}", error.found) from None
+                expected = f"in brackets {error.expected}" if error.field == "unit" else error.expected
+                raise InputError(f"{where} {key}", expected, error.found, error.client) from None
     return values
 
 

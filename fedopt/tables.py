@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from fedopt.checks import FloatArray, InputError
-from fedopt.clients import FIELDS, Clients
+from fedopt.clients import FIELD, FIELDS, Clients
 from fedopt.columns import Column, header
 from fedopt.disk import replace_file
 from solvers.lookup import MissingExtra
@@ -52,10 +52,10 @@ def read_clients(path: str | PathLike[str], absent: Mapping[str, float] | None =
     except UnicodeDecodeError:
         raise _not_utf8(source) from None
     table: dict[str, Any] = {**(absent or {})}
-    table |= {column.field: column.convert(values[column.field]) for column in columns if column.field in values}
     if names is not None:
         table["name"] = names
     try:
+        table |= {column.field: column.convert(values[column.field]) for column in columns if column.field in values}
         return Clients(**table)
     except InputError as error:
         raise _placed(source, columns, error) from None
@@ -102,6 +102,7 @@ def clients_from_frame(frame: pandas.DataFrame) -> Clients:
         raise InputError("frame", "at least one row", "an empty frame")
     table = {column.field: _series(frame.iloc[:, place], column) for place, column in enumerate(columns)}
     try:
+        table |= {column.field: column.convert(table[column.field]) for column in columns if column.field in FIELD}
         return Clients(**table)
     except InputError as error:
         raise _rowed(frame, columns, error) from None
@@ -262,7 +263,7 @@ def _odd_byte(line: bytes) -> int | None:
 
 
 def _series(series: pandas.Series[Any], column: Column) -> Any:
-    """One column of a frame: no gaps, real numbers (or text for ``name``), in SI units."""
+    """One column of a frame: no gaps, real numbers (or text for ``name``), as they are there."""
     gaps = series.isna().to_numpy(dtype=np.bool_)
     if gaps.any():
         where = _row(series.index, int(np.argmax(gaps)), column.title)
@@ -274,7 +275,7 @@ def _series(series: pandas.Series[Any], column: Column) -> Any:
             if isinstance(entry, bool | np.bool_) or not isinstance(entry, int | float | np.integer | np.floating):
                 found = f"{type(entry).__name__} {entry!r}"[:80]
                 raise InputError(_row(series.index, row, column.title), "a real number", found)
-    return column.convert(series.to_numpy(dtype=np.float64))
+    return series.to_numpy(dtype=np.float64)
 
 
 def _row(index: Any, row: int, title: str) -> str:

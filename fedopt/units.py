@@ -24,6 +24,7 @@ import re
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedopt.checks import Field, FloatArray, InputError
 
@@ -96,23 +97,36 @@ def to_si(values: Any, unit: str | None, si_unit: str) -> FloatArray:
 
     Returns
     -------
-    float64 array of the same shape. Raises InputError where ``unit`` is of another dimension or unknown.
+    float64 array of the same shape. Raises InputError where ``unit`` is of another dimension or unknown, and for a
+    number that is finite and not 0 in its unit only.
     """
     array = np.asarray(values, dtype=np.float64)
     if unit is None:
         return array
     level = _LEVEL.get(si_unit, {}).get(unit)
     if level is not None:
-        return from_db(array + level)
+        ratios = from_db(array + level)
+        return _kept(array, unit, ratios, si_unit, np.isfinite(array))
     linear = _LINEAR.get(si_unit, {}).get(unit)
     if linear is None:
         units = allowed(si_unit)
         expected = "one of " + ", ".join(units) if units else "no unit (a pure number)"
         raise InputError("unit", expected, repr(unit))
     factor, divisor = linear
-    with np.errstate(over="ignore", under="ignore"):  # what leaves the legal range is refused as a value, by name
+    with np.errstate(over="ignore", under="ignore"):
         result: FloatArray = array * factor / divisor
-    return result
+    return _kept(array, unit, result, si_unit, np.isfinite(array) & (array != 0.0))
+
+
+def _kept(values: FloatArray, unit: str, converted: FloatArray, si_unit: str, some: NDArray[np.bool_]) -> FloatArray:
+    """The converted numbers. Raises InputError where one of ``some`` became 0 or inf, which its field may take."""
+    lost = np.atleast_1d(some & (np.isinf(converted) | (converted == 0.0)))
+    if lost.any():
+        first = int(np.argmax(lost))
+        found = f"{float(np.atleast_1d(values)[first])!r} {unit}"
+        client = first if values.ndim else None
+        raise InputError("value", f"a number within the range of a double ({si_unit})", found, client)
+    return converted
 
 
 def from_db(decibel: Any) -> FloatArray:
@@ -133,7 +147,7 @@ def to_db(ratio: Any) -> FloatArray:
 
 
 def dbm_to_watt(level: Any) -> FloatArray:
-    """Power [W] of a level [dBm]: 23 dBm is 0.19953 W."""
+    """Power [W] of a level [dBm]: 23 dBm is 0.19953 W. Raises InputError where that is beyond a double."""
     return to_si(level, "dBm", "W")
 
 

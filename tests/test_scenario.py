@@ -156,6 +156,9 @@ BAD = [
     ("samples = [100", "samples = [" + "9" * 5000, ("TOML",)),
     ("samples = [100, ", "samples = [", ("line 7: [clients] samples", "4 numbers", "3 numbers")),
     ('"frequency_max[GHz]"', '"frequency_max[W]"', ("frequency_max[W]", "GHz", "'W'")),
+    ('"power_max[dBm]" = 23', '"power_max[dBm]" = 1e5', ("line 10: [clients] power_max[dBm]", "(W)", "100000.0 dBm")),
+    ("[-80, -90.0,", "[-80, -4e3,", ("line 8: [clients] channel_gain[dB]: client 1", "power ratio", "-4000.0 dB")),
+    ("download_rate = inf", '"download_rate[kbit/s]" = 1e308', ("line 11: [clients] download_rate[kbit/s]: expected",)),
     ('"frequency_max[GHz]"', '"frequency_max[GHz"', ("frequency_max[GHz", "name")),
     ('"frequency_max[GHz]"', "frequency_min = 1\n" + '"frequency_max[GHz]"', ("frequency_min", "once")),
     (

@@ -148,6 +148,20 @@ ERRORS = {
         f"{HEADER.replace('bandwidth', 'bandwidth[MHz]')}\n{ROW}\n{ROW.removesuffix('1e6')}-3\n",
         ["line 3", "'bandwidth[MHz]'", "'-3'", "-3000000"],
     ),
+    "infinite only in SI units": (
+        f"{HEADER},download_rate[Gbit/s]\n{ROW},inf\n{ROW},1e300\n",
+        ["line 3", "'download_rate[Gbit/s]'", "range of a double (bit/s)", "'1e300', which is 1e+300 Gbit/s"],
+    ),
+    "a level beyond a double": (
+        f"{HEADER},power_max[dBm]\n{ROW},1e5\n", ["line 2", "'power_max[dBm]'", "(W)", "'1e5', which is 100000.0 dBm"],
+    ),
+    "nothing only in SI units": (
+        f"{HEADER},static_power[uW]\n{ROW},0\n{ROW},3e-320\n", ["line 3", "'static_power[uW]'", "'3e-320', which is"],
+    ),
+    "no gain only as a ratio": (
+        f"{HEADER.replace('gain', 'gain[dB]')}\n{ROW}\n{ROW.replace('1e-10', '-4000')}\n",
+        ["line 3", "'channel_gain[dB]'", "(power ratio)", "'-4000', which is -4000.0 dB"],
+    ),
     "not utf-8": (f"{HEADER}\n{ROW}\n".encode() + b"\xe9", ["line 3", "UTF-8", "0xe9"]),
     "utf-16": (HEADER.encode("utf-16"), ["line 1", "UTF-8", "0xff"]),
 }  # fmt: skip
@@ -220,6 +234,7 @@ def frame(**changes):
         (frame(samples=[1j, 2j, 3j]), ["row 0", "'samples'", "complex"]),
         (frame(samples=[1, 2, -3]).set_axis(["x", "y", "z"]), ["row 2", "label 'z'", "'samples'", "-3"]),
         (frame(**{"overhead[GHz]": 1.0}), ["'overhead[GHz]'", "s, ms, us, min"]),
+        (frame(**{"power_max[dBm]": [23.0, 1e5, 1e5]}), ["row 1", "'power_max[dBm]'", "(W)", "100000.0 dBm"]),
         (frame(**{"bandwidth[MHz]": 1.0}), ["once", "'bandwidth[MHz]'"]),
         (frame().drop(columns="samples"), ["no samples"]),
         (frame().rename(columns={"samples": 7}), ["text", "7"]),
@@ -280,6 +295,10 @@ def test_levels_and_their_inverses():
     assert units.dbm_to_watt(30.0) == 1.0
     assert units.watt_to_dbm(units.dbm_to_watt(23.0)) == pytest.approx(23.0, rel=1e-14)
     assert units.to_si(-np.inf, "dB", units.RATIO) == 0.0
+    assert units.to_si([0.0, np.inf], "Gbit/s", "bit/s").tolist() == [0.0, np.inf]
+    assert units.to_si([0.0, np.inf], "dB", units.RATIO).tolist() == [1.0, np.inf]
+    with pytest.raises(InputError, match=r"value: expected .* range of a double \(W\), found -10000.0 dBm"):
+        units.dbm_to_watt(-1e4)
     assert units.to_db(0.0) == -np.inf
     with pytest.raises(InputError, match="0 or more"):
         units.to_db(-1.0)
