@@ -15,6 +15,11 @@ MOST = 100_000  # values and lines, to be read within a second and 100 MB
 
 _PARTS = 16  # of a dotted key; the time tomllib takes grows with their square
 _PART = r"""(?:(?<![\w-])[\w-]+|"[^"\n]*"|'[^'\n]*')"""
+_TEXT = re.compile(  # what looks like a key in a text or a comment is none; possessive, so that no memory is taken
+    r"""(?:\"{3}(?:[^"\\]++|\\.|"(?!""))*+\"{3,5}|'{3}(?:[^']++|'(?!''))*+'{3,5}"""
+    r"""|"(?:[^"\\\n]++|\\.)*+"|'[^'\n]*+'|\#[^\n]*+)""",
+    re.DOTALL,
+)
 _ENDLESS = re.compile(rf"(?:{_PART}[ \t]*\.[ \t]*){{{_PARTS}}}")
 
 
@@ -72,7 +77,8 @@ def line_of(text: str, table: str, key: str) -> int | None:
     header, place = (wanted[1], int(wanted[2] or 0)) if wanted else ("", 0)
     pattern = re.compile(rf"""\s*(["']?){re.escape(key)}\1\s*=""")
     now, lines, seen = "", [], {"": 1}
-    for number, line in enumerate(text.splitlines(), 1):
+    plain = _TEXT.sub(lambda found: "\n" * found[0].count("\n") or found[0], text)
+    for number, line in enumerate(plain.split("\n"), 1):  # these alone are lines to TOML
         if found := re.match(r"\s*(\[\[?\w+\]\]?)\s*(#|$)", line):
             now = found[1]
             seen[now] = seen.get(now, 0) + 1

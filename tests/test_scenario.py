@@ -230,6 +230,24 @@ def test_a_key_of_many_tables_is_found_on_its_line(tmp_path: Path) -> None:
         read_scenario(path)
 
 
+@pytest.mark.parametrize(
+    ("before", "lines"),
+    [
+        ("# a\u2028b\x85c\u2029d\n", 1),
+        ('[training]\nalgorithm = """\n[clients]\nsamples = 3\n\\"""\n"""""\n', 6),
+        ("[training]\nalgorithm = '''\n[clients]\nsamples = 3\n'''\n", 5),
+        ('# it\'s """\n[training]\nalgorithm = \'"""\'\n', 3),
+    ],
+)
+def test_only_what_toml_takes_for_lines_and_keys_counts(tmp_path: Path, before: str, lines: int) -> None:
+    """A separator of Unicode's ends no line; a key within a text, or after a quote in a comment, is none."""
+    path = write(
+        tmp_path, WHOLE.replace("\n[clients]", f"\n{before}[clients]").replace("samples = [100", "samples = [-1")
+    )
+    with pytest.raises(fedopt.InputError, match=rf"line {7 + lines}: \[clients\] samples: client 0: "):
+        read_scenario(path)
+
+
 def test_not_text_too_long_not_there_not_a_file(tmp_path: Path) -> None:
     with pytest.raises(fedopt.InputError, match=r"line 1: expected a TOML file.*UTF-8.*found byte 0xff"):
         read_scenario(write(tmp_path, b"\xff\xfe version = 1"))
