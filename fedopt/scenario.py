@@ -107,7 +107,9 @@ def read_scenario(
         return from_document(document, folder=path.parent, clients=clients, footprints=footprints)
     except InputError as error:
         place = re.match(r"(\[\[?\w+\]\]?(?: \d+)?) ", error.field)
-        line = line_of(text, place[1] if place else "", error.field[place.end() if place else 0 :])
+        key = error.field[place.end() if place else 0 :]
+        key = "partitions" if key.startswith("partitions[") else key  # of which one of the list is told
+        line = line_of(text, place[1] if place else "", key)
         where = f"{path}: {error.field}" if line is None else f"{path}: line {line}: {error.field}"
         raise InputError(where, error.expected, error.found, error.client) from None
 
@@ -171,7 +173,12 @@ def from_document(
     known("[search]", search, _SEARCH)
     partitions = search.get("partitions")
     utility = _utility(search)
-    problem = Problem(clients, submodels, budget=budget, partitions=partitions, utility=utility, access=access)
+    try:
+        problem = Problem(clients, submodels, budget=budget, partitions=partitions, utility=utility, access=access)
+    except InputError as error:
+        place = error.field.removeprefix("Problem.partitions")
+        field = "[[submodels]]" if place == error.field else f"[search] partitions{place}"
+        raise InputError(field, error.expected, error.found) from None
     return Scenario(problem=problem, settings=_settings(search), training=training)
 
 
@@ -208,7 +215,9 @@ def _access(table: Mapping[str, Any]) -> Access:
     """The scheme by which the clients share an uplink."""
     values = quantities("[access]", table, {"bandwidth": "Hz"}, also=("scheme",))
     scheme = choice("[access] scheme", required("[access]", table, "scheme"), tuple(_ACCESS))
-    return _ACCESS[scheme](required("[access]", values, "bandwidth"))
+    hertz = required("[access]", values, "bandwidth")
+    with told("[access]", table, "bandwidth"):
+        return _ACCESS[scheme](hertz)
 
 
 def _shared(access: Access) -> dict[str, Any]:
@@ -251,7 +260,12 @@ def _inside(folder: Path | None, name: Any) -> Path:
 def _submodels(entries: Any) -> tuple[SubModel, ...]:
     if not isinstance(entries, list) or not entries:
         raise InputError("[[submodels]]", "one table or more", short(entries))
-    return tuple(_submodel(k, as_table(f"[[submodels]] {k}", entry)) for k, entry in enumerate(entries))
+    types = tuple(_submodel(k, as_table(f"[[submodels]] {k}", entry)) for k, entry in enumerate(entries))
+    names = [each.name for each in types]
+    for k, name in enumerate(names):
+        if name in names[:k]:
+            raise InputError(f"[[submodels]] {k} name", "types with different names", f"{name!r} again")
+    return types
 
 
 def _submodel(index: int, table: Mapping[str, Any]) -> SubModel:
@@ -285,7 +299,9 @@ def _utility(search: Mapping[str, Any]) -> UtilityFunction:
         return UTILITIES[name]
     if name != "replica_rate":
         raise InputError("[search] beta", "no beta: it belongs to utility = 'replica_rate'", short(search["beta"]))
-    return ReplicaRate(numbers("[search] beta", search["beta"]))
+    beta = numbers("[search] beta", search["beta"])
+    with told("[search]", search, "beta"):
+        return ReplicaRate(beta)
 
 
 def _settings(search: Mapping[str, Any]) -> dict[str, Any]:

@@ -266,7 +266,11 @@ def given_partitions(clients: int, submodels: Sequence[SubModel], partitions: An
     rows = np.empty((len(partitions), len(submodels)), dtype=np.int64)
     for index, counts in enumerate(partitions):
         kind(f"{owner}[{index}]", counts, (Sequence, np.ndarray), f"{len(submodels)} counts")
-        partition = Partition(counts, submodels)
+        try:
+            partition = Partition(counts, submodels)
+        except InputError as error:
+            where = f"{owner}[{index}]{error.field.removeprefix('Partition')}"
+            raise InputError(where, error.expected, error.found) from None
         where = f"{owner}[{index}] = {tuple(partition)}"
         if sum(partition) != clients:
             raise InputError(where, f"counts that sum to {clients} clients", f"{sum(partition)}")

@@ -167,13 +167,13 @@ def test_an_assignment_is_a_type_index_per_client(assignment: Any, client: int |
         ([], "Problem.partitions"),
         (7, "Problem.partitions"),
         ([7], "Problem.partitions[0]"),
-        ([(4, 0), (2,)], "Partition"),
+        ([(4, 0), (2,)], "Problem.partitions[1]"),
         ([(3, 0)], "Problem.partitions[0] = (3, 0)"),
         ([(4, 0), (3, 1)], "Problem.partitions[1] = (3, 1)"),
-        ([(5, -1)], "Partition['S']"),
-        ([(2.0, 2.0)], "Partition['L']"),
-        ([("4", "0")], "Partition['L']"),
-        ([(None, 4)], "Partition['L']"),
+        ([(5, -1)], "Problem.partitions[0]['S']"),
+        ([(2.0, 2.0)], "Problem.partitions[0]['L']"),
+        ([("4", "0")], "Problem.partitions[0]['L']"),
+        ([(None, 4)], "Problem.partitions[0]['L']"),
     ],
 )
 def test_partitions_are_counts_of_whole_replicas(partitions: Any, field: str) -> None:

@@ -48,6 +48,7 @@ BUDGET = """
 [budget]
 "power[mW]" = 2500
 """
+SEARCH = BUDGET + "[search]\n"
 WHOLE = "version = 1\n" + CLIENTS + TYPES + BUDGET
 
 
@@ -189,7 +190,7 @@ BAD = [
     ('"power[mW]" = 2500', '"power[mW]" = nan', ("line", "[budget] power[mW]: expected", "W", "nan")),
     ("cover = 2", "covers = 2", ("covers", "did you mean cover?")),
     ("cover = 2", "idle = true", ("idle", "unknown")),
-    ('name = "M"', 'name = "L"', ("submodels", "different names")),
+    ('name = "M"', 'name = "L"', ("line 19: [[submodels]] 1 name: expected", "different names", "'L' again")),
     ('"power[mW]" = 2500', "", ("[budget]", "exactly one", "none")),
     ('"power[mW]" = 2500', "power = 1\nenergy = 1", ("[budget]", "exactly one", "power, energy")),
     ('"power[mW]" = 2500', "power = -1", ("line", "[budget] power: expected", "-1.0")),
@@ -201,10 +202,23 @@ BAD = [
     (BUDGET, BUDGET + "[search]\nutility = 'most'\n", ("utility", "least_energy", "'most'")),
     (BUDGET, BUDGET + "[search]\nmatching = 'magic'\n", ("matching", "sorted", "'magic'")),
     (BUDGET, BUDGET + "[search]\nseed = -1\n", ("seed", "at least 0", "-1")),
-    (BUDGET, BUDGET + "[search]\npartitions = [[3, 1]]\n", ("partitions[0]", "multiple of 2", "found 1")),
-    (BUDGET, BUDGET + "[search]\npartitions = [[1, 2]]\n", ("partitions[0]", "sum to 4", "3")),
-    (BUDGET, BUDGET + "[search]\npartitions = [[4]]\n", ("Partition", "2 counts", "1")),
-    (BUDGET, BUDGET + "[search]\npartitions = 4\n", ("partitions", "list", "4")),
+    (
+        BUDGET,
+        SEARCH + "partitions = [[4, 0], [3, 1]]",
+        ("line 28: [search] partitions[1] = (3, 1): expected", "found 1"),
+    ),
+    (BUDGET, SEARCH + "partitions = [[1, 2]]", ("line 28: [search] partitions[0] = (1, 2): expected", "sum to 4", "3")),
+    (BUDGET, SEARCH + "partitions = [[4]]", ("line 28: [search] partitions[0]: expected 2 counts", "found 1")),
+    (BUDGET, SEARCH + "partitions = [[2, 2], [4, -1]]", ("line 28: [search] partitions[1]['M']: expected", "found -1")),
+    (BUDGET, SEARCH + "partitions = 4", ("line 28: [search] partitions: expected a list", "4")),
+    (BUDGET, SEARCH + "partitions = []", ("line 28: [search] partitions: expected at least one",)),
+    (BUDGET, SEARCH + "beta = nan", ("line 28: [search] beta: expected", "nan")),
+    (
+        BUDGET,
+        BUDGET + "[access]\nscheme = 'time_division'\n'bandwidth[kHz]' = 0",
+        ("line 29: [access] bandwidth[kHz]: exp",),
+    ),
+    (TYPES, "[[submodels]]\nidle = true\n", ("[[submodels]]: expected at least one type with work",)),
     (BUDGET, BUDGET + "x = " + "[" * 20000 + "\n", ("TOML",)),
 ]
 
