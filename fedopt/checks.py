@@ -108,7 +108,7 @@ def _objects(owner: str, array: NDArray[Any]) -> NDArray[Any]:
     """An object array is welcome only if every entry is a real number (pandas makes such columns)."""
     for index, entry in enumerate(array.ravel()):
         if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, (int, float, np.integer, np.floating)):
-            raise InputError(owner, "a real number", _shown(entry), index)
+            raise InputError(owner, "a real number", _shown(entry), index if array.ndim else None)
     try:
         return array.astype(np.float64)
     except OverflowError:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -64,6 +66,8 @@ WRONG: dict[str, Any] = {
     "masked": np.ma.array([1.0], mask=[True]),
     "function": len,
     "huge integer": 10**400,
+    "decimal": Decimal(2),
+    "fraction": Fraction(1, 2),
 }
 RIGHT: dict[str, Any] = {
     "int": 3,
@@ -98,6 +102,7 @@ def test_wrong_forms(name: str, kind: str) -> None:
     with pytest.raises(InputError) as caught:
         SCALARS[name][0](WRONG[kind])
     assert caught.value.field == name
+    assert caught.value.client is None or kind == "masked"
 
 
 @pytest.mark.parametrize("name", SCALARS)
