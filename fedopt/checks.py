@@ -309,6 +309,11 @@ def brief(value: Any) -> str:
         return "too long to be shown"
 
 
+def printable(text: str) -> str:
+    """The text with control characters, lone surrogates and the like made visible."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in text)
+
+
 def harmless(text: str) -> str:
     """The text with a quote before each part that a spreadsheet could take for a formula.
 

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fedopt.access import Sharing
-from fedopt.checks import InputError, harmless
+from fedopt.checks import InputError, brief, harmless, printable, whole
 from fedopt.disk import check_parts, read_limited, replace_file
 from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, Unstored, UtilityFunction
 from fedopt.scenario import from_document, to_document
@@ -117,7 +118,7 @@ def write_json(problem: Problem, solution: Solution, path: str | PathLike[str], 
 def read_json(path: str | PathLike[str], *, judged: bool = True) -> Record:
     """Read a record back, check format, version and checksum, and judge the decision anew.
 
-    judged: False leaves that, and the verdict, to whoever verifies the answer.
+    judged: False leaves that, and the verdict, to whoever verifies the answer. Texts are made printable.
 
     Raises InputError where the file is no such record, is damaged, or its decision fails where it claims to be solved;
     OSError where it cannot be read.
@@ -162,10 +163,10 @@ def _record(content: Mapping[str, Any], judged: bool) -> Record:
     scenario = from_document(content["problem"])
     problem, allocation, partition, assignment = scenario.problem, None, None, None
     if content.get("utility_not_stored") is not None:  # the first records have it not
-        problem = dataclasses.replace(problem, utility=Unstored(str(content["utility_not_stored"])[:200]))
+        problem = dataclasses.replace(problem, utility=Unstored(_text(content["utility_not_stored"])[:200]))
     if content["allocation"] is not None:
-        arrays: dict[str, Any] = {name: np.array(content["allocation"][name], dtype=_kind(name)) for name in _ARRAYS}
-        assignment = np.array(content["assignment"], dtype=np.int64)
+        arrays: dict[str, Any] = {name: _array(name, content["allocation"][name], _kind(name)) for name in _ARRAYS}
+        assignment = _array("assignment", content["assignment"], int)
         for name, values in {**arrays, "assignment": assignment}.items():
             if values.shape != (len(problem.clients),):
                 raise InputError(name, f"{len(problem.clients)} values, one per client", f"shape {values.shape}")
@@ -173,35 +174,35 @@ def _record(content: Mapping[str, Any], judged: bool) -> Record:
         partition = Partition(content["partition"], problem.submodels)
     facts: dict[str, Any] = {name: _number(content[name]) for name in _FACTS}
     if content.get("sharing") is not None:  # records of the clients' own channels may lack it
-        given = {name: np.array(content["sharing"][name], dtype=np.float64) for name in Sharing.__slots__}
-        if given["bandwidth"].shape != (len(problem.clients),):
-            raise InputError("bandwidth", f"{len(problem.clients)} values", f"shape {given['bandwidth'].shape}")
-        numbers = {name: float(value) for name, value in given.items() if name != "bandwidth"}
-        facts["sharing"] = Sharing(bandwidth=given["bandwidth"], **numbers)
+        bandwidth = _array("bandwidth", content["sharing"]["bandwidth"], float)
+        if bandwidth.shape != (len(problem.clients),):
+            raise InputError("bandwidth", f"{len(problem.clients)} values", f"shape {bandwidth.shape}")
+        numbers = {name: _number(content["sharing"][name]) for name in Sharing.__slots__ if name != "bandwidth"}
+        facts["sharing"] = Sharing(bandwidth=bandwidth, **numbers)
     if content["place_prices"] is not None:
-        facts["place_prices"] = np.array(content["place_prices"], dtype=np.float64)
+        facts["place_prices"] = _array("place_prices", content["place_prices"], float)
         if facts["place_prices"].shape != (len(problem.submodels),):
             found = f"shape {facts['place_prices'].shape}"
             raise InputError("place_prices", f"{len(problem.submodels)} values, one per type", found)
     if content["paper"] is not None:
         rule = content["paper"]
-        numbers = {name: float(rule[name]) for name in ("duration", "energy", "utility")}
+        numbers = {name: _number(rule[name]) for name in ("duration", "energy", "utility")}
         facts["paper"] = Rule(partition=Partition(rule["partition"], problem.submodels), **numbers)
     low, high = content["bracket"]
     cheapest, cost = content.get("cost_bracket", (math.nan, math.nan))  # the first records lack it, and scope
     solution = Solution(
         status=Status[content["status"]],
-        reason=str(content["reason"]),
+        reason=_text(content["reason"]),
         allocation=allocation,
         verdict=None,
         partition=partition,
         assignment=assignment,
-        scope=str(content.get("scope", "")),
+        scope=_text(content.get("scope", "")),
         bracket=(_number(low), _number(high)),
         cost_bracket=(_number(cheapest), _number(cost)),
         problem=problem,
-        clients=tuple(int(n) for n in content["clients"]),
-        stats={str(name): _number(value) for name, value in content["stats"].items()},
+        clients=tuple(whole("clients", n) for n in content["clients"]),
+        stats={_text(name): _number(value) for name, value in content["stats"].items()},
         **facts,
     )
     checked = _judged(problem, solution) if judged else solution
@@ -250,8 +251,26 @@ def _number(value: Any) -> float:
     return float(value)
 
 
+def _text(value: Any) -> str:
+    """A text of a record, made printable: it may come from anybody."""
+    if not isinstance(value, str):
+        raise TypeError(f"expected a text, found {type(value).__name__}")
+    return printable(value)
+
+
+def _array(name: str, values: Any, kind: type) -> NDArray[Any]:
+    """A list of numbers, or of true and false, as an array. Raises InputError where one of them is something else."""
+    allowed = (int, float) if kind is float else (kind,)
+    if not isinstance(values, list):
+        raise InputError(name, "a list", type(values).__name__)
+    if not set(map(type, values)) <= set(allowed):
+        client = next(place for place, value in enumerate(values) if type(value) not in allowed)
+        raise InputError(name, f"a value of type {allowed[-1].__name__}", brief(values[client]), client)
+    return np.array(values, dtype=np.int64 if kind is int else kind)
+
+
 def _kind(name: str) -> type:
-    return np.bool_ if name == "feasible" else np.float64
+    return bool if name == "feasible" else float
 
 
 def _canonical(content: Any) -> str:

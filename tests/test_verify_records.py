@@ -16,6 +16,7 @@ from matchings import TYPES, budget_of, fleet
 
 import fedopt
 from fedopt import files
+from fedopt.problem import Unstored
 from fedopt.verifier import Outcome
 
 
@@ -86,6 +87,11 @@ HOSTILE: dict[str, dict[str, Any]] = {
     "a negative partition": {"partition": [-5, 0, 0, 10]},
     "prices of other types": {"place_prices": [1.0]},
     "a huge type": {"assignment": [10**30] * 5},
+    "half a type": {"assignment": [0.7, 0, 0, 0, 0]},
+    "an assignment that is none": {"assignment": "00000"},
+    "clients that are halves": {"clients": [0.5]},
+    "a reason that is a number": {"reason": 5},
+    "a scope that is a list": {"scope": ["all matchings"]},
     "texts": {"duration": "1e9"},
     "nested numbers": {"bracket": [[1.0], 2.0]},
     "three ends": {"bracket": [1.0, 2.0, 3.0]},
@@ -106,6 +112,41 @@ def test_a_hostile_record_is_refused(tmp_path: Path, name: str) -> None:
     for judged in (True, False):
         with pytest.raises(fedopt.InputError, match=r"a\.json"):
             files.read_json(path, judged=judged)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("frequency", "1e9"), ("frequency", True), ("rate", None), ("feasible", "no"), ("feasible", 1)]
+)
+def test_a_decision_of_another_type_is_refused(tmp_path: Path, name: str, value: Any) -> None:
+    path = tmp_path / "a.json"
+    fedopt.write_solution(solved(), path)
+    allocation = json.loads(path.read_text(), object_pairs_hook=files._unique)["content"]["allocation"]
+    allocation[name][2] = value
+    resealed(path, {"allocation": allocation})
+    for judged in (True, False):
+        with pytest.raises(fedopt.InputError, match=rf"a\.json: {name}: client 2: expected a value of type"):
+            files.read_json(path, judged=judged)
+
+
+@pytest.mark.parametrize("name", ["bandwidth", "gap"])
+def test_a_sharing_of_texts_is_refused(tmp_path: Path, name: str) -> None:
+    problem = fedopt.Problem(fleet(5, 2), TYPES, budget=fedopt.PowerBudget(2.0), access=fedopt.TimeDivision(1e6))
+    path = tmp_path / "a.json"
+    fedopt.write_solution(fedopt.solve(problem), path)
+    sharing = json.loads(path.read_text(), object_pairs_hook=files._unique)["content"]["sharing"]
+    sharing[name] = ["1e6"] * 5 if name == "bandwidth" else "0"
+    resealed(path, {"sharing": sharing})
+    with pytest.raises(fedopt.InputError, match=r"a\.json"):
+        files.read_json(path)
+
+
+def test_texts_of_a_record_are_made_printable(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    fedopt.write_solution(solved(), path)
+    resealed(path, {"reason": "\x1b[2Jd\ud800é", "scope": "a\x07", "stats": {"b\n": 1.0}, "utility_not_stored": "c\r"})
+    problem, solution = fedopt.read_solution(path)
+    assert (solution.reason, solution.scope, solution.stats) == ("\\x1b[2Jd\\ud800é", "a\\x07", {"b\\n": 1.0})
+    assert problem.utility == Unstored("c\\r")
 
 
 def test_whole_numbers_without_end_are_refused(tmp_path: Path) -> None:

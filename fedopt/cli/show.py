@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table as RichTable
 from rich.text import Text
 
-from fedopt.checks import InputError
+from fedopt.checks import InputError, printable
 from fedopt.report import Table
 from solvers.lookup import MissingExtra
 
@@ -91,6 +91,5 @@ def guarded() -> Iterator[None]:
 
 def fail(message: str, code: int = BAD_INPUT) -> None:
     """One line on stderr, control characters made visible, and the exit code."""
-    line = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in message)
-    print(f"fedopt: {line}", file=sys.stderr)
+    print(f"fedopt: {printable(message)}", file=sys.stderr)
     raise typer.Exit(code)
