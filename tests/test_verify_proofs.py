@@ -119,7 +119,7 @@ def test_no_price_proves_more_than_the_least_energy_or_cost(access: Any, watts: 
 
     def bounds(r: Round) -> tuple[float, float]:
         if r.access is not None:
-            return uplink.dual_energy(r, r.T), uplink.dual_cost(r, watts)
+            return uplink.dual_energy(r, r.T), uplink.dual_cost(r, watts, optimality._greatest_price(r))
         price = r.allocation.price
         energy = float(optimality.dual(r.tasks, price).sum() - r.T * price[r.tasks.busy].sum())
         return energy, optimality._bound_of_cost(r, watts, price)

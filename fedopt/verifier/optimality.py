@@ -241,7 +241,7 @@ def _least_cost(r: Round) -> list[Check]:
     assert isinstance(r.budget, TimePrice)
     price = np.maximum(r.allocation.price, 0.0)
     if r.access is not None:
-        proved, limit = uplink.dual_cost(r, r.budget.watts), LOOSE
+        proved, limit = uplink.dual_cost(r, r.budget.watts, _greatest_price(r)), LOOSE
     else:
         proved, limit = _bound_of_cost(r, r.budget.watts, price), r.tolerance
     gap = (r.cost - proved) / r.cost if r.cost > 0.0 else r.cost - proved

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fedopt.access import Access, SharedBandwidth, Sharing, TimeDivision
-from fedopt.checks import FloatArray
+from fedopt.checks import SMALLEST, FloatArray
 from fedopt.clients import Clients
 from fedopt.submodels import Workload
-from fedopt.verifier.model import Tasks, computing_of, dual, least_energies, sending_of, tasks_for, times
+from fedopt.verifier.model import Tasks, computing_of, dual, least_energies, marginal, sending_of, tasks_for, times
 from fedopt.verifier.shares import narrowest, shares
 
 if TYPE_CHECKING:
@@ -62,11 +62,11 @@ def dual_energy(r: Round, T: float) -> float:
     return value - float(price_n[r.tasks.busy].sum()) * T
 
 
-def dual_cost(r: Round, watts: float) -> float:
+def dual_cost(r: Round, watts: float, most: FloatArray) -> float:
     """What energy + watts x duration is at least [J], whatever the duration: the best of some bounds.
 
-    The answer's own prices of time scaled to ``watts``; as they are, and what they leave of it for T_min; and, as
-    bounds of power leave prices open, what they leave for those who end last, with the best price of bandwidth.
+    The answer's own prices of time scaled to ``watts``; as they are, and what they leave of it for T_min; and filled up
+    to it, as far as what everybody does leaves prices open. most: what each client's price may be at most [W].
     """
     assert r.access is not None
     assert r.sharing is not None
@@ -80,11 +80,37 @@ def dual_cost(r: Round, watts: float) -> float:
     bounds = [_shares(k, price, channel) + left * least] if left >= 0.0 else []
     if left < watts:
         bounds.append(_shares(k, price * (watts / (watts - left)), channel))
-    last = k.busy & (k.fixed_time + r.t + r.tau >= r.T * (1.0 - r.tolerance))
-    if max(bounds) < r.cost * (1.0 - _CLOSE) and channel > 0.0 and (left <= 0.0 or last.any()):
-        filled = price + last * (left / last.sum()) if left > 0.0 else price * (watts / (watts - left))
-        bounds.append(_best_of_prices(k, filled, math.log(channel)))
+    if max(bounds) < r.cost * (1.0 - _CLOSE):
+        price, channel = _filled(r, watts, price, channel, most)
+        left = watts - float(price.sum())
+        bounds.append(_shares(k, price, channel) + left * (least if left > 0.0 else r.cost / watts))  # none is longer
     return max(bounds)
+
+
+def _filled(r: Round, watts: float, price: FloatArray, channel: float, most: FloatArray) -> tuple[FloatArray, float]:
+    """Prices of time that add up to ``watts`` [W], and one of the channel [J], with which nobody does anything else.
+
+    Who sends nothing has any up to ``most``. A share more saves (x - 1 + e^-x) tau / (x share) of the time, for power,
+    P_c and price: the dearer the channel, the dearer everybody's time who is no earlier than the round.
+    """
+    assert isinstance(r.access, SharedBandwidth)
+    assert r.sharing is not None
+    k = r.tasks
+    left = max(watts - float(price.sum()), 0.0)
+    room = np.where(k.busy & ~k.sends, np.clip(most - price, 0.0, left), 0.0)
+    price = price + room * min(1.0, left / max(float(room.sum()), SMALLEST))
+    who = k.sends & (k.fixed_time + r.t + r.tau >= r.T * (1.0 - r.tolerance))
+    if not who.any():
+        return price, channel
+    target = max(watts - float(price[~who].sum()), 0.0)
+    with np.errstate(all="ignore"):
+        per = np.where(who, r.x * np.exp(r.x) * r.sharing.bandwidth / (marginal(r.x) * r.tau * r.access.hertz), 0.0)
+        low, high = 0.0, channel + float(((target - price[who]) / per[who]).min())
+        for _ in range(_STEPS):
+            middle = 0.5 * (low + high)
+            enough = float(np.maximum(price + (middle - channel) * per, 0.0)[who].sum()) >= target
+            low, high = (low, middle) if enough else (middle, high)
+        return np.maximum(price + (low - channel) * per, 0.0), low
 
 
 def worth(sharing: Sharing | None, access: Access | None) -> float:
@@ -114,16 +140,15 @@ def _ready(k: Tasks) -> float:
 
 
 def least_energy(c: Clients, work: Workload, access: Access) -> float:
-    """What the energy is at least, whatever the duration [J]: the best bound of all prices of bandwidth."""
+    """What the energy is at least, whatever the duration [J]: the best bound of all prices of bandwidth.
+
+    It is concave in them.
+    """
     k = whole(c, work, access)
-    return _best_of_prices(k, np.zeros(k.W.shape), math.log(max(math.fsum(least_energies(k)), 1e-300)))
-
-
-def _best_of_prices(k: Tasks, price: FloatArray, scale: float) -> float:
-    """The greatest bound of all prices of bandwidth: it is concave in them. ``scale``: about ln of the best."""
+    free, scale = np.zeros(k.W.shape), math.log(max(math.fsum(least_energies(k)), 1e-300))
 
     def bound(log_worth: float) -> float:
-        return _shares(k, price, math.exp(log_worth))
+        return _shares(k, free, math.exp(log_worth))
 
     low, high = scale - 60.0, scale + 20.0
     for _ in range(_STEPS):
