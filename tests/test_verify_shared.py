@@ -1,13 +1,16 @@
-"""The verifier on a shared uplink: right answers within a jump of the price of time."""
+"""The verifier on a shared uplink: right answers within a jump of the price of time, forged prices."""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 
 import fedopt
-from fedopt import SharedBandwidth, Status, TimePrice
+from fedopt import Deadline, SharedBandwidth, Status, TimeDivision, TimePrice
+from fedopt.verifier import Outcome
 
 
 def fleet(**changes: Any) -> fedopt.Clients:
@@ -15,6 +18,10 @@ def fleet(**changes: Any) -> fedopt.Clients:
     columns = {"frequency_min": 0.0, "frequency_max": 1e9, "capacitance": 1e-28, "samples": 1.0}
     more = {"channel_gain": 1e-10, "bandwidth": 1e6, "power_max": 0.1}
     return fedopt.Clients(**{**columns, **more, **changes})
+
+
+def outcomes(report: fedopt.Report) -> dict[str, Outcome]:
+    return {check.name: check.outcome for check in report.checks}
 
 
 def at_price(clients: fedopt.Clients, work: fedopt.Workload, watts: float) -> fedopt.Report:
@@ -50,3 +57,50 @@ def test_who_sends_nothing_and_who_sends_leave_prices_open_together() -> None:
         work = fedopt.Workload(cycles=[4e8, 0.0, cycles], upload_bits=[2e5, 2e5, 0.0])
         report = at_price(clients, work, 1000.0)
         assert report.complete, str(report)
+
+
+def slots_at_a_bound(budget: Any) -> tuple[Any, fedopt.Schedule]:
+    """What to verify and the answer: all send at one power, and the first computes at one speed."""
+    clients = fleet(
+        frequency_min=[1e9, 1e8, 1e8],
+        capacitance=1e-27,
+        channel_gain=[1e-10, 2e-10, 3e-10],
+        power_min=0.1,
+    )
+    work = fedopt.Workload(cycles=[1e9, 2e9, 3e9], upload_bits=1e5)
+    return (clients, work, budget), fedopt.schedule(clients, work, budget, access=TimeDivision(1e6))
+
+
+@pytest.mark.parametrize("factor", [1.0 + 1e-4, 1.0 - 1e-4])
+def test_prices_of_slots_that_bounds_leave_open_are_the_budgets_and_add_up(factor: float) -> None:
+    access = TimeDivision(1e6)
+    for budget in (TimePrice(3.0), Deadline(5.0)):
+        given, true = slots_at_a_bound(budget)
+        report = fedopt.verify_schedule(*given, true, access=access)
+        assert report.complete, str(report)
+        assert true.sharing is not None
+        assert true.allocation is not None
+        sharing = dataclasses.replace(true.sharing, time_price=true.sharing.time_price * factor)
+        forged = dataclasses.replace(true, sharing=sharing)
+        said = outcomes(fedopt.verify_schedule(*given, forged, access=access))
+        assert said["prices of time add up"] is Outcome.FAILED
+        assert said.get("price of time is the budget's", Outcome.FAILED) is Outcome.FAILED
+        both = dataclasses.replace(true.allocation, price=true.allocation.price * factor)
+        said = outcomes(fedopt.verify_schedule(*given, dataclasses.replace(forged, allocation=both), access=access))
+        assert said["prices of time add up"] is Outcome.PASSED
+        for n in np.flatnonzero(true.allocation.price):
+            price = np.where(np.arange(3) == n, true.allocation.price * factor, true.allocation.price)
+            other = dataclasses.replace(true, allocation=dataclasses.replace(true.allocation, price=price))
+            said = outcomes(fedopt.verify_schedule(*given, other, access=access))
+            assert said["prices of time add up"] is Outcome.FAILED
+
+
+def test_the_end_of_computing_is_when_all_have_computed_where_time_is_worth_nothing_too() -> None:
+    given, true = slots_at_a_bound(Deadline(100.0))
+    assert true.sharing is not None
+    assert true.sharing.time_price == 0.0
+    assert fedopt.verify_schedule(*given, true, access=TimeDivision(1e6)).complete
+    for factor in (1.0 + 1e-4, 1.0 - 1e-4):
+        sharing = dataclasses.replace(true.sharing, compute_end=true.sharing.compute_end * factor)
+        report = fedopt.verify_schedule(*given, dataclasses.replace(true, sharing=sharing), access=TimeDivision(1e6))
+        assert outcomes(report)["end of computing"] is Outcome.FAILED

@@ -10,13 +10,14 @@ import numpy as np
 from fedopt.access import Access, SharedBandwidth, Sharing
 from fedopt.checks import FloatArray
 from fedopt.clients import Clients
-from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget
+from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, TimePrice
 from fedopt.solution import Allocation, Schedule, Solution, Status
 from fedopt.submodels import Workload
 from fedopt.verifier.model import LN2, Tasks, energies, tasks_for
 from fedopt.verifier.report import About, Check, Outcome, judged, worst
 
 CLIENT = "client"
+_DIGITS = 2.0**-47  # relative: what the last digits of the end of computing hide of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -139,13 +140,7 @@ def _channel(r: Round) -> list[Check]:
         used = math.fsum(r.sharing.bandwidth)
         without = k.sends & ~(r.sharing.bandwidth > 0.0)
         over = math.inf if without.any() else _relative(used, r.access.hertz)
-        paid, price = math.fsum(r.allocation.price), r.sharing.time_price
-        off = 0.0 if price == paid else abs(_relative(price, paid))
-        found = f"{price:.12g} W against {paid:.12g} W"
-        return [
-            judged("bandwidths add up", About.DECISION, over, limit, found=f"{used:.12g} Hz"),
-            judged("prices of time add up", About.NUMBERS, off, limit, found=found),
-        ]
+        return [judged("bandwidths add up", About.DECISION, over, limit, found=f"{used:.12g} Hz"), _paid(r, 0.0)]
     ready, slots = float(np.where(k.busy, k.fixed_time + r.t, 0.0).max()), math.fsum(r.tau)
     over = _relative(ready + slots, r.T) if ready + slots > 0.0 else 0.0
     off = abs(_relative(r.sharing.compute_end, ready)) if ready > 0.0 else abs(r.sharing.compute_end)
@@ -153,11 +148,26 @@ def _channel(r: Round) -> list[Check]:
     alone = np.where(k.sends, r.access.hertz, 0.0)
     with np.errstate(all="ignore"):
         part = np.where(r.sharing.bandwidth == alone, 0.0, np.abs(r.sharing.bandwidth - alone) / r.access.hertz)
-    return [
+        falls = np.where(k.computes, 6.0 * k.kappa * r.f**3 * (1.0 + ready / r.t), 0.0)  # of a price, per relative time
+    checks = [
         worst("the whole channel to each", About.NUMBERS, part, limit, ("Hz", r.sharing.bandwidth, alone), CLIENT),
         judged("slots add up", About.DECISION, over, limit, found=f"{ready + slots:.12g} s"),
-        judged("end of computing", About.NUMBERS, off if r.sharing.time_price > 0.0 else -off, limit, found=said),
+        judged("end of computing", About.NUMBERS, off, limit, found=said),
+        _paid(r, _DIGITS * math.fsum(falls)),
     ]
+    if isinstance(r.budget, TimePrice) and k.busy.any():
+        off, said = abs(_relative(r.sharing.time_price, r.budget.watts)), f"{r.sharing.time_price:.12g} W"
+        checks.append(judged("price of time is the budget's", About.NUMBERS, off, limit, found=said))
+    return checks
+
+
+def _paid(r: Round, hidden: float) -> Check:
+    """The clients' prices of time add up to the one reported, but for what is hidden [W]."""
+    assert r.sharing is not None
+    price, paid = r.sharing.time_price, math.fsum(r.allocation.price)
+    off = 0.0 if price == paid else max(abs(price - paid) - hidden, 0.0) / max(abs(price), abs(paid))
+    found = f"{price:.12g} W against {paid:.12g} W"
+    return judged("prices of time add up", About.NUMBERS, off, r.tolerance, found=found)
 
 
 def number_checks(r: Round) -> list[Check]:
