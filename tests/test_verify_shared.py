@@ -1,16 +1,20 @@
-"""The verifier on a shared uplink: right answers within a jump of the price of time, forged prices."""
+"""The verifier on a shared uplink: right answers within a jump of the price of time, forged prices and claims."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fedopt
-from fedopt import Deadline, SharedBandwidth, Status, TimeDivision, TimePrice
+from fedopt import Deadline, EnergyBudget, PowerBudget, Problem, SharedBandwidth, Status, TimeDivision, TimePrice
 from fedopt.verifier import Outcome
+
+SCHEMES = (SharedBandwidth(1e6), TimeDivision(1e6))
+TYPE = (fedopt.SubModel("one", flops=1e9, upload_bits=1e5),)
 
 
 def fleet(**changes: Any) -> fedopt.Clients:
@@ -104,3 +108,41 @@ def test_the_end_of_computing_is_when_all_have_computed_where_time_is_worth_noth
         sharing = dataclasses.replace(true.sharing, compute_end=true.sharing.compute_end * factor)
         report = fedopt.verify_schedule(*given, dataclasses.replace(true, sharing=sharing), access=TimeDivision(1e6))
         assert outcomes(report)["end of computing"] is Outcome.FAILED
+
+
+def called_infeasible(problem: Problem) -> dict[str, Outcome]:
+    """What comes of calling a solved problem infeasible over all matchings."""
+    true, no = fedopt.solve(problem), (math.nan, math.nan)
+    assert true.status.solved
+    parts = ("allocation", "verdict", "partition", "assignment", "sharing", "place_prices")
+    nothing: dict[str, Any] = dict.fromkeys(parts)
+    numbers: dict[str, Any] = dict.fromkeys(("duration", "energy", "utility", "bound"), math.nan)
+    forged = dataclasses.replace(
+        true, status=Status.INFEASIBLE, scope="all matchings", shortfall=1.0,
+        bracket=no, cost_bracket=no, **nothing, **numbers,
+    )  # fmt: skip
+    return outcomes(fedopt.verify(problem, forged))
+
+
+@pytest.mark.parametrize("access", SCHEMES, ids=str)
+@pytest.mark.parametrize("budget", [TimePrice(1.0), PowerBudget(1.0), Deadline(100.0), EnergyBudget(100.0)], ids=str)
+def test_a_budget_that_a_matching_meets_is_not_infeasible(access: Any, budget: Any) -> None:
+    assert called_infeasible(Problem(fleet(), TYPE, budget=budget, access=access))["infeasible"] is Outcome.FAILED
+
+
+def test_without_a_limit_of_power_a_shortest_round_refutes_nothing() -> None:
+    clients = fleet(power_max=math.inf)
+    problem = Problem(clients, TYPE, budget=Deadline(100.0), access=SCHEMES[0])
+    assert called_infeasible(problem)["infeasible"] is Outcome.UNPROVED
+
+
+def test_slots_that_come_too_late_are_left_open_where_each_alone_is_in_time() -> None:
+    """The first cannot send, and computes for 1 s; the second computes for 0.1 s and sends: together 1 s and a slot."""
+    clients = fleet(channel_gain=[0.0, 1e-10], frequency_max=[1e9, 1e10])
+    types = (*TYPE, fedopt.SubModel("computes", flops=1e9, upload_bits=0.0, download_bits=0.0))
+    more = {"budget": Deadline(1.0 + 1e-4), "access": TimeDivision(1e6), "partitions": [(1, 1), (2, 0)]}
+    problem = Problem(clients, types, **more)
+    found = fedopt.solve(problem)
+    assert found.status is Status.INFEASIBLE
+    report = fedopt.verify(problem, dataclasses.replace(found, scope="all matchings"))
+    assert outcomes(report)["infeasible"] is Outcome.UNPROVED

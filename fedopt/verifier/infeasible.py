@@ -13,14 +13,16 @@ from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem
 from fedopt.solution import Schedule, Solution
 from fedopt.submodels import Workload
 from fedopt.verifier import uplink
-from fedopt.verifier.matchings import TooManyError, rule_out
+from fedopt.verifier.matchings import TooManyError, cheapest, greedy, rule_out
 from fedopt.verifier.model import least_energies, least_times, tasks_for, too_late
+from fedopt.verifier.optimality import LOOSE
 from fedopt.verifier.report import About, Check, Outcome
 from fedopt.verifier.search import ALL, LOOKS, SORTED, Menu, menu_of
 
 C = About.CLAIMS
 _ROUNDING = 1e-12  # relative: what the last digits of a least duration or energy may hide
 _AMOUNT = 1e-9  # relative to what is needed
+_TRIED = 8  # partitions
 
 
 def nothing_checks(answer: Schedule | Solution) -> list[Check]:
@@ -84,6 +86,7 @@ def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
         check = Check(name=name, about=C, outcome=Outcome.PASSED, found=found, allowed="proved again")
         return [check, *_amount(menu, scope, answer)]
     claimed = answer.scope in (ALL, SORTED) and problem.access is None
+    claimed = claimed or (answer.scope == ALL and _together(menu))
     outcome = Outcome.FAILED if claimed else Outcome.UNPROVED
     why = f"partition {tuple(menu.counts[meets].tolist())} may meet it"
     why += "" if claimed else "; the answer speaks only of what was tried"
@@ -129,3 +132,30 @@ def _may_meet(menu: Menu, scope: str, factor: float, more: float, *, loud: bool 
     bounds = menu.over(scope, lambda T: costs, allowed)
     found = rule_out(bounds, menu.counts, np.zeros(size), np.full(size, allowed), LOOKS)
     return None if found is None else found[0]
+
+
+def _together(menu: Menu) -> bool:
+    """Whether a matching is seen to meet the budget on a shared uplink: of those that ask least, each client alone."""
+    p, budget = menu.problem, menu.problem.budget
+    assert p.access is not None
+    if isinstance(budget, Deadline) and np.isinf(p.clients.power_max).any():
+        return False  # what no power reaches is no shortest round
+    alone = least_times(menu.tasks) if isinstance(budget, Deadline) else least_energies(menu.tasks)
+    costs = np.minimum(alone, 4.0 * menu.tasks.W.size * float(np.where(np.isinf(alone), 0.0, alone).max()))
+    for counts in menu.counts[np.argsort(menu.counts @ costs.mean(axis=1), kind="stable")[:_TRIED]]:
+        assignment, _ = cheapest(costs, greedy(costs, counts), costs.size)
+        if np.isinf(alone[assignment, np.arange(len(assignment))]).any():
+            continue
+        work = p.clients.workload(p.submodels, assignment)
+        tasks = uplink.whole(p.clients, work, p.access)
+        if isinstance(budget, Deadline):
+            needs, given = uplink.shortest(p.clients, work, tasks, p.access), budget.seconds
+        elif isinstance(budget, EnergyBudget):
+            needs, given = math.fsum(least_energies(tasks)), budget.joules
+            if isinstance(p.access, SharedBandwidth):
+                needs = max(needs, uplink.least_energy(p.clients, work, p.access))
+        else:
+            needs, given = 0.0, budget.watts  # more than nothing can always be met
+        if needs < given * (1.0 - LOOSE):
+            return True
+    return False
