@@ -46,9 +46,14 @@ def better(problem: Problem, rule: Solution, best: Solution) -> bool:
         return problem.access is None or best.scope == "all matchings"
     if rule.utility > best.bound + NEAR * abs(best.bound):
         return True
-    free = isinstance(problem.budget, Deadline) or not isinstance(problem.utility, LeastEnergy)
-    proved = problem.access is None and free and not isinstance(problem.budget, TimePrice)
+    proved = problem.access is None and by_duration(problem) and not isinstance(problem.budget, TimePrice)
     return proved and best.status.solved and rule.utility > best.utility + NEAR * abs(best.utility)
+
+
+def by_duration(problem: Problem) -> bool:
+    """Whether the best matching of a partition is proved: of least energy it is at a deadline alone, as of those of one
+    duration any may be answered."""
+    return isinstance(problem.budget, Deadline) or not isinstance(problem.utility, LeastEnergy)
 
 
 def again(problem: Problem, best: Solution) -> list[str]:
@@ -57,7 +62,8 @@ def again(problem: Problem, best: Solution) -> list[str]:
     for keep in ("nothing", "partition", "matching"):
         warm = fedopt.solve(problem, warm=best, keep=keep)
         same = warm.utility == pytest.approx(best.utility, rel=NEAR, nan_ok=True)
-        if warm.status.solved and not same:
+        better_kept = keep == "partition" and not by_duration(problem) and warm.utility > best.utility
+        if warm.status.solved and not same and not better_kept:
             found.append(f"keep={keep}: {warm.utility} for {best.utility}")
     return found
 

@@ -185,9 +185,7 @@ def test_replicas_to_a_power_that_leaves_no_number_are_refused(cover: int, limit
 
 
 def test_a_round_too_short_for_its_utility_to_be_a_number_claims_nothing() -> None:
-    clients = fedopt.Clients(
-        frequency_min=0, frequency_max=1e210, samples=[1.0] * 4, channel_gain=1e-10, bandwidth=1e6
-    )
+    clients = fedopt.Clients(frequency_min=0, frequency_max=1e210, samples=[1.0] * 4, channel_gain=1e-10, bandwidth=1e6)
     types = tuple(fedopt.SubModel(f"{k}", flops=1e-100, upload_bits=0.0, download_bits=0.0, cover=k) for k in (1, 2))
     found = fedopt.solve(fedopt.Problem(clients, types, budget=fedopt.EnergyBudget(math.inf)))
     assert found.status is fedopt.Status.INACCURATE
