@@ -12,6 +12,7 @@ from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, Shortest
 from fedopt.reasons import is_open
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
+from solvers.access import LAST_DIGITS
 from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched
 from solvers.rows import Stop
 
@@ -76,6 +77,8 @@ def held_to(solution: Solution, round_: Schedule, found: Searched, row: int) -> 
     if not solution.status.solved or is_open(round_.duration, round_.bracket):
         return solution
     T, E = float(found.results[row, DURATION]), float(found.results[row, ENERGY])
+    if abs(E - round_.energy) <= LAST_DIGITS * _price_of_time(round_) * round_.duration:  # T hides that much of E
+        E = round_.energy
     said = utility_of(problem, partition, T, E)
     if isinstance(problem.utility, ReplicaRate) and solution.utility == math.inf and solution.duration > 0.0:
         why = f"R^beta / T is no number for a round of {solution.duration:g} s"
@@ -94,6 +97,12 @@ def held_to(solution: Solution, round_: Schedule, found: Searched, row: int) -> 
         bracket=round_.bracket,
         cost_bracket=(math.nan, math.nan),
     )
+
+
+def _price_of_time(round_: Schedule) -> float:
+    """[W]"""
+    assert round_.allocation is not None
+    return float(round_.allocation.price.sum()) if round_.sharing is None else round_.sharing.time_price
 
 
 def stopped_at(solution: Solution, limit: float) -> Solution:

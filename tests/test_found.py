@@ -215,6 +215,20 @@ def test_no_sorted_matching_in_time_is_infeasible_where_partitions_are_too_many_
     assert fedopt.solve(Problem(clients, types, budget=Deadline(3.0))).status is fedopt.Status.OPTIMAL
 
 
+def test_an_energy_that_the_last_digits_of_a_long_round_hide_is_as_the_search_said() -> None:
+    """Sending takes 3e-7 s of 50,000 s at 2 W: the last digit of T is worth more than a millionth of the energy."""
+    clients = fedopt.Clients(
+        frequency_min=0, frequency_max=[1.5e9] * 3 + [1064987260.0], samples=500, capacitance=2e-28, static_power=0.05,
+        channel_gain=1e-11, bandwidth=2.5e5, circuit_power=0.05, power_max=0.2, download_rate=1e7, receive_power=0.05,
+        overhead=5e4,
+    )  # fmt: skip
+    types = (*_types([(2e7, 3e5, 1)] * 2, idle=False), SubModel("little", flops=0.6324555320336759, upload_bits=0.0))
+    problem = Problem(clients, types, budget=TimePrice(2.0), utility="least_energy", access=fedopt.TimeDivision(1e6))
+    found = fedopt.solve(problem)
+    assert found.status is fedopt.Status.OPTIMAL, found.reason
+    assert fedopt.verify(problem, found).ok
+
+
 @pytest.mark.parametrize("types", [1, 2])
 def test_rounds_whose_square_is_less_than_any_number_have_a_price_of_time_too(types: int) -> None:
     clients = fedopt.Clients(
