@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -121,7 +122,9 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
     from matplotlib import rc_context
 
     picture = io.BytesIO()
-    with rc_context({"svg.hashsalt": "fedopt"}):  # without it and with a date, no two files of one picture are alike
+    hashed = rc_context({"svg.hashsalt": "fedopt"})  # without it and with a date, no two files of one picture are alike
+    with hashed, warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a name in letters that no font has: boxes
         figure.savefig(picture, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
     return replace_file(path, picture.getvalue())
 

@@ -395,3 +395,21 @@ def test_pictures_are_saved(tmp_path: Path, solved: tuple[fedopt.Problem, fedopt
     with pytest.raises(fedopt.InputError, match="suffix"):
         plots.save(plots.draw_round(*solved), tmp_path / "a.exe")
     assert sorted(os.listdir(tmp_path)) == [f"a.{form}", f"b.{form}"]
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_picture_of_names_in_letters_that_no_font_has_is_saved(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    from fedopt import plots
+
+    clients = fedopt.Clients(
+        frequency_min=0,
+        frequency_max=1e9,
+        samples=10,
+        channel_gain=1e-10,
+        bandwidth=1e6,
+        name=("\u65e5\u672c", "\u0b95"),
+    )
+    types = (fedopt.SubModel("\u5927", flops=1e6, upload_bits=1e5),)
+    problem = fedopt.Problem(clients, types, budget=fedopt.PowerBudget(1.0))
+    assert plots.save(plots.draw_round(problem, fedopt.solve(problem)), tmp_path / "a.png").stat().st_size > 1000
