@@ -207,15 +207,14 @@ def test_a_residual_below_zero_is_said_to_be_none() -> None:
     assert (check.outcome, check.found) == (Outcome.PASSED, "0 relative")
 
 
-def test_what_is_shared_by_nobody_is_not_looked_at() -> None:
+def test_a_share_of_a_channel_that_nobody_shares_is_refused() -> None:
     true, shared = timed(12.0, None), timed(12.0, ACCESS["slots"])
-    report = fedopt.verify_schedule(
-        CLIENTS, WORK, Deadline(12.0), dataclasses.replace(true, sharing=shared.sharing), access=None
-    )
+    report = fedopt.verify_schedule(CLIENTS, WORK, Deadline(12.0), true, access=None)
     assert report.ok, str(report)
     assert next(check.found for check in report.checks if check.name == "verdict").startswith(
         f"{true.energy:.12g} J, 12"
     )
+    assert failed(dataclasses.replace(true, sharing=shared.sharing), Deadline(12.0), None) == {"shape"}
 
 
 @pytest.mark.parametrize("access", ACCESS.values(), ids=ACCESS)

@@ -18,6 +18,7 @@ import numpy as np
 from fedopt.checks import FloatArray
 from fedopt.submodels import IntArray
 from fedopt.verifier.matchings import TooManyError, cheapest, greedy
+from fedopt.verifier.model import sum_of
 
 _PRICES = 60  # tried for an interval
 _STEP = 3.0  # in ln price, the longest
@@ -161,8 +162,8 @@ class Below:
         clipped = np.minimum(costs, 4.0 * (abs(enough) + price * room))  # more than is asked, whoever else pays what
         start = greedy(clipped, counts[0]) if self._matching is None else self._matching
         self._matching, prices = cheapest(clipped, start, clipped.size)
-        least: FloatArray = math.fsum((clipped - prices[:, None]).min(axis=0)) + counts @ prices
-        took = math.fsum(taken[self._matching, np.arange(costs.shape[1])])
+        least: FloatArray = sum_of((clipped - prices[:, None]).min(axis=0)) + counts @ prices
+        took = sum_of(taken[self._matching, np.arange(costs.shape[1])])
         bounds = least - price * room + self.coupling.rate * y
         return _End(bounds, took - room, _HIDDEN * price * (took + room))
 
@@ -171,10 +172,10 @@ class Below:
         if excess > 0.0 or self.shown is not None or self._matching is None:
             return
         clients = np.arange(lines.costs.shape[1])
-        paid = price * math.fsum(lines.taken[self._matching, clients])
+        paid = price * sum_of(lines.taken[self._matching, clients])
         costs = lines.costs[self._matching, clients]
-        value = math.fsum(costs) - paid + self.coupling.rate * y
-        lowered = _LOWERED * math.fsum(np.abs(costs) + 2.0 * lines.falls[self._matching, clients] * y)
+        value = sum_of(costs) - paid + self.coupling.rate * y
+        lowered = _LOWERED * sum_of(np.abs(costs) + 2.0 * lines.falls[self._matching, clients] * y)
         if lowered <= _NOISE * abs(value) and value + _HIDDEN * paid + lowered <= enough:
             self.shown = y, value
 

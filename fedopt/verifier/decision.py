@@ -13,7 +13,7 @@ from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, TimePrice
 from fedopt.solution import Allocation, Schedule, Solution, Status
 from fedopt.submodels import Workload
-from fedopt.verifier.model import LN2, Tasks, energies, tasks_for
+from fedopt.verifier.model import LN2, Tasks, energies, sum_of, tasks_for
 from fedopt.verifier.report import About, Check, Outcome, judged, worst
 
 CLIENT = "client"
@@ -65,7 +65,13 @@ def round_of(
     hertz = clients.bandwidth
     if access is not None:
         hertz = np.full(size, access.hertz)
+    elif sharing is not None:
+        return _unfit("a share of a channel", "none on the clients' own")
     shared = isinstance(access, SharedBandwidth)
+    if sharing is not None:
+        spare = sharing.compute_end if shared else sharing.bandwidth_price
+        if not math.isnan(spare) and spare != 0.0:  # 0 where nobody sends
+            return _unfit(f"{spare:g} of what the scheme has not", "NaN")
     arrays = {name: getattr(allocation, name) for name in Allocation.__slots__}
     if access is not None:
         arrays["bandwidth"] = np.empty(0) if sharing is None else sharing.bandwidth
@@ -119,7 +125,7 @@ def decision_checks(r: Round) -> list[Check]:
         worst("power at least", D, np.where(k.sends, under_p, 0.0), limit, ("W", r.p, c.power_min), CLIENT),
         worst("in time", D, late, limit, ("s", end, np.full(end.shape, r.T)), CLIENT),
     ]
-    energy = math.fsum(energies(k, r.f, r.x))
+    energy = sum_of(energies(k, r.f, r.x))
     checks += _channel(r)
     if isinstance(r.budget, EnergyBudget | PowerBudget):
         most = r.allowed(r.T)
@@ -137,11 +143,11 @@ def _channel(r: Round) -> list[Check]:
         return []
     k, limit = r.tasks, r.tolerance
     if isinstance(r.access, SharedBandwidth):
-        used = math.fsum(r.sharing.bandwidth)
+        used = sum_of(r.sharing.bandwidth)
         without = k.sends & ~(r.sharing.bandwidth > 0.0)
         over = math.inf if without.any() else _relative(used, r.access.hertz)
         return [judged("bandwidths add up", About.DECISION, over, limit, found=f"{used:.12g} Hz"), _paid(r, 0.0)]
-    ready, slots = float(np.where(k.busy, k.fixed_time + r.t, 0.0).max()), math.fsum(r.tau)
+    ready, slots = float(np.where(k.busy, k.fixed_time + r.t, 0.0).max()), sum_of(r.tau)
     over = _relative(ready + slots, r.T) if ready + slots > 0.0 else 0.0
     off = abs(_relative(r.sharing.compute_end, ready)) if ready > 0.0 else abs(r.sharing.compute_end)
     said = f"{r.sharing.compute_end:.12g} s"
@@ -153,7 +159,7 @@ def _channel(r: Round) -> list[Check]:
         worst("the whole channel to each", About.NUMBERS, part, limit, ("Hz", r.sharing.bandwidth, alone), CLIENT),
         judged("slots add up", About.DECISION, over, limit, found=f"{ready + slots:.12g} s"),
         judged("end of computing", About.NUMBERS, off, limit, found=said),
-        _paid(r, _DIGITS * math.fsum(falls)),
+        _paid(r, _DIGITS * sum_of(falls)),
     ]
     if isinstance(r.budget, TimePrice) and k.busy.any():
         off, said = abs(_relative(r.sharing.time_price, r.budget.watts)), f"{r.sharing.time_price:.12g} W"
@@ -164,7 +170,7 @@ def _channel(r: Round) -> list[Check]:
 def _paid(r: Round, hidden: float) -> Check:
     """The clients' prices of time add up to the one reported, but for what is hidden [W]."""
     assert r.sharing is not None
-    price, paid = r.sharing.time_price, math.fsum(r.allocation.price)
+    price, paid = r.sharing.time_price, sum_of(r.allocation.price)
     off = 0.0 if price == paid else max(abs(price - paid) - hidden, 0.0) / max(abs(price), abs(paid))
     found = f"{price:.12g} W against {paid:.12g} W"
     return judged("prices of time add up", About.NUMBERS, off, r.tolerance, found=found)
@@ -185,7 +191,7 @@ def number_checks(r: Round) -> list[Check]:
         with np.errstate(all="ignore"):
             off = np.where(said == values, 0.0, np.abs(said - values) / np.maximum(np.abs(values), 1e-300))
         checks.append(worst(name.replace("_", " "), About.NUMBERS, off, limit, (unit, said, values), CLIENT))
-    total = math.fsum(own["energy"][1])
+    total = sum_of(own["energy"][1])
     wrong = abs(_relative(r.E, total)) if total != r.E else 0.0
     checks.append(
         judged("energy of the round", About.NUMBERS, wrong, limit, found=f"{r.E:.12g} J against {total:.12g} J")

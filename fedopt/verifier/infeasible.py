@@ -1,4 +1,4 @@
-"""Answers without a decision: is it true that no round meets the budget, and by how much it misses?"""
+"""Answers without a decision: is it true that no round meets the budget, by how much it misses, and who is named?"""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import math
 import numpy as np
 
 from fedopt.access import Access, SharedBandwidth
-from fedopt.checks import SMALLEST, FloatArray
+from fedopt.checks import LARGEST, SMALLEST, FloatArray
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem
-from fedopt.solution import Schedule, Solution
+from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Workload
 from fedopt.verifier import uplink
 from fedopt.verifier.matchings import TooManyError, cheapest, greedy, rule_out
-from fedopt.verifier.model import least_energies, least_times, tasks_for, too_late
-from fedopt.verifier.optimality import LOOSE
+from fedopt.verifier.model import least_energies, least_times, sum_of, tasks_for, too_late
+from fedopt.verifier.optimality import LOOSE, BoolArray
 from fedopt.verifier.report import About, Check, Outcome
 from fedopt.verifier.search import ALL, LOOKS, SORTED, Menu, menu_of
 
@@ -23,12 +23,19 @@ C = About.CLAIMS
 _ROUNDING = 1e-12  # relative: what the last digits of a least duration or energy may hide
 _AMOUNT = 1e-9  # relative to what is needed
 _TRIED = 8  # partitions
+_FEW = 8  # clients that a row names
 
 
 def nothing_checks(answer: Schedule | Solution) -> list[Check]:
-    """An answer without a decision carries no number."""
-    numbers = [answer.duration, answer.energy, *([answer.utility] if isinstance(answer, Solution) else [])]
-    held = answer.allocation is not None or not all(map(math.isnan, numbers))
+    """An answer without a decision carries no number of one; where it stopped, it says nothing of what is missing."""
+    numbers = [answer.duration, answer.energy, *answer.bracket]
+    parts: list[object] = [answer.allocation, answer.verdict, answer.sharing]
+    if isinstance(answer, Solution):
+        numbers += [answer.utility, answer.bound, *answer.cost_bracket]
+        parts += [answer.partition, answer.assignment, answer.place_prices, answer.paper]
+    held = any(part is not None for part in parts) or not all(map(math.isnan, numbers))
+    if answer.status is Status.LIMIT:
+        held = held or answer.clients != () or not math.isnan(answer.shortfall) or getattr(answer, "scope", "") != ""
     outcome = Outcome.FAILED if held else Outcome.PASSED
     found = ", ".join(f"{value:g}" for value in numbers)
     return [Check(name="no number without a decision", about=About.NUMBERS, outcome=outcome, found=found)]
@@ -40,14 +47,20 @@ def schedule_infeasible(
     """From the closed-form limits of these clients: T_min, E_inf, out of reach."""
     hertz = clients.bandwidth if access is None else np.full(len(clients), access.hertz)
     tasks = tasks_for(clients, work, hertz)
-    alone = least_times(tasks)
+    alone = named_for = least_times(tasks)
+    beyond = 0.0  # who needs more is named
     if np.isinf(alone).any():
-        needs, given, unit = math.inf, 0.0, "s"
+        needs, given, unit, beyond = math.inf, 0.0, "s", LARGEST
     elif isinstance(budget, Deadline):
         needs = float(alone.max()) if access is None else uplink.shortest(clients, work, tasks, access)
         given, unit = budget.seconds, "s"
+        if answer.shortfall <= 0.0:  # there is time, but no power for it
+            named_for = np.where(np.isinf(clients.power_max), 1.0 + alone, 0.0)
+        elif access is None:
+            beyond = given
     else:
-        needs = math.fsum(least_energies(tasks))
+        named_for = least_energies(tasks)
+        needs = sum_of(named_for)
         if isinstance(access, SharedBandwidth):
             needs = max(needs, uplink.least_energy(clients, work, access))
         given, unit = getattr(budget, "joules", 0.0), "J"
@@ -56,7 +69,7 @@ def schedule_infeasible(
     proved = needs > given * (1.0 - _ROUNDING) or (given == 0.0 <= needs and bool(tasks.spends.any()))
     if access is None and isinstance(budget, Deadline):
         proved = proved or bool(too_late(tasks, given).any())
-    return _verdict(needs, given, unit, answer, proved)
+    return [*_verdict(needs, given, unit, answer, proved), _named(answer, named_for, beyond)]
 
 
 def _verdict(needs: float, given: float, unit: str, answer: Schedule, proved: bool) -> list[Check]:
@@ -70,65 +83,137 @@ def _verdict(needs: float, given: float, unit: str, answer: Schedule, proved: bo
     return [*checks, Check(name="by how much", about=C, outcome=wrong, found=found)]
 
 
+def _named(answer: Schedule, needs: FloatArray, beyond: float) -> Check:
+    """Named are those who need more (N,), all of them, the neediest first, but for the last digits."""
+    right = _exist(answer.clients, len(needs))
+    if right:
+        who = np.array(answer.clients, dtype=np.int64)
+        named = np.isin(np.arange(len(needs)), who)
+        all_of_them = named[needs > beyond * (1.0 + _ROUNDING)].all()
+        no_other = (needs[who] > beyond * (1.0 - _ROUNDING)).all()
+        right = bool(all_of_them and no_other and (needs[who][1:] <= needs[who][:-1] * (1.0 + _ROUNDING)).all())
+    return _who(answer, right)
+
+
+def _exist(who: tuple[int, ...], size: int) -> bool:
+    """Whether these are clients, none of them twice."""
+    return all(isinstance(n, int) and 0 <= n < size for n in who) and len(set(who)) == len(who)
+
+
+def _who(answer: Schedule | Solution, right: bool) -> Check:
+    outcome = Outcome.PASSED if right else Outcome.FAILED
+    why = "" if right else "not those who stand in the way, neediest first"
+    few = ", ".join(map(str, answer.clients[:_FEW])) + (", ..." if len(answer.clients) > _FEW else "")
+    return Check(name="who is named", about=C, outcome=outcome, found=few, why=why)
+
+
 def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
     """For every partition and matching that was tried: Hall's crowd or prices that show too little is given."""
+    name, given, missing = "infeasible", _given(problem.budget), answer.shortfall
+    if answer.scope not in ("", ALL, SORTED):
+        return [Check(name=name, about=C, outcome=Outcome.FAILED, found=answer.scope, why="no such matchings")]
+    wrong = []
+    if not missing >= -_AMOUNT * given or (given == math.inf != missing):
+        why = "no amount that can be missing"
+        wrong.append(Check(name="by how much", about=C, outcome=Outcome.FAILED, found=f"{missing:.9g}", why=why))
+    if not _exist(answer.clients, len(problem.clients)):
+        wrong.append(_who(answer, False))
     menu = menu_of(problem)
-    name = "infeasible"
     if isinstance(menu, str):
-        return [Check(name=name, about=C, outcome=Outcome.UNPROVED, why=menu)]
+        return [*wrong, Check(name=name, about=C, outcome=Outcome.UNPROVED, why=menu)]
     scope = answer.scope or ALL
     try:
         meets = _may_meet(menu, scope, 1.0 - _ROUNDING, 0.0)
+        if meets is None:
+            found = f"none of {len(menu.counts)} partitions, {scope}"
+            check = Check(name=name, about=C, outcome=Outcome.PASSED, found=found, allowed="proved again")
+        else:
+            claimed = answer.scope in (ALL, SORTED) and problem.access is None
+            claimed = claimed or (answer.scope == ALL and _together(menu))
+            outcome = Outcome.FAILED if claimed else Outcome.UNPROVED
+            why = f"partition {tuple(menu.counts[meets].tolist())} may meet it"
+            why += "" if claimed else "; the answer speaks only of what was tried"
+            check = Check(name=name, about=C, outcome=outcome, why=why)
+        return [check, *(wrong or [_amount(menu, scope, answer), _who(answer, _may_be(menu, scope, answer))])]
     except TooManyError:
-        return [Check(name=name, about=C, outcome=Outcome.UNPROVED, why=f"not done after {LOOKS} looks")]
-    if meets is None:
-        found = f"none of {len(menu.counts)} partitions, {scope}"
-        check = Check(name=name, about=C, outcome=Outcome.PASSED, found=found, allowed="proved again")
-        return [check, *_amount(menu, scope, answer)]
-    claimed = answer.scope in (ALL, SORTED) and problem.access is None
-    claimed = claimed or (answer.scope == ALL and _together(menu))
-    outcome = Outcome.FAILED if claimed else Outcome.UNPROVED
-    why = f"partition {tuple(menu.counts[meets].tolist())} may meet it"
-    why += "" if claimed else "; the answer speaks only of what was tried"
-    return [Check(name=name, about=C, outcome=outcome, why=why)]
+        return [*wrong, Check(name=name, about=C, outcome=Outcome.UNPROVED, why=f"not done after {LOOKS} looks")]
 
 
-def _amount(menu: Menu, scope: str, answer: Solution) -> list[Check]:
-    """The shortfall is what is missing for the nearest partition: a little less is too little, a little more enough."""
-    name, missing = "by how much", answer.shortfall
-    if menu.problem.access is not None or not answer.scope or not math.isfinite(missing):
-        return [Check(name=name, about=C, outcome=Outcome.NOTHING)]
-    if not isinstance(menu.problem.budget, Deadline | EnergyBudget):
-        return [Check(name=name, about=C, outcome=Outcome.NOTHING)]
-    missing = max(missing, 0.0)
-    below = _may_meet(menu, scope, 1.0 - _AMOUNT, missing, loud=False)
-    above = _may_meet(menu, scope, 1.0 + _AMOUNT, missing + SMALLEST, loud=False)  # a budget of 0 has no last digit
-    enough = missing == 0.0 and isinstance(menu.problem.budget, Deadline)  # of time; it is power that is missing
-    right = above is not None and (below is None or enough)
-    why = "" if right else ("less would do" if below is not None else "more is needed")
-    return [
-        Check(
-            name=name,
-            about=C,
-            outcome=Outcome.PASSED if right else Outcome.FAILED,
-            found=f"{missing:.9g}",
-            why=why,
-        )
-    ]
-
-
-def _may_meet(menu: Menu, scope: str, factor: float, more: float, *, loud: bool = True) -> int | None:
-    """The first partition that is not proved to miss (budget + more) x factor; None where all are. loud: see late()."""
-    budget, tasks, size = menu.problem.budget, menu.tasks, len(menu.counts)
-    costs: FloatArray
+def _given(budget: Budget) -> float:
+    """What there is of what may be missing, [s] or [J]; inf where that is never too little."""
     if isinstance(budget, Deadline):
-        costs, allowed = menu.late((budget.seconds + more) * factor, loud=loud), 0.5
-    elif isinstance(budget, EnergyBudget):
-        costs, allowed = least_energies(tasks), (budget.joules + more) * factor
+        return budget.seconds
+    return budget.joules if isinstance(budget, EnergyBudget) else 0.0 if budget == PowerBudget(0.0) else math.inf
+
+
+def _amount(menu: Menu, scope: str, answer: Solution) -> Check:
+    """The shortfall is what is missing for the nearest partition: a little less is too little, a little more enough.
+
+    Of a shared uplink, and of what was tried alone, only that no client needs more on its own.
+    """
+    missing = max(answer.shortfall, 0.0)
+    below = _may_meet(menu, scope, 1.0 - _AMOUNT, missing, loud=False)
+    above = missing == math.inf or _may_meet(menu, scope, 1.0 + _AMOUNT, missing + SMALLEST, loud=False) is not None
+    enough = missing == 0.0 and isinstance(menu.problem.budget, Deadline)  # of time; it is power that is missing
+    outcome, why = Outcome.PASSED, ""
+    if not above:
+        outcome, why = Outcome.FAILED, "more is needed"
+    elif menu.problem.access is not None or not answer.scope:
+        outcome, why = Outcome.UNPROVED, "of what was tried alone" if menu.problem.access is None else "shared uplink"
+    elif below is not None and not enough:
+        outcome, why = Outcome.FAILED, "less would do"
+    return Check(name="by how much", about=C, outcome=outcome, found=f"{missing:.9g}", why=why)
+
+
+def _may_be(menu: Menu, scope: str, answer: Solution) -> bool:
+    """Whether the named are a crowd of some partition, or just those that some matching this near would name."""
+    problem, tasks, missing = menu.problem, menu.tasks, max(answer.shortfall, 0.0)
+    timed, alone = isinstance(problem.budget, Deadline), least_times(tasks)
+    named = np.isin(np.arange(len(problem.clients)), np.array(answer.clients, dtype=np.int64))
+    if timed and missing == 0.0:  # there is time, but no power for it
+        return bool((named == np.isinf(problem.clients.power_max)).all())
+    if (timed or missing == math.inf) and scope == ALL and _crowded(menu, named):
+        return True
+    if missing == math.inf:
+        concerned = np.isinf(alone)
+    elif timed:
+        concerned = menu.late(_given(problem.budget), loud=False) > 0.0 if problem.access is None else alone > 0.0
     else:
-        costs, allowed = np.where(np.isinf(least_times(tasks)), 1.0, 0.0), 0.5
-    if allowed == 0.0 or budget == PowerBudget(0.0):
-        costs, allowed = np.where(tasks.spends, 1.0, 0.0), 0.5
+        concerned = least_energies(tasks) > 0.0
+    return _may_meet(menu, scope, 1.0 + _AMOUNT, missing + SMALLEST, loud=False, only=concerned == named) is not None
+
+
+def _crowded(menu: Menu, named: BoolArray) -> bool:
+    """Hall: the named are all that fit only in types of some partition, and those have fewer places."""
+    budget = menu.problem.budget
+    fits = menu.late(budget.seconds if isinstance(budget, Deadline) else LARGEST, loud=False) == 0.0
+    within = fits[:, named].any(axis=1)
+    elsewhere = (~(within | (menu.counts == 0))).astype(np.float64) @ fits > 0.0
+    found: BoolArray = (menu.counts @ within < named.sum()) & (elsewhere == ~named).all(axis=1)
+    return bool(found.any())
+
+
+def _may_meet(
+    menu: Menu, scope: str, factor: float, more: float, *, loud: bool = True, only: BoolArray | None = None
+) -> int | None:
+    """The first partition that is not proved to miss (budget + more) x factor; None where all are. loud: see late().
+
+    only: (K, N) who may have which type; with it, and where all that is missing would do, nobody's reach is asked for.
+    """
+    tasks, size = menu.tasks, len(menu.counts)
+    given = (_given(menu.problem.budget) + more) * factor
+    costs: FloatArray
+    allowed = 0.5
+    if given == math.inf:
+        costs = np.where(np.isinf(least_times(tasks)), 1.0, 0.0)
+    elif isinstance(menu.problem.budget, Deadline):
+        costs = menu.late(given, loud=loud)
+    elif given > 0.0:
+        costs, allowed = least_energies(tasks), given
+    else:
+        costs = np.where(tasks.spends, 1.0, 0.0)
+    if only is not None:
+        costs = np.where(only, 0.0 if given == math.inf else costs, np.inf)
     bounds = menu.over(scope, lambda T: costs, allowed)
     found = rule_out(bounds, menu.counts, np.zeros(size), np.full(size, allowed), LOOKS)
     return None if found is None else found[0]
@@ -151,7 +236,7 @@ def _together(menu: Menu) -> bool:
         if isinstance(budget, Deadline):
             needs, given = uplink.shortest(p.clients, work, tasks, p.access), budget.seconds
         elif isinstance(budget, EnergyBudget):
-            needs, given = math.fsum(least_energies(tasks)), budget.joules
+            needs, given = sum_of(least_energies(tasks)), budget.joules
             if isinstance(p.access, SharedBandwidth):
                 needs = max(needs, uplink.least_energy(p.clients, work, p.access))
         else:

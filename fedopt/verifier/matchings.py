@@ -14,13 +14,14 @@ import numpy as np
 
 from fedopt.checks import FloatArray
 from fedopt.submodels import IntArray
+from fedopt.verifier.model import sum_of
 
 _ROUNDING = 1e-14  # of the largest cost: cycles this short are rounding
 
 
 def dual_value(costs: FloatArray, counts: IntArray, prices: FloatArray) -> float:
     """What every matching with these counts costs at least, by these prices; costs (K, N)."""
-    return math.fsum((costs - prices[:, None]).min(axis=0)) + float(np.dot(counts, prices))
+    return sum_of((costs - prices[:, None]).min(axis=0)) + float(np.dot(counts, prices))
 
 
 def cheapest(costs: FloatArray, assignment: IntArray, patience: int) -> tuple[IntArray, FloatArray]:
@@ -133,7 +134,7 @@ class AllMatchings:
             self._T, self._table = T, np.minimum(costs, 4.0 * self._most) if self._most > 0.0 else nothing
         table = self._table
         _, prices = cheapest(table, greedy(table, one), table.size)
-        result: FloatArray = math.fsum((table - prices[:, None]).min(axis=0)) + counts @ prices
+        result: FloatArray = sum_of((table - prices[:, None]).min(axis=0)) + counts @ prices
         return result
 
 

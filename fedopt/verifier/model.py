@@ -175,6 +175,14 @@ def dual(k: Tasks, price: FloatArray) -> FloatArray:
     return result
 
 
+def sum_of(values: FloatArray) -> float:
+    """The sum to the last bit; inf or NaN where it leaves the range of a double."""
+    try:
+        return math.fsum(values)
+    except (OverflowError, ValueError):
+        return float(np.sum(values))
+
+
 def least_times(k: Tasks) -> FloatArray:
     """T_min,n [s]: everything at full speed; inf out of reach."""
     t, tau = times(k, k.f_max, k.x_max)

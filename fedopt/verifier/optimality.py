@@ -283,9 +283,9 @@ def _greatest_price(r: Round) -> FloatArray:
 def _bracket(r: Round, own: bool) -> list[Check]:
     """The answer's own bracket of the best duration: around it, and proved at both ends."""
     low, high = r.bracket
-    if math.isnan(low) or math.isnan(high):
+    if math.isnan(low) and math.isnan(high):
         return [Check(name="bracket of the duration", about=About.CLAIMS, outcome=Outcome.NOTHING)]
-    inside = low <= r.T <= high
+    inside = not low > r.T and high >= r.T  # NaN: no lower end is proved
     said = f"{low:.15g} to {high:.15g} s"
     about = About.CLAIMS
     checks = [judged("bracket holds the duration", about, 0.0 if inside else math.inf, 0.0, found=said)]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedopt.access import SharedBandwidth
-from fedopt.checks import FloatArray, InputError
+from fedopt.checks import LARGEST, FloatArray, InputError
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
 from fedopt.solution import Solution, Status
 from fedopt.submodels import IntArray
@@ -108,10 +108,10 @@ def menu_of(problem: Problem) -> Menu | str:
 def search_checks(problem: Problem, solution: Solution, r: Round) -> list[Check]:
     """Bound, place prices, bracket and cost over all matchings."""
     claims = [
-        ("bound of the utility", not math.isnan(solution.bound)),
+        ("bound of the utility", not math.isnan(solution.bound) or solution.scope != ""),
         ("bracket over all matchings", solution.scope == ALL and _timed(problem) and not math.isnan(r.bracket[0])),
         ("place prices", solution.place_prices is not None),
-        ("cost of all matchings", not math.isnan(solution.cost_bracket[0])),
+        ("cost of all matchings", not all(map(math.isnan, solution.cost_bracket))),
     ]
     checks = [Check(name=name, about=C, outcome=Outcome.NOTHING) for name, claimed in claims if not claimed]
     if not math.isnan(solution.bound):
@@ -122,6 +122,9 @@ def search_checks(problem: Problem, solution: Solution, r: Round) -> list[Check]
     for name, claimed in claims:
         if claimed and isinstance(menu, str):
             checks.append(Check(name=name, about=C, outcome=Outcome.UNPROVED, why=menu))
+        elif claimed and name == claims[3][0] and not priced:
+            why = "a cost without a price of time"
+            checks.append(Check(name=name, about=C, outcome=Outcome.FAILED, found=f"{solution.cost_bracket}", why=why))
         elif claimed and problem.access is not None and (name == "place prices" or (priced and name == claims[0][0])):
             checks.append(Check(name=name, about=C, outcome=Outcome.CLAIMED, why="clients share the uplink"))
         elif claimed:
@@ -146,7 +149,8 @@ def _timed(problem: Problem) -> bool:
 def _bound(name: str, menu: Menu, s: Solution, r: Round) -> Check:
     """No partition (and no matching, or no sorted one) has a utility above the bound: each at the duration it needs."""
     utility, budget, limit = menu.problem.utility, menu.problem.budget, r.tolerance
-    if s.scope not in (ALL, SORTED) or not isinstance(utility, ReplicaRate | ShortestRound | LeastEnergy):
+    known = isinstance(utility, ReplicaRate | ShortestRound | LeastEnergy)
+    if math.isnan(s.bound) or s.scope not in (ALL, SORTED) or not known:
         why = f"no way to prove a bound of {s.scope or 'nothing'} of this utility"
         return Check(name=name, about=C, outcome=Outcome.FAILED, found=f"{s.bound:.12g}", why=why)
     if s.bound == math.inf or (s.bound >= 0.0 and isinstance(utility, ShortestRound | LeastEnergy)):
@@ -211,7 +215,7 @@ def _places(name: str, menu: Menu, s: Solution, r: Round) -> Check:
     """With the answer's own prices of places the bound of every matching at its duration is its energy."""
     assert s.place_prices is not None
     counts, prices = np.array(s.partition), s.place_prices
-    if prices.shape != counts.shape or not np.isfinite(prices).all():
+    if prices.shape != counts.shape or not (np.abs(prices) <= LARGEST).all():
         return Check(name=name, about=C, outcome=Outcome.FAILED, found=f"shape {prices.shape}", why="a price per type")
     costs = np.minimum(menu.energies(r.T), 4.0 * r.E + 2.0 * float(np.ptp(prices)))
     proved = dual_value(costs, counts, prices)
@@ -226,7 +230,7 @@ def _cost(name: str, menu: Menu, s: Solution, r: Round) -> Check:
     assert isinstance(menu.problem.budget, TimePrice)
     said = f"{low:.12g} to {cost:.12g} J"
     off = abs(cost - r.cost) / max(r.cost, 1e-300)
-    if off > r.tolerance or low > cost:
+    if not off <= r.tolerance or low > cost:
         return Check(name=name, about=C, outcome=Outcome.FAILED, found=said, why=f"the answer costs {r.cost:.12g} J")
     watts, least = menu.problem.budget.watts, low * (1.0 - r.tolerance)
     cheaper = least_cost(menu.tasks, r, np.array(s.partition), watts, least, LOOKS) if least > 0.0 else None

@@ -15,7 +15,17 @@ from fedopt.access import Access, SharedBandwidth, Sharing, TimeDivision
 from fedopt.checks import SMALLEST, FloatArray
 from fedopt.clients import Clients
 from fedopt.submodels import Workload
-from fedopt.verifier.model import Tasks, computing_of, dual, least_energies, marginal, sending_of, tasks_for, times
+from fedopt.verifier.model import (
+    Tasks,
+    computing_of,
+    dual,
+    least_energies,
+    marginal,
+    sending_of,
+    sum_of,
+    tasks_for,
+    times,
+)
 from fedopt.verifier.shares import narrowest, shares
 
 if TYPE_CHECKING:
@@ -35,18 +45,18 @@ def shortest(c: Clients, work: Workload, k: Tasks, access: Access) -> float:
     """T_min [s]: all at full speed and power; slots one after another, or bandwidths that add up to the band."""
     ready = _ready(k)
     if isinstance(access, TimeDivision):
-        return ready + math.fsum(times(k, k.f_max, k.x_max)[1])
+        return ready + sum_of(times(k, k.f_max, k.x_max)[1])
     if not k.sends.any():
         return ready
     if (c.channel_gain[k.sends] == 0.0).any():
         return math.inf
     alone = whole(c, work, access)
     low, high = ready, max(ready, 1e-300)
-    while math.fsum(narrowest(alone, high)) > 1.0:
+    while sum_of(narrowest(alone, high)) > 1.0:
         low, high = high, 2.0 * high
     for _ in range(_STEPS):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if math.fsum(narrowest(alone, middle)) > 1.0 else (low, middle)
+        low, high = (middle, high) if sum_of(narrowest(alone, middle)) > 1.0 else (low, middle)
     return high
 
 
@@ -130,7 +140,7 @@ def _slots(r: Round, price: float) -> float:
     total = float(each.sum())
     each = each * (price / total) if total > 0.0 else each
     end = 0.0 if total > 0.0 else price * _ready(k)
-    return math.fsum(dual(computing_of(k), each)) + math.fsum(dual(sending_of(k), np.full(k.W.shape, price))) + end
+    return sum_of(dual(computing_of(k), each)) + sum_of(dual(sending_of(k), np.full(k.W.shape, price))) + end
 
 
 def _ready(k: Tasks) -> float:
@@ -145,7 +155,7 @@ def least_energy(c: Clients, work: Workload, access: Access) -> float:
     It is concave in them.
     """
     k = whole(c, work, access)
-    free, scale = np.zeros(k.W.shape), math.log(max(math.fsum(least_energies(k)), 1e-300))
+    free, scale = np.zeros(k.W.shape), math.log(max(sum_of(least_energies(k)), 1e-300))
 
     def bound(log_worth: float) -> float:
         return _shares(k, free, math.exp(log_worth))
@@ -162,4 +172,4 @@ def _shares(k: Tasks, price: FloatArray, worth: float) -> float:
 
     A bound whatever the prices.
     """
-    return math.fsum(dual(computing_of(k), price)) + math.fsum(shares(k, price, worth).cost) - worth
+    return sum_of(dual(computing_of(k), price)) + sum_of(shares(k, price, worth).cost) - worth

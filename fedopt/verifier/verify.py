@@ -22,6 +22,7 @@ from fedopt.verifier.search import ALL, search_checks
 TOLERANCE = 1e-9
 
 
+@np.errstate(all="ignore")
 def verify(problem: Problem, solution: Solution, *, tolerance: float = TOLERANCE) -> Report:
     """Check a solution from the model's equations alone.
 
@@ -69,6 +70,7 @@ def verify(problem: Problem, solution: Solution, *, tolerance: float = TOLERANCE
     return Report(checks=(*checks, *search_checks(problem, solution, found)))
 
 
+@np.errstate(all="ignore")
 def verify_schedule(
     clients: Clients,
     work: Workload,
@@ -103,17 +105,20 @@ def _undecided(status: Status) -> Check:
 
 
 def _state(budget: Budget, answer: Schedule | Solution, limit: float) -> list[Check]:
-    """Whoever holds a decision says solved, SLACK only of what can be spent, or stopped at a limit; the judge's word is
-    of this decision, and for it."""
+    """Whoever holds a decision says solved, SLACK only of what can be spent, or stopped at a limit, and that nothing is
+    missing; the judge's word is of this decision, and for it."""
     spendable = isinstance(budget, EnergyBudget | PowerBudget)
     fits = (Status.OPTIMAL, Status.LIMIT, *([Status.SLACK] if spendable else []))
-    outcome = Outcome.PASSED if answer.status in fits else Outcome.FAILED
-    checks = [Check(name="status", about=About.NUMBERS, outcome=outcome, found=answer.status.name)]
+    short = answer.shortfall != 0.0 or answer.clients != ()
+    outcome = Outcome.PASSED if answer.status in fits and not short else Outcome.FAILED
+    why = f"{answer.shortfall:g} missing, clients {answer.clients} in the way of a decision" if short else ""
+    checks = [Check(name="status", about=About.NUMBERS, outcome=outcome, found=answer.status.name, why=why)]
     if answer.verdict is None:  # read from a file without asking the judge again
         return [*checks, Check(name="verdict", about=About.NUMBERS, outcome=Outcome.NOTHING)]
     said, own = (answer.verdict.energy, answer.verdict.duration), (answer.energy, answer.duration)
-    off = max(0.0 if a == b else abs(a - b) / max(abs(b), 1e-300) for a, b in zip(said, own, strict=True))
-    off = off if answer.verdict.feasible else math.inf
+    off = sum(0.0 if a == b else abs(a - b) / max(abs(b), 1e-300) for a, b in zip(said, own, strict=True))
+    violation = answer.verdict.violation
+    off = max(off, violation) if answer.verdict.feasible and violation >= 0.0 else math.inf
     found = f"{said[0]:.12g} J, {said[1]:.12g} s" + "".join(f"; {why}" for why in answer.verdict.violations)
     return [*checks, judged("verdict", About.NUMBERS, off, limit, found=found)]
 

@@ -1,0 +1,146 @@
+"""Every field of an answer without a decision, forged: the verifier notices each. And what no decision may say."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+from fleets import make, mnist_types
+
+import fedopt
+from fedopt import Deadline, EnergyBudget, PowerBudget, Problem, SharedBandwidth, Status, TimeDivision, TimePrice
+from fedopt.verifier import Report
+
+CLIENTS = make("typical", 1, 5).clients
+TYPES = mnist_types((1, 2, 2, 4))[:3]
+WORK = CLIENTS.workload(TYPES, np.array([0, 1, 1, 2, 2]))
+NAN = math.nan
+BUDGETS = {
+    "energy": EnergyBudget(1e-3),
+    "no energy": EnergyBudget(0.0),
+    "no power": PowerBudget(0.0),
+    "deadline": Deadline(1e-3),
+}
+ACCESS = {"own": None, "shared": SharedBandwidth(2e6), "slots": TimeDivision(2e6)}
+DECIDED = fedopt.solve(Problem(CLIENTS, TYPES, budget=PowerBudget(0.5)))
+FORGED: list[dict[str, Any]] = [
+    *({name: 1.0} for name in ("duration", "energy")),
+    *({"bracket": ends} for ends in ((1.0, 2.0), (NAN, 2.0), (1.0, NAN))),
+    *({"shortfall": value} for value in (NAN, -1.0, 0.0, math.inf)),
+    *({"clients": who} for who in ((99,), (-1,), (), (0, 0), (0.5,))),
+    {"verdict": DECIDED.verdict},
+    {"sharing": fedopt.schedule(CLIENTS, WORK, TimePrice(0.5), access=SharedBandwidth(2e6)).sharing},
+    {"status": Status.OPTIMAL},
+    {"status": Status.LIMIT},
+]
+MORE: list[dict[str, Any]] = [
+    *({name: value} for name in ("utility", "bound") for value in (-1.0, 1e-9)),
+    *({"cost_bracket": ends} for ends in ((1.0, 2.0), (NAN, 2.0), (1.0, NAN))),
+    {"scope": "everything"},
+    *({name: getattr(DECIDED, name)} for name in ("partition", "assignment", "place_prices", "paper")),
+]
+
+
+def forge(answer: Any, fields: dict[str, Any]) -> Any:
+    return dataclasses.replace(answer, **fields)
+
+
+@pytest.mark.parametrize("access", ACCESS)
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_every_field_of_an_infeasible_schedule(budget: str, access: str) -> None:
+    def verified(answer: fedopt.Schedule) -> Report:
+        return fedopt.verify_schedule(CLIENTS, WORK, BUDGETS[budget], answer, access=ACCESS[access])
+
+    true = fedopt.schedule(CLIENTS, WORK, BUDGETS[budget], access=ACCESS[access])
+    assert verified(true).complete
+    for fields in (*FORGED, {"clients": true.clients[1:]}, {"clients": true.clients[::-1]}):
+        assert not verified(forge(true, fields)).ok, fields
+    for factor in (1.0 - 1e-6, 1.0 + 1e-6):
+        assert not verified(forge(true, {"shortfall": true.shortfall * factor})).ok
+
+
+@pytest.mark.parametrize("access", ACCESS)
+@pytest.mark.parametrize("budget", BUDGETS)
+def test_every_field_of_an_infeasible_solution(budget: str, access: str) -> None:
+    problem = Problem(CLIENTS, TYPES, budget=BUDGETS[budget], access=ACCESS[access])
+    for matching in ("exact", "sorted", "marginal") if access == "own" else ("sorted", "marginal"):
+        true = fedopt.solve(problem, matching=matching)
+        report = fedopt.verify(problem, true)
+        assert report.ok, str(report)
+        assert report.complete is (access == "own" and matching != "marginal")
+        for fields in (*FORGED, *MORE, {"clients": true.clients[1:]}):
+            wrong = fedopt.verify(problem, forge(true, fields))
+            open_ = "shortfall" in fields and fields["shortfall"] == math.inf and not report.complete
+            assert not (wrong.complete if open_ else wrong.ok), (matching, fields, str(wrong))
+        for factor in (1.0 - 1e-6, 1.0 + 1e-6) if report.complete else ():
+            assert not fedopt.verify(problem, forge(true, {"shortfall": true.shortfall * factor})).ok
+
+
+def test_a_crowd_is_all_that_fit_too_few_places() -> None:
+    problem = Problem(CLIENTS, TYPES, budget=Deadline(1.0))
+    needs = fedopt.solve(problem).shortfall + 1.0
+    tight = Problem(CLIENTS, TYPES, budget=Deadline(needs * 0.9))
+    true = fedopt.solve(tight)
+    assert 0 < len(true.clients) < 5
+    assert fedopt.verify(tight, true).complete
+    for who in (true.clients[1:], tuple(range(5)), ()):
+        assert not fedopt.verify(tight, forge(true, {"clients": who})).ok
+
+
+@pytest.mark.parametrize("access", ACCESS)
+def test_who_is_out_of_reach_or_has_no_power_for_the_deadline(access: str) -> None:
+    gain = CLIENTS.channel_gain.copy()
+    gain[2] = 0.0
+    away, loud = CLIENTS.replace(channel_gain=gain), CLIENTS.replace(power_max=math.inf)
+    ready = float((loud.overhead + WORK.cycles / loud.frequency_max).max())
+    hasty = [(loud, Deadline(ready * (1.0 + 1e-12)))] if access == "own" else []
+    for fleet, budget in ((away, TimePrice(0.5)), (away, Deadline(1.0)), *hasty):
+        true = fedopt.schedule(fleet, WORK, budget, access=ACCESS[access])
+        assert true.status is Status.INFEASIBLE
+        assert fedopt.verify_schedule(fleet, WORK, budget, true, access=ACCESS[access]).complete, true.reason
+        for fields in ({"clients": (0,)}, {"clients": ()}, {"shortfall": 7.0}):
+            assert not fedopt.verify_schedule(fleet, WORK, budget, forge(true, fields), access=ACCESS[access]).ok
+    for fleet, budget in ((away, TimePrice(0.5)), (away, Deadline(1.0)), (loud, Deadline(1e-2))):
+        problem = Problem(fleet, TYPES, budget=budget, access=ACCESS[access])
+        found = fedopt.solve(problem)
+        assert found.status is Status.INFEASIBLE
+        assert fedopt.verify(problem, found).ok
+        assert not fedopt.verify(problem, forge(found, {"clients": ()})).ok
+        assert not fedopt.verify(problem, forge(found, {"shortfall": -7.0})).ok
+
+
+@pytest.mark.parametrize("budget", [PowerBudget(0.5), EnergyBudget(4.0), TimePrice(0.5)], ids=str)
+def test_what_no_decision_may_say(budget: Any) -> None:
+    problem = Problem(CLIENTS, TYPES, budget=budget)
+    true = fedopt.solve(problem)
+    assert fedopt.verify(problem, true).complete
+    sharing = fedopt.schedule(CLIENTS, WORK, TimePrice(0.5), access=SharedBandwidth(2e6)).sharing
+    wrong: list[dict[str, Any]] = [
+        *({"shortfall": value} for value in (-7.0, NAN)),
+        {"clients": (99,)},
+        *({"cost_bracket": ends} for ends in ((1e6, 2e6), (NAN, 2e6), (-1.0, 2e6), (1.0, NAN))),
+        *({"bracket": ends} for ends in ((NAN, 1e-3), (1e-3, NAN))),
+        {"bound": NAN, "scope": "all matchings"},
+        {"sharing": sharing},
+        {"place_prices": np.full(3, 1e308)},
+        *({"verdict": forge(true.verdict, {"violation": value})} for value in (-1.0, NAN, 1.0)),
+        {"verdict": forge(true.verdict, {"duration": NAN})},
+    ]
+    for fields in wrong:
+        assert not fedopt.verify(problem, forge(true, fields)).ok, fields
+
+
+@pytest.mark.parametrize("access", ACCESS)
+def test_numbers_beyond_all_sense_are_no_warning(access: str) -> None:
+    """Warnings are errors here."""
+    given = CLIENTS, WORK, PowerBudget(0.5)
+    true = fedopt.schedule(*given, access=ACCESS[access])
+    for name in ("frequency", "rate", "power", "price"):
+        wrong = forge(true, {"allocation": forge(true.allocation, {name: np.full(5, 1e308)})})
+        assert not fedopt.verify_schedule(*given, wrong, access=ACCESS[access]).complete
+    for name in ("bandwidth_price", "compute_end") if true.sharing is not None else ():
+        wrong = forge(true, {"sharing": forge(true.sharing, {name: 1e308})})
+        assert not fedopt.verify_schedule(*given, wrong, access=ACCESS[access]).ok
