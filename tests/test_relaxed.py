@@ -122,8 +122,8 @@ def test_the_fair_price_bounds_the_replicas_best(seed: int) -> None:
         found = fair_price(least, allowed, 1e6)
         assert looks <= 12
         assert found is not None
-        price, within = found
-        assert within.energy <= allowed
+        price, within, above = found
+        assert within.energy <= allowed <= above.energy
 
         def most(price: float, allowed: float = allowed) -> float:
             """Replicas within the energy are no more than this."""

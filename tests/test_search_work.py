@@ -21,11 +21,11 @@ WORK = [  # budget, utility, matching, how: partitions solved, matchings, passes
     (ENERGY, "replica_rate", "exact", "one by one", (48, 191, 5182)),
     (DEADLINE, "replica_rate", "exact", "one by one", (10, 2437, 14459)),
     (POWER, "replica_rate", "exact", "level by level", (6, 67, 1132)),
-    (ENERGY, "replica_rate", "exact", "level by level", (6, 50, 1105)),
-    (POWER, "replica_rate", "exact", "unlisted", (6, 47, 472)),
-    (ENERGY, "replica_rate", "exact", "unlisted", (4, 58, 504)),
+    (ENERGY, "replica_rate", "exact", "level by level", (5, 68, 1036)),
+    (POWER, "replica_rate", "exact", "unlisted", (6, 48, 472)),
+    (ENERGY, "replica_rate", "exact", "unlisted", (5, 50, 476)),
     (DEADLINE, "replica_rate", "exact", "unlisted", (3, 6, 32)),
-    (PRICE, "replica_rate", "exact", "unlisted", (28, 155, 6118)),
+    (PRICE, "replica_rate", "exact", "unlisted", (18, 149, 4601)),
     (DEADLINE, "least_energy", "exact", "unlisted", (3, 7, 32)),
     (POWER, "replica_rate", "sorted", "one by one", (10, 0, 585)),
     (ENERGY, "replica_rate", "sorted", "one by one", (5, 0, 440)),
@@ -50,11 +50,11 @@ WORK = [  # budget, utility, matching, how: partitions solved, matchings, passes
 
 LEFT_OPEN = {  # where partitions are not listed: by how much a bound is above the utility, of all fleets together
     (POWER, "replica_rate", "exact"): 0.3532,
-    (ENERGY, "replica_rate", "exact"): 0.004526,
+    (ENERGY, "replica_rate", "exact"): 0.357467,
     (DEADLINE, "replica_rate", "exact"): 0.19524,
-    (PRICE, "replica_rate", "exact"): 0.88622,
+    (PRICE, "replica_rate", "exact"): 0.91869,
     (DEADLINE, "least_energy", "exact"): 0.0,
-    (POWER, "replica_rate", "sorted"): 0.018491,
+    (POWER, "replica_rate", "sorted"): 0.025124,
     (DEADLINE, "least_energy", "sorted"): 0.0,
 }
 

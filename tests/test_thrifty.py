@@ -126,9 +126,9 @@ def test_a_replica_takes_as_much_as_the_lower_hull_of_all_says() -> None:
             assert found is None
             continue
         assert found is not None
-        bound, counts = found
+        bound, _, above = found
         assert bound == pytest.approx(hull_at_one(points), rel=1e-12)
-        corner = points[int(counts[0])]
+        corner = points[int(above.counts[0])]
         assert corner[0] >= 1.0
         if points[int(energy.argmin())][0] < 1.0:
             inside += 1

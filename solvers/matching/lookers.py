@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import math
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from solvers.matching.coarse import allowed_at, whole
-from solvers.matching.relaxed import Least, cheapest_chain, cheapest_types, fair_price, prices_of_cheapest
+from solvers.matching.relaxed import Least, cheapest_chain, cheapest_types, fair_price, mixture, prices_of_cheapest
 from solvers.matching.task import Proof, Task
 from solvers.matching.transport import Transport, transport
 from solvers.menu import IntArray, Menu, fill
@@ -76,18 +77,20 @@ class SortedMatchings(_Looker):
         super().__init__(task)
         self.order = order
 
-    def look(self, duration: float) -> _Ordered:
+    def look(self, duration: float) -> OrderedLook:
         """The same over the sorted matchings."""
-        return _Ordered(self, duration)
+        return OrderedLook(self, duration)
 
 
 class Look:
-    """A duration: ``least(price, away)`` is of its kind; ``fair`` the best price and what it leads to, if anything."""
+    """A duration: ``least(price, away)`` is of its kind; ``fair`` the best price and what lies on either side of the
+    budget there, if anything is within it.
+    """
 
     def __init__(self, looker: _Looker, duration: float, dear: float) -> None:
         self.looker, self.duration, self.dear = looker, duration, dear
-        allowed = float(allowed_at(looker.task, duration))
-        self.fair = fair_price(lambda price: self.least(price, 0.0), allowed, dear)
+        self.allowed = float(allowed_at(looker.task, duration))
+        self.fair = fair_price(lambda price: self.least(price, 0.0), self.allowed, dear)
 
     def least(self, price: float, away: float) -> Least:
         raise NotImplementedError
@@ -96,11 +99,16 @@ class Look:
         """A bound of the replicas within the budget at a duration not later than this; -inf where there are none."""
         if self.fair is None:
             return -math.inf
-        price, found = self.fair
+        price, found, _ = self.fair
         if price == self.dear:
             return found.replicas
         value = self.least(price, self.duration - earlier).value
         return (float(allowed_at(self.looker.task, earlier)) - value) / price
+
+    def relaxed(self, found: Least, above: Least) -> IntArray:
+        """Counts (K,) that use the budget up, between those within it and those above."""
+        more = above.energy - found.energy
+        return mixture(found, above, (self.allowed - found.energy) / more if more > 0.0 else 0.0)
 
 
 class _Matched(Look):
@@ -123,26 +131,60 @@ class _Matched(Look):
         """The best matching of a partition near the relaxed one."""
         if self.fair is None:
             return None
-        price, found = self.fair
-        menu = self.looker.menu
-        return self._matched(self.costs, found.counts, min(price, 0.25 * self.dear) * menu.weights, price == self.dear)
+        price, found, above = self.fair
+        counts, prices = self.relaxed(found, above), min(price, 0.25 * self.dear) * self.looker.menu.weights
+        return self._matched(self.costs, counts, prices, price == self.dear, self.allowed)
 
-    def _matched(self, costs: FloatArray, counts: IntArray, prices: FloatArray, most: bool) -> IntArray | None:
-        """The best matching of the first partition near some counts that has one, from these prices of the types.
+    def _matched(
+        self, costs: FloatArray, counts: IntArray, prices: FloatArray, most: bool, allowed: float = math.inf
+    ) -> IntArray | None:
+        """The best matching of the first partition near some counts, or the cheapest ones, that is within the budget.
 
-        most: every row does what it can.
+        Where none of those tried is, the one that is soonest. prices (K,): first ones of the types. most: every row
+        does what it can.
         """
-        menu = self.looker.menu
-        near = whole_counts(counts, menu.covers, menu.weights, self.most(self.duration))
+        menu, best, answer = self.looker.menu, -1.0, None
+        near = np.vstack([
+            whole_counts(each, menu.covers, menu.weights, self.most(self.duration))
+            for each in (counts, self.least(0.0, 0.0).counts)
+        ])  # fmt: skip
+        rank = -np.rint(near @ menu.weights)
         if most:  # some can do less, none more
-            more = np.cumsum((near - counts)[:, menu.types], axis=1).max(axis=1, initial=0)
-            near = near[np.argsort(more, kind="stable")]
-        for partition in near[:_TRIES]:
+            rank = np.cumsum((near - counts)[:, menu.types], axis=1).max(axis=1, initial=0)
+        floor = np.full(len(near), -math.inf)
+        for turn in range(_TRIES):
+            if not len(near):
+                break
+            within = np.where(floor <= allowed, rank, math.inf)
+            p = int(np.lexsort((floor, within) if turn < _TRIES - 1 else (rank, floor))[0])
+            keep = (near != near[p]).any(axis=1)
             self.looker.matchings += 1
-            matched = transport(costs, partition, prices)
+            matched = transport(costs, near[p], prices)
             if isinstance(matched, Transport):
-                return matched.assignment
-        return None
+                prices = matched.prices
+                np.maximum(floor, matched.dual + (near - near[p]) @ prices, out=floor)
+                rate, fewer = self._rates(matched, float(near[p] @ menu.weights), allowed)
+                if rate > best:
+                    best, answer = rate, matched.assignment
+                if rate * (1.0 + self.looker.task.gap) >= fewer:
+                    break
+            else:
+                keep &= near @ matched.within >= matched.rows
+            near, rank, floor = near[keep], rank[keep], floor[keep]
+        return answer
+
+    def _rates(self, matched: Transport, replicas: float, allowed: float) -> tuple[float, float]:
+        """R^beta / T of a matching at most, as long as it takes to be within the budget; and of a replica fewer, or
+        half of them, that is within it now.
+        """
+        task, over, T = self.looker.task, matched.cost - allowed, self.duration
+        if over > 0.0:  # the tangents say when it is not, at the earliest
+            fall = float(self.prices[matched.assignment, np.arange(len(matched.assignment))].sum())
+            fall += task.value if task.goal is Goal.POWER else 0.0
+            T = T + over / fall if fall > 0.0 else math.inf
+        gain = replicas**task.power
+        fewer = (replicas - 1.0) ** task.power if task.power > 0.0 else 0.0
+        return gain / T, max(fewer, 0.5 * gain) / self.duration
 
 
 class _Cheapest(_Matched):
@@ -186,7 +228,7 @@ def _as_spent(energies: FloatArray, prices: FloatArray) -> tuple[FloatArray, Flo
     return np.where(np.isfinite(energies), prices, np.inf), np.zeros(prices.shape)
 
 
-class _Ordered(Look):
+class OrderedLook(Look):
     def __init__(self, looker: SortedMatchings, duration: float) -> None:
         costs, prices = looker.priced(duration)
         if looker.task.goal is Goal.PRICE:
@@ -219,12 +261,37 @@ class _Ordered(Look):
         return Least(value=value, replicas=float(counts @ menu.weights), energy=energy, counts=counts)
 
     def propose(self) -> IntArray | None:
-        """The sorted matching of the relaxed partition, which is a whole one."""
+        """The sorted matching of the relaxed partition, which is a whole one; where rows are alike, and it has fewer
+        replicas by two than one near it between both sides of the budget, of that one.
+        """
         if self.fair is None:
             return None
-        few = self.least(0.0, 0.0) if self.looker.task.power == 0.0 else self.fair[1]  # then one replica is enough
-        found = few if few.replicas > 0.5 else self.fair[1]
-        return fill(found.counts, self.looker.menu.types, self._order)
+        (_, found, above), menu, least = self.fair, self.looker.menu, self.least(0.0, 0.0)
+        few = self.looker.task.power == 0.0  # then one replica is enough
+        if few and least.replicas > 0.5:
+            return fill(least.counts, menu.types, self._order)
+        near = np.vstack([
+            whole_counts(counts, menu.covers, menu.weights, self.most(self.duration))
+            for counts in (self.relaxed(found, above), least.counts)
+        ])  # fmt: skip
+        energy = self.energies(near)
+        near, energy = near[energy <= self.allowed], energy[energy <= self.allowed]
+        replicas = np.rint(near @ menu.weights)
+        best = np.lexsort((energy,) if few else (energy, -replicas))[:1]
+        better = few or found.replicas < 0.5 or (replicas[best] > found.replicas + 1.5).all()
+        return fill(near[best[0]] if better and best.size else found.counts, menu.types, self._order)
+
+    def energies(self, counts: IntArray) -> FloatArray:
+        """Of the sorted matchings of partitions (P, K) [J]; inf where there are none."""
+        result: FloatArray = np.where(self._sums(self.misses, counts) > 0, np.inf, self._sums(self.energy, counts))
+        return result
+
+    def _sums(self, sums: NDArray[Any], counts: IntArray) -> NDArray[Any]:
+        """Over all rows, of the sorted matchings of partitions (P, K)."""
+        types = self.looker.menu.types
+        end = np.cumsum(counts[:, types], axis=1)
+        total: NDArray[Any] = (sums[types, end] - sums[types, end - counts[:, types]]).sum(axis=1)
+        return total
 
 
 def steps_of(menu: Menu) -> tuple[FloatArray, FloatArray]:
@@ -246,11 +313,14 @@ def whole_counts(counts: IntArray, covers: IntArray, weights: FloatArray, most: 
 
     Those of more than ``most`` replicas are left out.
     """
-    rest = int(np.argmin(covers))
+    has = np.flatnonzero(counts)
+    rest = int(has[np.lexsort((-counts[has], covers[has]))[0]])
     others = [k for k in np.argsort(-counts, kind="stable").tolist() if k != rest]
     steps = [range(-2, 3) if i < _VARIED and len(others) <= 3 else range(-1, 2) if i < _VARIED else range(1)
              for i in range(len(others))]  # fmt: skip
     moves = np.array(list(itertools.product(*steps)), dtype=np.int64).reshape(-1, len(others))
+    single = np.eye(len(others), dtype=np.int64)[_VARIED:]
+    moves = np.vstack([moves, single, -single])
     near = np.zeros((len(moves), len(counts)), dtype=np.int64)
     near[:, others] = (counts[others] // covers[others] + moves) * covers[others]
     near[:, rest] = counts.sum() - near.sum(axis=1)

@@ -33,17 +33,17 @@ class Least:
     counts: IntArray
 
 
-def fair_price(least: Callable[[float], Least], allowed: float, dear: float) -> tuple[float, Least] | None:
-    """The price [J] at which the bound of the replicas within ``allowed`` [J] is least, and a Least within it.
+def fair_price(least: Callable[[float], Least], allowed: float, dear: float) -> tuple[float, Least, Least] | None:
+    """The price [J] at which the bound of the replicas within ``allowed`` [J] is least, a Least within and one above.
 
     least(price): at a price. dear: a price so great that nothing but replicas counts; it is the answer where even the
-    most replicas are within the energy. None where nothing is, or nothing at all can be.
+    most replicas are within the energy, and none is above. None where nothing is within, or nothing at all can be.
     """
     below, above = least(0.0), least(dear)
     if not below.energy <= allowed or below.energy == math.inf:
         return None
     if above.energy <= allowed:
-        return dear, above
+        return dear, above, above
     price, low, high = 0.0, 0.0, dear
     for turn in range(_MEETINGS):
         if not above.replicas > below.replicas:
@@ -59,7 +59,15 @@ def fair_price(least: Callable[[float], Least], allowed: float, dear: float) -> 
             above, high = found, price
         if found.value >= met - 1e-13 * abs(found.energy) and turn % 4 != 3:
             break
-    return (min(max(price, low), high) if price > 0.0 else high), below
+    return (min(max(price, low), high) if price > 0.0 else high), below, above
+
+
+def mixture(low: Least, high: Least, share: float) -> IntArray:
+    """Counts (K,) so far on the way from one Least to another; where rows are alike, no price leads to them."""
+    change = np.floor(share * (high.counts - low.counts)).astype(np.int64)
+    change[np.argmin(change)] -= change.sum()
+    counts: IntArray = low.counts + change
+    return counts
 
 
 @kernel

@@ -13,8 +13,8 @@ import numpy as np
 
 from solvers.matching.coarse import impossible
 from solvers.matching.fixed import duration_of
-from solvers.matching.lookers import AllMatchings, Look, SortedMatchings, whole_counts
-from solvers.matching.relaxed import Least
+from solvers.matching.lookers import AllMatchings, Look, OrderedLook, SortedMatchings, whole_counts
+from solvers.matching.relaxed import Least, mixture
 from solvers.matching.task import RESULTS, Searched, Task
 from solvers.matching.transport import Transport, transport
 from solvers.menu import IntArray, fill
@@ -28,11 +28,16 @@ _SAFE = 1e-12  # relative: sums of energies are this good, and more
 
 def search_thrifty(task: Task, looker: AllMatchings | SortedMatchings) -> Searched:
     """The cheapest answer found and a bound of all others."""
-    found = None if task.value < task.menu.shortest else _one_replica(looker.look(task.value))
+    if task.value < task.menu.shortest:
+        return impossible(task, looker, Stop.TOO_SHORT)
+    look = looker.look(task.value)
+    found = _one_replica(look)
     if found is None:
         return impossible(task, looker, Stop.TOO_SHORT)
-    bound, counts = found
-    near = _matched(task, looker, counts) if isinstance(looker, AllMatchings) else _ordered(task, looker, counts)
+    bound, below, above = found
+    between = above.replicas - below.replicas
+    counts = mixture(below, above, (_ONE - below.replicas) / between if between > 0.0 else 0.0)
+    near = _ordered(task, look, counts, above) if isinstance(look, OrderedLook) else _matched(task, looker, counts)
     results = np.full((1, RESULTS), math.nan)
     if near is not None:
         results[0, :3] = task.value, near[1], Stop.OPTIMAL
@@ -55,13 +60,13 @@ def search_thrifty(task: Task, looker: AllMatchings | SortedMatchings) -> Search
     )
 
 
-def _one_replica(look: Look) -> tuple[float, IntArray] | None:
-    """The least energy [J] of a replica or more is at least the first; the second are counts (K,) that come near it."""
+def _one_replica(look: Look) -> tuple[float, Least, Least] | None:
+    """The least energy [J] of a replica or more is at least the first; the others come near it, from either side."""
     below, above = look.least(0.0, 0.0), look.least(look.dear, 0.0)
     if not below.energy < math.inf or not above.replicas >= _ONE:
         return None
     if below.replicas >= _ONE:
-        return below.value, below.counts
+        return below.value, below, below
     bound = below.value
     for _ in range(_MEETINGS):
         price = (above.energy - below.energy) / (above.replicas - below.replicas)
@@ -71,16 +76,17 @@ def _one_replica(look: Look) -> tuple[float, IntArray] | None:
         if found.value >= met - 1e-13 * abs(found.energy):
             break
         below, above = (below, found) if found.replicas >= _ONE else (found, above)
-    return bound, above.counts
+    return bound, below, above
 
 
-def _ordered(task: Task, looker: SortedMatchings, counts: IntArray) -> tuple[IntArray, float] | None:
-    """The sorted matching of counts that are whole already, and its energy."""
-    assignment = fill(counts, task.menu.types, looker.order)
-    return _with_energy(task, assignment)
+def _ordered(task: Task, look: OrderedLook, counts: IntArray, above: Least) -> tuple[IntArray, float]:
+    """The cheapest sorted matching of those above a replica and of partitions near some counts, and its energy."""
+    menu = task.menu
+    near = np.vstack([above.counts, whole_counts(counts, menu.covers, menu.weights, math.inf)])
+    return _with_energy(task, fill(near[np.argmin(look.energies(near))], menu.types, menu.order))
 
 
-def _matched(task: Task, looker: AllMatchings, counts: IntArray) -> tuple[IntArray, float] | None:
+def _matched(task: Task, looker: AllMatchings | SortedMatchings, counts: IntArray) -> tuple[IntArray, float] | None:
     """The cheapest matching of partitions near some counts, and its energy; None where none is feasible."""
     menu = task.menu
     costs, prices = menu.costs(task.value), np.zeros(len(counts))
