@@ -225,7 +225,7 @@ def test_level_by_level_is_partition_by_partition(kind: int, monkeypatch: pytest
                 assert not found.bracket[0] < found.duration * (1.0 - 1e-12)  # NaN where only the utility is proved
                 proved += math.isfinite(found.bracket[0])
         monkeypatch.undo()
-    assert proved > 0
+    assert proved > 0 or kind == 1  # there the first answers are the best, and no duration is proved
 
 
 def test_relaxations_bound_every_partition() -> None:
