@@ -114,7 +114,7 @@ def solve(
         stats = {"partitions": 1.0, "passes": round_.stats["passes"], "seconds": time.perf_counter() - started}
         if round_.allocation is None:
             reason = f"{round_.reason} Only the matching kept was tried: others may meet it."
-            return unsolved(problem, reason, round_.clients, round_.shortfall, stats, "")
+            return unsolved(problem, reason, round_.clients, round_.shortfall, stats, "", round_.status)
         more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
         return solution_of(problem, problem.candidates()[0], incumbent.copy(), round_, stats, False, more)
     counts = candidates_of(problem, matching)

@@ -282,6 +282,17 @@ def test_a_shared_uplink_that_is_given_up_leaves_no_number(monkeypatch: pytest.M
     assert found.clients == ()
 
 
+def test_a_matching_that_is_kept_and_given_up_is_not_called_infeasible(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = dataclasses.replace(problem_of(), access=TimeDivision(1e6))
+    warm = fedopt.solve(problem)
+    monkeypatch.setattr(
+        timedivision, "schedule", lambda rows, hertz, goal, value: Outcome.decided(infeasible(Stop.LIMIT, 7))
+    )
+    found = fedopt.solve(problem, warm=warm, keep="matching")
+    assert found.status is fedopt.Status.LIMIT
+    assert fedopt.verify(problem, found).ok
+
+
 def test_a_box_without_an_answer_and_one_whose_start_is_the_best(monkeypatch: pytest.MonkeyPatch) -> None:
     """No matching does with a billionth of a joule; where no other is shorter, the start's own root is the answer."""
     front = fedopt.pareto(problem_of(partitions=[(2, 2)]), points=3)
