@@ -34,7 +34,7 @@ def _method(level: Any) -> Any:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"fedopt {fedopt.__version__}")
+        print(f"fedopt {fedopt.__version__}")
         raise typer.Exit()
 
 
@@ -44,7 +44,10 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Exit codes: 0 an answer (the best so far at a time limit), 1 infeasible (with the reason), 2 bad input."""
+    """Exit codes: 0 an answer (the best so far at a time limit), 1 infeasible (with the reason), 2 bad input.
+
+    Also 2: output that cannot be written. 130: interrupted. 141: output that nobody reads.
+    """
 
 
 @app.command()
@@ -68,7 +71,7 @@ def solve(
         given = read_scenario(scenario, clients=fleet)
         chosen = {"matching": matching, "timing": timing, "allocation": allocation}
         for hint in hints(given.problem.clients):
-            typer.echo(f"fedopt: note: {hint}", err=True)
+            print(f"fedopt: note: {hint}", file=sys.stderr)
         settings = {**given.settings, **{key: value for key, value in chosen.items() if value is not None}}
         if out is not None:
             make_folder(out)
@@ -81,7 +84,7 @@ def solve(
             if solution.allocation is not None:
                 show(groups(given.problem, solution), holding(given.problem, solution))
         if written:
-            typer.echo(f"Written: {', '.join(map(str, written))}")
+            print(f"Written: {', '.join(map(str, written))}")
         if solution.status is fedopt.Status.LIMIT and solution.allocation is not None:
             return
         if not solution.status.solved and sys.stdout.isatty():  # who reads the table need not read it twice
@@ -170,7 +173,7 @@ def bench(
     if not found:
         fail("benchmarks are part of a checkout, not of the installed package: clone the repository and run it there")
     if name is None and not everything:
-        typer.echo("fedopt bench NAME, one of: " + ", ".join(found))
+        print("fedopt bench NAME, one of: " + ", ".join(found))
         return
     if name is not None and name not in found:
         fail(f"benchmark: expected one of {', '.join(found)}, found {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -30,14 +31,16 @@ def run(out: Path) -> None:
             with progress("compiling the kernels (kept for the next time)"):
                 for method in _METHODS:
                     fedopt.solve(problem, matching=method)
-        typer.secho(f"=== {len(problem.clients)} phones, {budget_text(problem.budget)} ===\n", bold=True)
+        typer.secho(
+            f"=== {len(problem.clients)} phones, {budget_text(problem.budget)} ===\n", file=sys.stdout, bold=True
+        )
         entries = compare(problem)
         show(comparison(entries))
         best = entries[-1].solution
-        typer.echo(f"The answer of {_METHODS[-1]!r} in detail:\n")
+        print(f"The answer of {_METHODS[-1]!r} in detail:\n")
         written = write_all(problem, best, out, name, matching=_METHODS[-1])
         show(headline(problem, best), groups(problem, best), holding(problem, best))
-        typer.echo(f"Written: {', '.join(str(path) for path in written)}\n")
+        print(f"Written: {', '.join(str(path) for path in written)}\n")
 
 
 def compare(problem: Problem) -> list[Entry]:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import typer
-
 from fedopt.checks import InputError
 from fedopt.cli.show import fail, show
 from fedopt.devices import PowerFit, Survey, SurveyRow, fit_power, read_freqbench, survey
@@ -31,7 +29,7 @@ def run(source: Path, out: Path | None) -> None:
     if not found.fits:
         fail(f"{source}: expected measured powers that follow kappa f^3 + P_s, found none")
     if out is not None:
-        typer.echo(f"Written: {out}")
+        print(f"Written: {out}")
 
 
 def _one(path: Path) -> Survey:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import Any
-
-import typer
 
 from fedopt import files, plots
 from fedopt.problem import Problem
@@ -37,6 +36,6 @@ def write_all(problem: Problem, solution: Solution, out: Path, name: str, **sett
     try:
         figure = plots.draw_round(problem, solution)
     except MissingExtra as error:
-        typer.echo(f"fedopt: no picture: {error}", err=True)
+        print(f"fedopt: no picture: {error}", file=sys.stderr)
         return written
     return written + [plots.save(figure, out / f"{name}.{form}") for form in ("png", "svg")]

@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -54,7 +53,7 @@ def train(scenario: Path, clients: Any, out: Path, resume: bool, options: Mappin
             fail(f"interrupted {_going_on(checkpoint)}", INTERRUPTED)
     written = [rows, checkpoint, *_pictures(history, out, scenario.stem)]
     show(summary({scenario.stem: history}))
-    typer.echo(f"{history.reason}\nWritten: {', '.join(str(path) for path in written if path.exists())}")
+    print(f"{history.reason}\nWritten: {', '.join(str(path) for path in written if path.exists())}")
     if history.rows[-1].round < chosen.rounds:
         fail(history.reason, INFEASIBLE)
 
@@ -70,7 +69,7 @@ def _pictures(history: History, out: Path, name: str) -> list[Path]:
     try:
         return [plots.save(draw_curves({name: history}, against=axis), out / f"{name}-{axis}.png") for axis in AXES]
     except MissingExtra as error:
-        typer.echo(f"fedopt: no picture: {error}", err=True)
+        print(f"fedopt: no picture: {error}", file=sys.stderr)
         return []
 
 
