@@ -8,17 +8,24 @@ import secrets
 from os import PathLike
 from pathlib import Path
 
-from fedopt.checks import InputError
+from fedopt.checks import InputError, brief
 
 NESTED, VALUES = 2**19, 2**25  # of a JSON text: lists, objects and keys; values, for a million clients of thirty each
+
+
+def check_path(path: str | PathLike[str]) -> None:
+    """Raise InputError for a path that no file can have."""
+    if "\0" in os.fsdecode(path):
+        raise InputError("path", "a path without NUL characters", brief(os.fsdecode(path)))
 
 
 def read_limited(path: str | PathLike[str], limit: int) -> bytes:
     """The content of a regular file of at most ``limit`` bytes.
 
-    Raises InputError where it is longer or no regular file (nothing is read then) or grows meanwhile, OSError where it
-    cannot be read.
+    Raises InputError where it is longer or no regular file (nothing is read then) or grows meanwhile, or no file can
+    have such a path; OSError where it cannot be read.
     """
+    check_path(path)
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | getattr(os, "O_NONBLOCK", 0))) as file:
         if not Path(path).is_file():
             raise InputError(str(path), "a regular file", "something else")
@@ -50,10 +57,21 @@ def replace_file(path: str | PathLike[str], content: bytes) -> Path:
     """Write ``content`` so that ``path`` holds the old content or all of the new one, whatever happens meanwhile.
 
     The new content goes to a temporary file in the same folder, reaches the disk, and is then renamed. On failure the
-    old file is intact and the temporary one is removed. Raises OSError. Returns the path.
+    old file is intact and the temporary one is removed. Raises OSError, which names ``path``, and InputError for one
+    that no file can have. Returns the path.
     """
+    check_path(path)
     target = Path(path)
     temporary = target.with_name(f".{target.name[:40]}.{secrets.token_hex(8)}.tmp")
+    try:
+        _put(temporary, target, content)
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
+    _sync_folder(target.parent)
+    return target
+
+
+def _put(temporary: Path, target: Path, content: bytes) -> None:
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -65,8 +83,6 @@ def replace_file(path: str | PathLike[str], content: bytes) -> Path:
         with contextlib.suppress(OSError):
             temporary.unlink()
         raise
-    _sync_folder(target.parent)
-    return target
 
 
 def _sync_folder(folder: Path) -> None:

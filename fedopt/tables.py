@@ -22,7 +22,7 @@ import numpy as np
 from fedopt.checks import FloatArray, InputError
 from fedopt.clients import FIELD, FIELDS, Clients
 from fedopt.columns import Column, header
-from fedopt.disk import replace_file
+from fedopt.disk import check_path, replace_file
 from solvers.lookup import MissingExtra
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def read_clients(path: str | PathLike[str], absent: Mapping[str, float] | None =
     columns; a unit of the wrong dimension; ragged rows; gaps; numbers that do not parse or are out of range; not
     UTF-8; more than 1 GiB); OSError where the file cannot be read.
     """
+    check_path(path)
     source = os.fspath(path)
     _check_file(source)
     try:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fedopt.access import SharedBandwidth, TimeDivision
-from fedopt.checks import harmless
+from fedopt.checks import harmless, whole
 from fedopt.clients import Clients
 from fedopt.problem import UTILITIES, Budget, Deadline, EnergyBudget, PowerBudget, Problem, TimePrice
 from fedopt.scenario import Scenario
@@ -43,7 +43,11 @@ names = st.text(st.characters(categories=("L", "N", "P", "S"), include_character
 def clients(
     *, min_size: int = 1, max_size: int = 8, hostile: bool = False, named: bool = False
 ) -> st.SearchStrategy[Clients]:
-    """Fleets of ``min_size`` to ``max_size`` clients, in SI units; ``named`` gives them names."""
+    """Fleets of ``min_size`` to ``max_size`` clients, in SI units; ``named`` gives them names.
+
+    Raises InputError for a ``min_size`` below 1.
+    """
+    whole("min_size", min_size, least=1)
     return st.integers(min_size, max_size).flatmap(lambda size: _fleet(size, hostile, named))
 
 
@@ -51,7 +55,8 @@ def submodels(
     *, min_size: int = 1, max_size: int = 3, hostile: bool = False
 ) -> st.SearchStrategy[tuple[SubModel, ...]]:
     """Types with different names, the first of cover 1, so that they fill any fleet; hostile ones may end with an idle
-    place."""
+    place. Raises InputError for a ``min_size`` below 1."""
+    whole("min_size", min_size, least=1)
     each = st.tuples(_around(2e7, hostile, zero=True), _around(3e5, hostile, zero=True), st.sampled_from([1, 2, 4]))
     sizes = st.lists(each, min_size=min_size, max_size=max_size)
     idle = st.booleans() if hostile else st.just(False)

@@ -337,9 +337,10 @@ def test_a_failing_disk_leaves_the_old_file(
     path = tmp_path / "a.txt"
     replace_file(path, b"old")
     monkeypatch.setattr(os, step, failing)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as failed:
         replace_file(path, b"new")
     monkeypatch.undo()
+    assert (failed.value.errno, failed.value.filename) == (28, str(path))  # not the temporary file
     assert path.read_bytes() == b"old"
     assert os.listdir(tmp_path) == ["a.txt"]
 

@@ -109,6 +109,12 @@ def test_hostile_types_have_idle_places() -> None:
     assert find(submodels(hostile=True), lambda types: types[-1].is_idle)[-1].is_idle
 
 
+@pytest.mark.parametrize("strategy", [clients, submodels])
+def test_nothing_is_not_drawn(strategy: Any) -> None:
+    with pytest.raises(fedopt.InputError, match="min_size: expected a whole number of at least 1, found 0"):
+        strategy(min_size=0, max_size=0)
+
+
 def test_without_hypothesis_it_says_what_is_missing() -> None:
     code = """
 import sys
