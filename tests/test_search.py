@@ -167,33 +167,6 @@ def test_a_function_of_ones_own_equals_the_named_utility(
     assert len(chosen) == 2 or name == fedopt.ReplicaRate(2.5)
 
 
-@pytest.mark.parametrize(("cover", "limit"), [(1, 83.05), (2, 99.66), (64, math.inf)])
-def test_replicas_to_a_power_that_leaves_no_number_are_refused(cover: int, limit: float) -> None:
-    """Else all partitions with that many would tie at inf, and the worst of them win."""
-    clients, work = fleet(64, 51), fedopt.SubModel("a", flops=2e7, upload_bits=3e5, cover=cover)
-
-    def problem(beta: float) -> fedopt.Problem:
-        utility = fedopt.ReplicaRate(beta)
-        return fedopt.Problem(clients, (work, fedopt.SubModel.idle()), budget=fedopt.PowerBudget(10.0), utility=utility)
-
-    assert 0.0 < fedopt.solve(problem(min(limit, 1e6) - 0.01)).utility < math.inf
-    if limit < math.inf:
-        with pytest.raises(
-            fedopt.InputError, match=rf"beta: expected at most {limit} \({64 // cover} replicas .*1e\+150"
-        ):
-            problem(limit + 0.01)
-
-
-def test_a_round_too_short_for_its_utility_to_be_a_number_claims_nothing() -> None:
-    clients = fedopt.Clients(frequency_min=0, frequency_max=1e210, samples=[1.0] * 4, channel_gain=1e-10, bandwidth=1e6)
-    types = tuple(fedopt.SubModel(f"{k}", flops=1e-100, upload_bits=0.0, download_bits=0.0, cover=k) for k in (1, 2))
-    found = fedopt.solve(fedopt.Problem(clients, types, budget=fedopt.EnergyBudget(math.inf)))
-    assert found.status is fedopt.Status.INACCURATE
-    assert "R^beta / T is no number for a round of 1e-310 s" in found.reason
-    assert math.isnan(found.bound)
-    assert found.utility == math.inf
-
-
 def test_a_utility_that_is_no_number_is_an_error() -> None:
     problem = fedopt.Problem(fleet(4, 52), TYPES, budget=PowerBudget(1.0), utility=lambda *_: math.nan)
     with pytest.raises(fedopt.InputError, match="NaN for"):
