@@ -81,6 +81,16 @@ def test_it_trains_writes_and_goes_on(lesson: Path, tmp_path: Path) -> None:
     code, _, shown = train(lesson, "--out", out, "--engine", "plain", "--resume", "--rate", 0.2, "--rounds", 3)
     assert code == 2
     assert "local.rate: expected 0.2, found 0.1" in shown
+    code, _, shown = train(lesson, "--out", out, "--engine", "plain", "--resume", "--seed", 6)
+    assert code == 2
+    assert ".safetensors: seed: expected 6, found 0" in shown  # not the model or the split, which come of it
+    code, _, shown = train(lesson, "--out", out, "--engine", "plain", "--resume", "--model", "paper-cnn")
+    assert code == 2
+    assert ".safetensors: model: expected" in shown
+    code, said, shown = train(lesson, "--out", out, "--engine", "plain", "--resume", "--rounds", 1)
+    assert code == 0
+    assert "All 1 rounds are done: this run has 2." in said
+    assert "of 1" not in shown
 
 
 def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(
@@ -119,6 +129,8 @@ def test_an_infeasible_round_is_exit_code_1_and_keeps_the_rows(lesson: Path, tmp
         (("rayleigh", "rician"), (), "fading: expected None, 'rayleigh' or 'rician:K'"),
         (("", ""), ("--split", "thirds"), "split: expected iid, sized"),
         (("", ""), ("--split", "dirichlet:-1"), "split: expected iid, sized"),
+        (("", ""), ("--split", "shards:0"), "split: each: expected a whole number of at least 1, found 0"),
+        (("", ""), ("--split", "shards:9999"), "split: each: expected at most 1438 shards"),
         (("", ""), ("--data", "nowhere"), "data: expected digits, mnist or a folder"),
         (("rate = 0.1", 'data = "/etc"'), (), "a folder inside the scenario's"),
         (("", ""), ("--policy", "faster"), "policy: expected one of allocated"),

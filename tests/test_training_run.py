@@ -115,6 +115,7 @@ def test_a_run_goes_on_from_every_round(whole: History, tmp_path: Path) -> None:
         lesson(stop, checkpoint=path)
         same(lesson(ROUNDS, checkpoint=path), whole)
         same(lesson(ROUNDS, checkpoint=path), whole)  # nothing left to do
+    assert lesson(1, checkpoint=path).reason == f"All 1 rounds are done: this run has {ROUNDS}."
 
 
 CHILD = """

@@ -96,7 +96,7 @@ class _Watch:
             self.begun, self.first = now, state.round
         told = f"accuracy {row.accuracy:.1%}, {row.seconds:,.4g} s, {row.joules:,.4g} J"
         self.bar.update(self.task, completed=state.round, description=told)
-        if self.console.is_terminal or now - self.said < _PATIENCE:
+        if self.console.is_terminal or now - self.said < _PATIENCE or state.round > self.rounds:
             return
         self.said, done = now, state.round - self.first
         left = f", {(now - self.begun) / done * (self.rounds - state.round):.0f} s left" if done else ""

@@ -124,7 +124,7 @@ def _assignment(values: Any) -> IntArray | None:
 def _same(where: str, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:
     """Refuse to go on with other settings than the run began with."""
     wanted = json.loads(json.dumps(wanted))  # as the file has them: tuples are lists there
-    for name in sorted({*wanted, *found}):
+    for name in {**wanted, **found}:  # in the run's order: what decides others, such as the seed, before them
         mine, theirs = wanted.get(name), found.get(name)
         if mine != theirs:
             hint = "another run began with it: use another file, or its settings"

@@ -60,8 +60,11 @@ class Lesson:
         return tuple(kind.footprint for kind in self.algorithm.kinds(self.model, self.data.shape))
 
     def split(self, clients: Clients) -> Split:
-        """The training samples dealt out to a fleet."""
-        return self.deal(clients)
+        """The training samples dealt out to a fleet. Raises InputError naming the key."""
+        try:
+            return self.deal(clients)
+        except InputError as error:
+            raise InputError(f"split: {error.field}", error.expected, error.found, error.client) from None
 
 
 def read_lesson(

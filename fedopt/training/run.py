@@ -79,8 +79,8 @@ def run(
     whole("seed", seed)
     kinds = algorithm.kinds(model, data.shape)
     clock = _clock(problem, tuple(each.footprint for each in kinds), algorithm, split, policy, fading, seed)
-    settings = {"seed": seed, "evaluate_every": evaluate_every, **clock_settings(clock, policy)}
-    settings |= algorithm_settings(algorithm) | data_settings(data, split, model)
+    settings = {"seed": seed, "evaluate_every": evaluate_every, **algorithm_settings(algorithm)}
+    settings |= data_settings(data, split, model) | clock_settings(clock, policy)
     path = None if checkpoint is None else Path(checkpoint)
     work = Work(
         kinds=kinds,

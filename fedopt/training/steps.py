@@ -70,7 +70,9 @@ def ended(plan: Plan, state: TrainingState) -> str:
     last = state.history.rows[-1]
     if last.accuracy >= plan.until.accuracy:
         return f"Reached an accuracy of {last.accuracy:.4g} in round {state.round}."
-    return f"All {plan.rounds} rounds are done." if state.round >= plan.rounds else ""
+    if state.round > plan.rounds:  # of a checkpoint
+        return f"All {plan.rounds} rounds are done: this run has {state.round}."
+    return f"All {plan.rounds} rounds are done." if state.round == plan.rounds else ""
 
 
 def step(plan: Plan, state: TrainingState) -> tuple[TrainingState, str]:
