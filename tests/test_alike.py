@@ -101,3 +101,22 @@ def test_flat_energies_of_a_few_kinds_always_have_an_answer(joules: float) -> No
     assert more.status.solved
     assert more.utility >= less.utility * (1.0 - 1e-4)
     assert less.utility <= less.bound <= less.utility * (1.0 + 2e-4)
+
+
+@pytest.mark.parametrize("matching", ["exact", "sorted"])
+@pytest.mark.parametrize("budget", [EnergyBudget(2.0), EnergyBudget(1e3), PowerBudget(2.0)])
+def test_rounds_too_short_for_whole_replicas_hide_none_that_are_longer(budget: Budget, matching: str) -> None:
+    """Soon after the start all may have the type that takes three, but 64 of them are no whole replicas: one trains."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=1e9, samples=np.append(20.0, np.full(N - 1, 500.0)), bandwidth=250e3,
+        channel_gain=1e-9, overhead=0.05, download_rate=1e8,
+    )  # fmt: skip
+    types = (
+        fedopt.SubModel("probe", flops=0, upload_bits=0, download_bits=1e4, cover=3),
+        *(fedopt.SubModel(f"t{k}", flops=1e7 * (k + 1), upload_bits=1e4 * (k + 1)) for k in range(7)),
+    )
+    one = fedopt.Problem(clients, types, budget=budget, partitions=[[N - 1, 1, *[0] * 6]])
+    named = fedopt.solve(one, matching=matching)
+    found = fedopt.solve(fedopt.Problem(clients, types, budget=budget), matching=matching)
+    assert found.utility >= named.utility * (1.0 - 1e-4)
+    assert found.utility <= found.bound <= found.utility * (1.0 + 1e-3)

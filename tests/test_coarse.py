@@ -116,6 +116,8 @@ class Crowd:
 
 
 class _Look:
+    in_whole = math.inf
+
     def __init__(self, crowd: Crowd, duration: float) -> None:
         self.crowd, self.duration = crowd, duration
 
@@ -222,9 +224,10 @@ def test_late_is_unfinished_where_cutting_could_have_proved_more(gap: float, mon
 def test_so_many_steps_and_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
     told = list[float]()
     monkeypatch.setattr(coarse, "_LOOKS", 7)
+    monkeypatch.setattr(coarse, "_ELSEWHERE", 2)
     crowd = Crowd(30, 20.0, 10.0, 0.5, gap=1e-4, progress=lambda *each: told.append(each[0]))
     found = search_coarse(crowd.task, crowd)
-    assert len(told) == 7
+    assert len(told) == 7 + 2
     assert found.ceiling is not None
     assert found.ceiling > crowd.best()
     assert not found.stopped

@@ -21,9 +21,10 @@ COVERS, IDLE = (1, 2, 2), (1, 2, 0)
 
 
 class Told:
-    """A looker that knows what it is told: the bounds at both ends of any stretch, what time allows, a proposal."""
+    """A looker that knows what it is told: the bounds at both ends of any stretch, what time allows, a proposal, how
+    many whole replicas there can be."""
 
-    proof, passes, matchings = Proof.MATCHINGS, 0, 0
+    proof, passes, matchings, in_whole = Proof.MATCHINGS, 0, 0, math.inf
 
     def __init__(self, early: float = 5.0, late: float = 5.0, limit: float = math.inf) -> None:
         self.early, self.late, self.limit, self.proposal = early, late, limit, None
@@ -41,6 +42,7 @@ class Told:
             duration=duration,
             most=lambda earlier: self.late if earlier == duration else self.early,
             propose=lambda: self.proposal,
+            in_whole=self.in_whole,
         )
 
 
@@ -77,6 +79,43 @@ def test_between_two_durations_the_replicas_lie_below_the_line(power: float, lim
     looks = len(run.looker.looks)
     assert run._bound(1.0, 9.0) == limit
     assert len(run.looker.looks) == looks + (limit < math.inf and 0)
+
+
+@pytest.mark.parametrize("power", [0.0, 1.0, 2.0])
+def test_whole_replicas_bound_a_stretch_beside_the_line(power: float) -> None:
+    """At its start, as the line falls to there; and where it leads cannot be above it either."""
+    for early, late, most in itertools.product((1.5, 4.0, 9.2), (4.0, 9.2), (-math.inf, 1.0, 3.0, 100.0)):
+        told = Told(early, late)
+        free, told.in_whole = stretches(Told(early, late), power=power), most
+        run = stretches(told, power=power)
+        bound = run._bound(2.0, 5.0)
+        if most < 1.0:
+            assert (bound, run._relaxed) == (0.0, 0.0)
+            continue
+        assert bound == min(free._bound(2.0, 5.0), math.floor(most) ** power / 2.0)
+        assert run._relaxed == min(math.floor(late), most) ** power / 5.0
+
+
+def test_far_from_the_bound_the_widest_stretches_are_looked_at() -> None:
+    """Those not looked at first; no more once the answer is near the bound, the time is up or nothing is left."""
+    heap = [(-9.0, 1.0, 2.0, True), (-8.0, 3.0, 9.0, True), (-7.0, 9.0, 10.0, False), (-7.0, 10.0, 20.0, True)]
+    for rate, late, expected in (
+        (5.0, False, [(9.0, 10.0), (3.0, 9.0), (1.0, 2.0), (10.0, 20.0)]),
+        (8.1, False, []),
+        (7.5, False, [(9.0, 10.0), (3.0, 9.0), (1.0, 2.0)]),
+        (5.0, True, []),
+    ):
+        run, seen = stretches(Told()), list[tuple[float, float]]()
+        run.best.rate, run._heap = rate, list(heap)
+        run.task = SimpleNamespace(late=late)
+        run._closer = lambda a, b, looked, seen=seen: seen.append((a, b))
+        run._elsewhere()
+        assert seen == expected
+    run.task = SimpleNamespace(late=False)
+    run._heap, seen = [(-9.0, 1.0, 2.0, False)], []
+    run._closer = lambda a, b, looked: (seen.append((a, b)), run._heap.append((-9.0, b, 2.0 * b, False)))
+    run._elsewhere()
+    assert len(seen) == coarse._ELSEWHERE
 
 
 def test_what_cannot_win_is_dropped_and_looked_at_no_more() -> None:
@@ -170,12 +209,15 @@ def test_stretches_cover_all_durations_that_could_win() -> None:
 
 
 def test_a_dozen_looks_for_a_better_answer_where_the_bound_cannot_fall() -> None:
-    """A replica is possible, it seems, in the shortest round: no more is proved by cutting; nine stretches before."""
+    """A replica is possible, it seems, in the shortest round: no more is proved by cutting; nine stretches before.
+
+    Two dozen looks elsewhere follow, as the answer is far from the bound.
+    """
     told, looker = list[float](), Told()
     looker.proposal = np.zeros(5, dtype=np.int64)  # type: ignore[assignment]
     run = stretches(looker, power=0.0, gap=1e-4, progress=lambda *each: told.append(each[2]))
     found = run.search()
-    assert len(told) == 9 + 12
+    assert len(told) == 9 + 12 + 24
     assert found.ceiling == pytest.approx(1.0 / run.task.menu.shortest)
     assert not found.stopped
 

@@ -49,7 +49,7 @@ def counted(patch: pytest.MonkeyPatch) -> list[int]:
     [
         (ENERGY_, 1.0, 95, 283),
         (ENERGY_, 0.5, 77, 241),
-        (ENERGY_, 0.0, 80, 223),
+        (ENERGY_, 0.0, 80, 241),
         (POWER_, 1.0, 68, 154),
         (POWER_, 2.0, 58, 96),
     ],

@@ -12,9 +12,10 @@ from made_up import Made, drawn, matchings, partitions, unlisted_of
 
 from solvers.matching import lookers
 from solvers.matching.coarse import allowed_at, whole
-from solvers.matching.lookers import AllMatchings, SortedMatchings, steps_of, whole_counts
+from solvers.matching.lookers import AllMatchings, SortedMatchings, steps_of
 from solvers.matching.relaxed import prices_of_cheapest
 from solvers.matching.transport import Impossible
+from solvers.matching.wholes import whole_counts
 from solvers.menu import IntArray, fill
 from solvers.rows import FloatArray, Goal
 

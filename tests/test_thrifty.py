@@ -12,10 +12,11 @@ import pytest
 from made_up import Made, drawn, everyone, partitions, task_of, unlisted
 
 from solvers.matching import thrifty
-from solvers.matching.lookers import AllMatchings, SortedMatchings, whole_counts
+from solvers.matching.lookers import AllMatchings, SortedMatchings
 from solvers.matching.relaxed import Least
 from solvers.matching.task import DURATION, ENERGY, RESULTS, STOPPED, Task
 from solvers.matching.transport import Impossible
+from solvers.matching.wholes import whole_counts
 from solvers.menu import IntArray, fill
 from solvers.rows import Goal, Stop
 

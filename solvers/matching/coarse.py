@@ -40,6 +40,8 @@ _STRETCHES = 8  # to begin with
 _LONGER = 4.0  # how much longer a look is where nothing was within the budget
 _LOOKS = 2000
 _PATIENCE = 12  # looks for a better answer where the bound cannot fall
+_NEAR = 0.9  # of the bound: an answer further from it is looked for elsewhere too
+_ELSEWHERE = 24  # looks there
 _KEPT = 1 << 27  # bytes of looks kept
 _OTHERS = 3  # answers beside the best one, at a price of time
 _WHOLE = 10_000  # steps in which progress is told
@@ -49,6 +51,10 @@ class Look(Protocol):
     """What is known of one duration [s]."""
 
     duration: float
+
+    @property
+    def in_whole(self) -> float:
+        """A bound of the replicas, at this duration or sooner, by how many rows can each type and by whole ones."""
 
     def most(self, earlier: float) -> float:
         """A bound of the replicas within the budget at a duration not later than this; -inf where there are none."""
@@ -128,15 +134,29 @@ class _Stretches:
                 break
             _, a, b, looked = heapq.heappop(self._heap)
             looks += 1
-            if not looked:
-                self._push(a, b)
-            elif b > a:
-                self._cut(a, b)
-            self._report()
+            self._closer(a, b, looked)
+        self._elsewhere()
         ceiling = max([-entry[0] for entry in self._heap], default=0.0) if math.isfinite(end) else math.inf
         unfinished = task.late and ceiling > max(self.best.rate, self._relaxed) * (1.0 + task.gap)
         answers = [self.best, *self.others] if task.goal is Goal.PRICE else [self.best]
         return _answer(task, self.looker, answers, max(ceiling, self.best.rate), unfinished)
+
+    def _closer(self, start: float, end: float, looked: bool) -> None:
+        if not looked:
+            self._push(start, end)
+        elif end > start:
+            self._cut(start, end)
+        self._report()
+
+    def _elsewhere(self) -> None:
+        """Where the greatest bound is of a duration at which no answer is found, the widest stretches may hold one."""
+        for _ in range(_ELSEWHERE):
+            if not self._heap or self.task.late or self.best.rate >= -_NEAR * self._heap[0][0]:
+                return
+            widest = max(self._heap, key=lambda entry: (not entry[3], entry[2] / entry[1], -entry[0]))
+            self._heap.remove(widest)
+            heapq.heapify(self._heap)
+            self._closer(*widest[1:])
 
     def _cut(self, start: float, end: float) -> None:
         """In two, where an answer lies well inside, or in the middle."""
@@ -162,12 +182,12 @@ class _Stretches:
             return cap
         look = self._look(end)
         late, early = look.most(end), look.most(start)
-        most = max(late, early)
+        most = min(max(late, early), look.in_whole)
         if most < 1.0 - 1e-9:  # not one replica
             return 0.0
         entire: float = whole(most) ** power / start
         if late >= 1.0:
-            self._relaxed = max(self._relaxed, whole(late) ** power / end)
+            self._relaxed = max(self._relaxed, whole(min(late, most)) ** power / end)
         if end == start or not math.isfinite(early):
             return min(cap, entire)
         slope = (late - early) / (end - start)

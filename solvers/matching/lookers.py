@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from functools import cached_property
 from typing import Any
@@ -14,10 +13,11 @@ from solvers.matching.coarse import allowed_at, whole
 from solvers.matching.relaxed import Least, cheapest_chain, cheapest_types, fair_price, mixture, prices_of_cheapest
 from solvers.matching.task import Proof, Task
 from solvers.matching.transport import Transport, transport
+from solvers.matching.wholes import most_whole, whole_counts
 from solvers.menu import IntArray, Menu, fill
 from solvers.rows import FloatArray, Goal
 
-_VARIED = 6  # types whose counts are rounded up as well as down
+_MANY = 1 << 15  # rows
 _TRIES = 3  # roundings tried for a matching
 _HALVINGS = 30  # of a price of a replica
 
@@ -30,6 +30,7 @@ class _Looker:
     def __init__(self, task: Task) -> None:
         self.task, self.menu = task, task.menu
         self.passes, self.matchings = 0, 0
+        self._whole: tuple[tuple[int, ...], float] = (), -math.inf
 
     @cached_property
     def _steps(self) -> tuple[FloatArray, FloatArray]:
@@ -46,6 +47,18 @@ class _Looker:
             return at_start
         later = np.floor(replicas[first:last] * (1.0 + 1e-9) + 1e-9) ** power / times[first:last]
         return max(at_start, float(later.max()))
+
+    def in_whole(self, rows: IntArray) -> float:
+        """The most replicas of a partition whose types have no more places than rows (K,) can; -inf: there is none.
+
+        Of very many rows nothing is said: there whole replicas cost next to nothing.
+        """
+        if len(self.menu) > _MANY:
+            return math.inf
+        key = tuple((rows // self.menu.covers).tolist())
+        if self._whole[0] != key:
+            self._whole = key, most_whole(key, self.menu.covers, self.menu.weights, len(self.menu))
+        return self._whole[1]
 
     def least_energy(self) -> float:
         """A bound of the energy of at least one replica in an endless round [J]."""
@@ -84,16 +97,21 @@ class SortedMatchings(_Looker):
 
 class Look:
     """A duration: ``least(price, away)`` is of its kind; ``fair`` the best price and what lies on either side of the
-    budget there, if anything is within it.
+    budget there, if anything is within it. can (K,): how many rows can do each type in time.
     """
 
-    def __init__(self, looker: _Looker, duration: float, dear: float) -> None:
-        self.looker, self.duration, self.dear = looker, duration, dear
+    def __init__(self, looker: _Looker, duration: float, dear: float, can: IntArray) -> None:
+        self.looker, self.duration, self.dear, self.can = looker, duration, dear, can
         self.allowed = float(allowed_at(looker.task, duration))
         self.fair = fair_price(lambda price: self.least(price, 0.0), self.allowed, dear)
 
     def least(self, price: float, away: float) -> Least:
         raise NotImplementedError
+
+    @property
+    def in_whole(self) -> float:
+        """A bound of the replicas, at this duration or sooner, by how many rows can each type and by whole ones."""
+        return self.looker.in_whole(self.can)
 
     def most(self, earlier: float) -> float:
         """A bound of the replicas within the budget at a duration not later than this; -inf where there are none."""
@@ -116,7 +134,8 @@ class _Matched(Look):
         self.costs, self.prices = self._spent(looker, duration)
         finite = np.max(self.costs, where=np.isfinite(self.costs), initial=0.0)
         steps = np.diff(np.unique(looker.menu.weights))
-        super().__init__(looker, duration, 4.0 * max(finite, 1e-300) / float(steps.min(initial=1.0)))
+        dear = 4.0 * max(finite, 1e-300) / float(steps.min(initial=1.0))
+        super().__init__(looker, duration, dear, np.isfinite(self.costs).sum(axis=1))
 
     def _spent(self, looker: AllMatchings, duration: float) -> tuple[FloatArray, FloatArray]:
         """What all rows and types spend of the budget, and how fast that falls with the duration."""
@@ -242,7 +261,8 @@ class OrderedLook(Look):
         np.cumsum(cannot, axis=1, out=self.misses[:, 1:])
         self._order = looker.order
         self._room = np.empty(shape[1]), np.empty(shape, dtype=np.int32)
-        super().__init__(looker, duration, 4.0 * max(float(self.energy[:, -1].sum()), 1e-300))
+        dear = 4.0 * max(float(self.energy[:, -1].sum()), 1e-300)
+        super().__init__(looker, duration, dear, np.isfinite(costs).sum(axis=1))
 
     def least(self, price: float, away: float) -> Least:
         menu, counts = self.looker.menu, np.empty(len(self.energy), dtype=np.int64)
@@ -306,27 +326,3 @@ def steps_of(menu: Menu) -> tuple[FloatArray, FloatArray]:
     times, replicas = times[order], np.cumsum(rise[order])
     last = np.append(np.flatnonzero(np.diff(times)), len(times) - 1)
     return times[last], replicas[last]
-
-
-def whole_counts(counts: IntArray, covers: IntArray, weights: FloatArray, most: float) -> NDArray[np.int64]:
-    """Partitions of whole replicas near some counts, (Q, K): of most replicas first, of as many the nearest first.
-
-    Those of more than ``most`` replicas are left out.
-    """
-    has = np.flatnonzero(counts)
-    rest = int(has[np.lexsort((-counts[has], covers[has]))[0]])
-    others = [k for k in np.argsort(-counts, kind="stable").tolist() if k != rest]
-    steps = [range(-2, 3) if i < _VARIED and len(others) <= 3 else range(-1, 2) if i < _VARIED else range(1)
-             for i in range(len(others))]  # fmt: skip
-    moves = np.array(list(itertools.product(*steps)), dtype=np.int64).reshape(-1, len(others))
-    single = np.eye(len(others), dtype=np.int64)[_VARIED:]
-    moves = np.vstack([moves, single, -single])
-    near = np.zeros((len(moves), len(counts)), dtype=np.int64)
-    near[:, others] = (counts[others] // covers[others] + moves) * covers[others]
-    near[:, rest] = counts.sum() - near.sum(axis=1)
-    replicas = near @ weights
-    fits = (near >= 0).all(axis=1) & (near[:, rest] % covers[rest] == 0) & (replicas > 0.5) & (replicas < most + 1e-6)
-    near, replicas = near[fits], np.rint(replicas[fits])
-    far = (np.abs(near - counts) / covers).sum(axis=1)
-    nearest: NDArray[np.int64] = near[np.lexsort((far, -replicas))]
-    return nearest

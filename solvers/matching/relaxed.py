@@ -51,7 +51,7 @@ def fair_price(least: Callable[[float], Least], allowed: float, dear: float) -> 
         price = (above.energy - below.energy) / (above.replicas - below.replicas)
         met = below.energy - price * below.replicas
         if turn % 4 == 3 and low > 0.0:  # where lines meet too near one end
-            price = math.sqrt(low * high)
+            price = math.sqrt(low) * math.sqrt(high)
         found = least(price)
         if found.energy <= allowed:
             below, low = found, price

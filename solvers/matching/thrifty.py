@@ -13,10 +13,11 @@ import numpy as np
 
 from solvers.matching.coarse import impossible
 from solvers.matching.fixed import duration_of
-from solvers.matching.lookers import AllMatchings, Look, OrderedLook, SortedMatchings, whole_counts
+from solvers.matching.lookers import AllMatchings, Look, OrderedLook, SortedMatchings
 from solvers.matching.relaxed import Least, mixture
 from solvers.matching.task import RESULTS, Searched, Task
 from solvers.matching.transport import Transport, transport
+from solvers.matching.wholes import whole_counts
 from solvers.menu import IntArray, fill
 from solvers.rows import Stop
 
