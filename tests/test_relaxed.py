@@ -131,3 +131,24 @@ def test_the_fair_price_bounds_the_replicas_best(seed: int) -> None:
 
         assert most(price) <= min(map(most, np.geomspace(1e-3, 1e4, 400))) * (1.0 + 1e-9)
         assert within.replicas <= most(price) * (1.0 + 1e-12)
+
+
+def test_the_fair_price_is_found_in_any_unit_of_energy() -> None:
+    """To the bit in powers of two, with as many looks, where lines meet near one end: a mean of prices is taken too."""
+    found = []
+    for unit in (1.0, 2.0**-600, 2.0**900):
+        prices = list[float]()
+
+        def least(price: float, unit: float = unit, prices: list[float] = prices) -> Least:
+            """A replica more takes twice as much."""
+            prices.append(price / unit)
+            values = [unit * 2.0**R - price * R for R in range(60)]
+            R = min(range(60), key=values.__getitem__)
+            return Least(value=values[R], replicas=float(R), energy=unit * 2.0**R, counts=np.array([R]))
+
+        fair = fair_price(least, unit * 5000.0, unit * 2.0**80)
+        assert fair is not None
+        assert fair[1].counts.tolist() == [12]
+        found.append((fair[0] / unit, *prices))
+    assert found[0] == found[1] == found[2]
+    assert len(found[0]) > 6
