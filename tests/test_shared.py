@@ -227,7 +227,8 @@ def test_every_budget_leads_to_the_same_point(family: str) -> None:
         assert found.status is Status.OPTIMAL
         assert found.duration == pytest.approx(T, rel=1e-6)  # E(T) is flat here and there
         assert found.energy == pytest.approx(E, rel=1e-9)
-        assert found.bracket[0] <= found.duration == found.bracket[1]
+        assert found.bracket[0] <= found.duration <= found.bracket[1]
+        assert found.bracket == pytest.approx((T, T), rel=1e-6)
 
 
 def test_prices_are_slopes() -> None:

@@ -201,8 +201,9 @@ def test_the_careful_path_finds_what_the_quick_one_does(
         assert found.bandwidth.sum() == pytest.approx(hertz, rel=1e-12)
         assert found.bandwidth_price == pytest.approx(quick.bandwidth_price, rel=1e-5)
         assert found.time_price == pytest.approx(quick.time_price, rel=1e-5)
-        assert found.timing.lower <= found.timing.duration == found.timing.upper
-        assert found.timing.lower == pytest.approx(found.timing.duration, rel=1e-7)
+        assert found.timing.lower <= found.timing.duration <= found.timing.upper
+        for end in (found.timing.lower, found.timing.upper):
+            assert end == pytest.approx(found.timing.duration, rel=1e-7)
     assert quick.timing.passes <= 16 or family != "typical"
     assert slow.timing.passes > (5 if goal is Goal.DEADLINE else 30)
 
@@ -229,7 +230,8 @@ def test_what_a_dual_value_leaves_open(goal: Goal, off: float, stop: Stop) -> No
     assert found.hidden == pytest.approx(LAST_DIGITS * (price * T + look.mu) / total, rel=1e-9, abs=0.0)
     slope = price + (value if goal is Goal.POWER else 0.0)
     lower = max(t_min, T - off * E / slope) if goal in BUDGETED and stop is Stop.OPTIMAL else T
-    assert found.timing.lower == pytest.approx(lower, rel=1e-9)
+    assert found.timing.lower == pytest.approx(lower, rel=1e-8)
+    assert found.timing.lower <= lower * (1.0 + 1e-12)
     assert found.bandwidth_price == pytest.approx(look.mu / hertz, rel=1e-15)
     assert found.time_price == pytest.approx(price, rel=1e-9)
     assert found.timing.stop is (stop if off < 0.1 and T - lower <= 1e-6 * T else Stop.LIMIT)
@@ -244,17 +246,20 @@ def test_what_a_dual_value_leaves_open(goal: Goal, off: float, stop: Stop) -> No
             assert left > 0.0
 
 
-def test_where_time_is_worth_nothing_a_budget_is_used_up_or_not() -> None:
+def test_where_time_is_worth_nothing_a_shorter_round_bounds_the_duration() -> None:
+    """That of a budget a bit greater: its tangent leads to where the budget holds."""
     r = rows("typical", 3, 3)
     fleet = Fleet(r, make_plan(r))
     t_min = fleet.limits().t_min
     share = fleet.at(1.5 * t_min)
     assert share is not None
     look = dataclasses.replace(share.look, price=0.0)
-    for more, lower in ((1e-13, 1.5 * t_min), (1e-3, t_min)):
+    for more in (1e-13, 1e-3):
         budget = look.dual * (1.0 + more)
         timing = fleet.outcome(1.0, Stop.OPTIMAL, Share(look=look, out=share.out), t_min, Goal.ENERGY, budget).timing
-        assert timing.lower == pytest.approx(lower, rel=1e-12)
+        best = schedule(r, 1.0, Goal.ENERGY, budget).timing.duration
+        assert timing.lower == pytest.approx(best, rel=1e-10)
+        assert timing.lower <= best
 
 
 @pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER, Goal.DEADLINE, Goal.PRICE])

@@ -228,7 +228,7 @@ def test_a_sample_is_asked_for_its_part_of_the_budget(goal: Goal, case: str, mon
 
     def found(*arguments: Any) -> Any:
         asked.append(arguments)
-        return priced(1e-9, 0.7), 0.0
+        return priced(1e-9, 0.7)
 
     monkeypatch.setattr(guessing, "joint", found)
     T = 1.5 * u.plan.t_min + 0.1
@@ -254,7 +254,7 @@ def test_a_sample_is_asked_for_its_part_of_the_budget(goal: Goal, case: str, mon
     assert its_value == pytest.approx(mine, rel=1e-12)
     assert start == pytest.approx(guessing._first(few, goal, mine), rel=1e-12)
     assert first == (u.plan.t_min * (1.0 + 1e-9), 0.7)
-    monkeypatch.setattr(guessing, "joint", lambda *arguments: (priced(5.0 * T, 0.7), 0.0))
+    monkeypatch.setattr(guessing, "joint", lambda *arguments: priced(5.0 * T, 0.7))
     assert guessing.guess(u, goal, value) == (5.0 * T, 0.7)
     monkeypatch.setattr(guessing, "joint", lambda *arguments: None)
     assert guessing.guess(u, goal, value) == pytest.approx(guessing._first(u, goal, value), rel=1e-6)

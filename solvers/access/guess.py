@@ -39,7 +39,7 @@ def guess(uplinks: Uplinks, goal: Goal, value: float) -> tuple[float, float]:
         if mu > 0.0 and mine > (few.e_inf if goal is Goal.ENERGY else 0.0):
             found = joint(sample, goal, mine, T, mu, sample.nothing, _ROUGHLY)
         if found is not None:
-            return max(found[0].T, plan.t_min * (1.0 + 1e-9)), found[0].mu
+            return max(found.T, plan.t_min * (1.0 + 1e-9)), found.mu
     return _first(uplinks, goal, value)
 
 

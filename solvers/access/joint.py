@@ -29,7 +29,6 @@ from solvers.access.turns import (
     DONE,
     END,
     LAST,
-    LOWER,
     MU_NOW,
     NEAR_ENOUGH,
     STATE,
@@ -208,8 +207,8 @@ def balance(uplinks: Uplinks, T: float, mu: float, enough: float = 0.0) -> Look 
 
 def joint(
     uplinks: Uplinks, goal: Goal, value: float, T: float, mu: float, out: FloatArray, enough: float = 0.0
-) -> tuple[Look, float] | None:
-    """Duration and price together from a first guess: the last pass, its rows in ``out``, and the proved lower bound.
+) -> Look | None:
+    """Duration and price together from a first guess: the last pass, its rows in ``out``.
 
     None where it does not converge: kinks of E(T), or a budget that holds at the least duration. enough: a step
     (relative) of which no more is wanted than where it leads to. Large fleets' passes are spread over threads.
@@ -222,7 +221,7 @@ def joint(
         sums = _in_chunks(uplinks, state, out)
     if state[END] not in (DONE, NEAR_ENOUGH):
         return None
-    return uplinks.seen(state[T_NOW], state[MU_NOW], sums), state[LOWER]
+    return uplinks.seen(state[T_NOW], state[MU_NOW], sums)
 
 
 def _at_once(uplinks: Uplinks, state: list[float], out: FloatArray) -> tuple[list[float], list[float]]:

@@ -15,7 +15,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from solvers.access import LAST_DIGITS, Outcome
+from solvers.access import LAST_DIGITS, Outcome, bracketed
 from solvers.access.fullspeed import LeastShares
 from solvers.access.guess import easy, guess, price_of
 from solvers.access.joint import Look, Uplinks, balance, joint
@@ -26,9 +26,9 @@ from solvers.access.shares import BETA_OUT, EXACT, OUT, TAU_OUT
 from solvers.allocation.kernel import allocate
 from solvers.blocks import FIXED, T_FREE, T_LOW, TAU_FREE
 from solvers.duration import newton
-from solvers.duration.verdicts import allowance, closed_form, infeasible, raised
+from solvers.duration.verdicts import Seen, allowance, closed_form, infeasible, raised
 from solvers.plan import Plan, make_plan
-from solvers.rows import FloatArray, Goal, Limits, Rows, Stop, Timing
+from solvers.rows import FloatArray, Goal, Limits, Rows, Stop, Timing, greatest_of
 from solvers.threads import each_chunk
 
 _HAIR = 1e-12  # relative: durations this far off are on both sides of a root
@@ -67,8 +67,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[flo
             T, mu = guess(fleet.uplinks, goal, value)
             found = joint(fleet.uplinks, goal, value, T, mu, fleet.out) if mu > 0.0 else None
         if found is not None:
-            look, lower = found
-            return fleet.outcome(hertz, Stop.OPTIMAL, Share(look=look, out=fleet.out), lower, goal, value)
+            return fleet.outcome(hertz, Stop.OPTIMAL, Share(look=found, out=fleet.out), plan.t_min, goal, value)
     known = fleet.limits()
     value = raised(goal, value, known.e_inf, known.t_flat)
     decided = closed_form(rows, known, goal, value)
@@ -170,18 +169,13 @@ class Fleet:
         total, lost = E, E - look.dual
         if goal is Goal.PRICE:
             total, lost = E + value * look.T, lost + _left_to_time(look, value, lower, plan.e_inf)
-        if stop is not Stop.OPTIMAL or goal in (Goal.DEADLINE, Goal.PRICE):
-            lower = look.T
-        else:
-            slope = look.price + (value if goal is Goal.POWER else 0.0)
-            left = max(allowance(goal, value, look.T) - look.dual, 0.0)
-            if slope > 0.0:
-                lower = max(lower, look.T - left / slope)
-            elif left <= _HAIR * look.dual:  # all of the budget, where time is worth nothing any more
-                lower = look.T
-        timing = Timing(
-            stop=stop, duration=look.T, lower=min(lower, look.T), upper=look.T, passes=self.uplinks.passes, point=point
-        )
+        low, high = look.T, look.T
+        if stop is Stop.OPTIMAL and goal in (Goal.ENERGY, Goal.POWER):
+            low, high = bracketed(
+                goal, value, look.T, E, look.dual, look.price, greatest_of(point.efficiency), min(lower, look.T),
+                lambda: self.limits().t_flat, lambda more: self._sooner(goal, value, more, look),
+            )  # fmt: skip
+        timing = Timing(stop=stop, duration=look.T, lower=low, upper=high, passes=self.uplinks.passes, point=point)
         return Outcome(
             timing=timing,
             bandwidth=share.out[BETA_OUT] * hertz,
@@ -192,6 +186,17 @@ class Fleet:
             gap=lost / total if total > 0.0 else 0.0,
             hidden=LAST_DIGITS * (look.price * look.T + look.mu * look.room) / total if total > 0.0 else 0.0,
         ).honest()
+
+    def _sooner(self, goal: Goal, value: float, more: float, near: Look) -> Seen | None:
+        """The round of a greater budget ``more``, as ``value`` sees it; near: the round of ``value``."""
+        look = joint(self.uplinks, goal, more, near.T, near.mu, np.empty_like(self.out))
+        if look is None:
+            careful = _search(self, self.limits(), goal, more)
+            if careful is None:
+                return None
+            look = careful[1].look
+        tilt = value if goal is Goal.POWER else 0.0
+        return Seen(look.T, look.dual - allowance(goal, value, look.T), look.price + tilt)
 
     def _afforded(self, share: Share, goal: Goal, value: float) -> tuple[Share, FloatArray, float]:
         """The round, no shorter than its rows' energies [J] allow, these, and the greatest violation.

@@ -12,15 +12,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from solvers.access import LAST_DIGITS, Outcome
+from solvers.access import LAST_DIGITS, Outcome, bracketed
 from solvers.access.computing import Computing
 from solvers.access.roots import falling_root
-from solvers.access.settle import Settled, settle
+from solvers.access.settle import settle
 from solvers.access.slots import Slots
 from solvers.blocks import E_FIXED, IDLE
-from solvers.duration.verdicts import allowance, closed_form, infeasible, raised
+from solvers.duration.verdicts import Seen, allowance, closed_form, infeasible, raised
 from solvers.plan import Plan, make_plan
-from solvers.rows import Goal, Limits, Rows, Stop, Timing
+from solvers.rows import Goal, Limits, Rows, Stop, Timing, greatest_of
 
 _CHEAP, _DEAR = math.log(1e-290), math.log(1e290)  # ln of prices of time that stand for none and for any
 _ROUNDING = 1e-15  # relative: a goal met this well is met
@@ -45,16 +45,19 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     settled = settle(rows, fleet.plan, fleet.computing, fleet.slots.efficiencies(price), price, end, duration)
     if not math.isfinite(settled.energy):
         return Outcome.decided(infeasible(Stop.LIMIT, fleet.passes))
-    lower = duration
+    lower, upper = duration, duration
     if fleet.slots.endless and stop is Stop.SLACK:  # no power reaches T_min: the loudest of doubles comes near
         lower, duration = known.t_min, max(duration, settled.end)
+        upper = duration
     if goal in (Goal.ENERGY, Goal.POWER) and stop is Stop.OPTIMAL:
-        lower = min(max(_lower(goal, value, price, settled, duration), known.t_min), duration)
+        lower, upper = bracketed(
+            goal, value, duration, settled.energy, settled.dual, price, greatest_of(settled.point.efficiency),
+            min(known.t_min, duration), lambda: known.t_flat,
+            lambda more: _sooner(rows, fleet, known, goal, value, more),
+        )  # fmt: skip
     total = settled.energy + (value * duration if goal is Goal.PRICE else 0.0)
     return Outcome(
-        timing=Timing(
-            stop=stop, duration=duration, lower=lower, upper=duration, passes=fleet.passes, point=settled.point
-        ),
+        timing=Timing(stop=stop, duration=duration, lower=lower, upper=upper, passes=fleet.passes, point=settled.point),
         bandwidth=np.where(rows.full().bits > 0.0, hertz, 0.0),
         time_price=price,
         bandwidth_price=math.nan,
@@ -154,9 +157,13 @@ def _bounds(falls: Callable[[float], float], low: float, high: float, at: float,
     return at, at
 
 
-def _lower(goal: Goal, value: float, price: float, settled: Settled, duration: float) -> float:
-    """No shorter duration meets the budget: the dual bound is a line below E(T)."""
-    if price <= 0.0:
-        return duration
-    rate = price + (value if goal is Goal.POWER else 0.0)
-    return duration - max(allowance(goal, value, duration) - settled.dual, 0.0) / rate
+def _sooner(rows: Rows, fleet: Fleet, known: Limits, goal: Goal, value: float, more: float) -> Seen | None:
+    """The round of a greater budget ``more``, as ``value`` sees it."""
+    found = _search(fleet, known, goal, more)
+    if found is None:
+        return None
+    _, price, duration = found
+    x, end = fleet.slots.efficiencies(price), fleet.computing.end(price)
+    dual = settle(rows, fleet.plan, fleet.computing, x, price, end, duration).dual
+    tilt = value if goal is Goal.POWER else 0.0
+    return Seen(duration, dual - allowance(goal, value, duration), price + tilt)

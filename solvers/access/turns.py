@@ -3,8 +3,7 @@
 For a price mu the Lagrangian D(T, mu) = sum of (E_n + mu beta_n) - mu (beta in channels) is convex in T, and its
 greatest over mu is E(T). One pass gives D, its slopes, -sum of lambda_n and S - 1 = sum of beta_n - 1, and theirs.
 The price that shares the channel out is a Newton step away in ln mu (ln S is nearly linear in it); what E, E' and E''
-will be there follows to second order (a Schur complement), and Halley's step of level 2 takes T to the goal. The
-tangent of D lies below E wherever it is taken: its zero is a proved lower bound of the duration.
+will be there follows to second order (a Schur complement), and Halley's step of level 2 takes T to the goal.
 
 Plain functions on a small state, as in duration/steps.py: run by Python for large fleets, compiled for others.
 """
@@ -21,12 +20,12 @@ from solvers.rows import FloatArray, Goal
 # The state of a search.
 GOAL, VALUE, T_MIN, E_INF, ROOM, ENOUGH = 0, 1, 2, 3, 4, 5  # what is asked; see begin_turns
 T_NOW, MU_NOW, TOLERANCE = 6, 7, 8  # where to look next, the rows how closely
-LOWER, LAST, END = 9, 10, 11  # [s] proved; 1 where the next pass should be the last; one of the ends below, or 0
+LAST, END = 9, 10  # 1 where the next pass should be the last; one of the ends below, or 0
 # Between which durations the goal's lies, going by passes from which it is far; between which prices that of the
 # duration at hand, and for how many passes it was held; the last price that shared the channel out, nearly.
-LOW, HIGH, CHEAP, DEAR, HELD, FAIR = 12, 13, 14, 15, 16, 17
-MOVED = 18  # ln T: how far the last step was to go
-STATE = 19
+LOW, HIGH, CHEAP, DEAR, HELD, FAIR = 11, 12, 13, 14, 15, 16
+MOVED = 17  # ln T: how far the last step was to go
+STATE = 18
 
 DONE, NEAR_ENOUGH, LOST = 1.0, 2.0, 3.0  # at the last pass; at what it leads to; it does not converge
 
@@ -58,7 +57,7 @@ def begin_turns(
         goal, value, t_min, e_inf, room, enough,
     )  # fmt: skip
     state[T_NOW], state[MU_NOW], state[TOLERANCE] = T, mu, _ROUGH
-    state[LOWER], state[LAST], state[END] = t_min, 0.0, 0.0
+    state[LAST], state[END] = 0.0, 0.0
     state[LOW], state[HIGH], state[CHEAP], state[DEAR] = t_min, math.inf, 0.0, math.inf
     state[HELD], state[FAIR], state[MOVED] = 0.0, 0.0, math.inf
 
@@ -86,8 +85,6 @@ def advance_turns(
         guess = T * math.exp(min(max(far, -1.0), 1.0))
     elif goal != _DEADLINE:
         limit = value * T if goal == _POWER else value
-        if slope > 0.0:
-            state[LOWER] = max(state[LOWER], T + (dual - limit) / slope)
         floor, turn = (0.0, 1.0) if goal == _POWER else (state[E_INF], 0.0)
         guess = halley_guess(T, e, there, bend, floor, limit, turn)
         if not guess > 0.0:
@@ -104,7 +101,7 @@ def advance_turns(
     hidden = _MARGIN * limit / (slope * T) if limit > 0.0 and slope > 0.0 else 0.0  # by the rounding of the sums
     done = state[LAST] != 0.0 and abs(move) <= max(_DONE, min(hidden, _MUCH)) and abs(step) <= _DONE
     if done and priced and not e > limit * (1.0 + 1e-15):
-        state[LOWER], state[END] = min(state[LOWER], T), DONE
+        state[END] = DONE
         return
     there_already = priced and abs(move) < _LAST
     if goal == _PRICE and abs(step) <= _BALANCED and not there_already:
