@@ -12,11 +12,13 @@ import numpy as np
 import pytest
 from made_up import Made, budgets, drawn, everyone, partitions, task_of
 
+import fedopt
 from solvers.matching import levels
 from solvers.matching.best import Found, OutOfTime
 from solvers.matching.exact import PricedMatcher
 from solvers.matching.levels import search_levels
 from solvers.matching.lookers import AllMatchings
+from solvers.matching.sandwich import search_sandwich
 from solvers.matching.task import DURATION, ENERGY, STOPPED, Proof, Searched, Task, empty_results
 from solvers.menu import IntArray
 from solvers.rows import Goal, Stop
@@ -171,6 +173,7 @@ def test_what_coarse_searches_are_asked(monkeypatch: pytest.MonkeyPatch) -> None
         return Searched(results=empty_results(1), passes=0, assign=lambda p: np.zeros(8, dtype=np.int64), stopped=True)
 
     monkeypatch.setattr(levels, "search_coarse", spy)
+    monkeypatch.setattr(levels, "search_sandwich", spy)
     monkeypatch.setattr(levels, "search_best", lambda task, matcher: "one by one")
     assert search_levels(task, PricedMatcher(task)) == "one by one"  # type: ignore[comparison-overlap]
     assert (seen[0].until, seen[0].gap) == (7.0, 1e-3)
@@ -183,6 +186,41 @@ def test_where_none_is_possible_the_sorted_matchings_say_by_how_much() -> None:
     assert np.isnan(found.results[:, DURATION]).all()
     assert (found.results[:, STOPPED] == Stop.TOO_LITTLE).all()
     assert (found.proof, found.passes) == (Proof.NONE, len(task.counts))  # one each, and these prove nothing here
+
+
+@pytest.mark.parametrize("which", [ENERGY_, POWER_])
+@pytest.mark.parametrize("rank", [0, 3, 20])
+def test_the_best_of_a_list_that_has_none_met_on_the_way(which: int, rank: int) -> None:
+    """All but the ``rank`` best partitions, and those alone whose sorted matching is not within the budget."""
+    unsorted = 0
+    for seed, covers in itertools.product(range(4), ((1, 1, 1), (1, 2, 2))):
+        task = small(seed, which, size=7, covers=covers)
+        every = everyone(task)
+        rates = np.array([every.rates[every.rows == p].max(initial=0.0) for p in range(len(task.counts))])
+        inside = search_sandwich(task, task.menu.order).results[:, DURATION]
+        for some in (np.argsort(-rates, kind="stable")[rank:], np.flatnonzero(~np.isfinite(inside))):
+            if not some.size:
+                continue
+            listed = task.part(some)
+            found = search_levels(listed, PricedMatcher(listed))
+            assert listed.gains is not None
+            with np.errstate(divide="ignore"):
+                best = float(np.nanmax(listed.gains / found.results[:, DURATION], initial=0.0))
+            assert best == pytest.approx(float(rates[some].max()), rel=CAREFUL)
+            assert found.proof is Proof.MATCHINGS
+            unsorted += bool(best > 0.0) and not np.isfinite(inside[some]).any()
+    assert unsorted > 0
+
+
+def test_a_listed_round_of_no_time_is_better_than_any() -> None:
+    """It only receives, at once; and no time for it is left."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=1e9, samples=[1.0, 2.0], bandwidth=1e6, channel_gain=1e-11,
+    )  # fmt: skip
+    types = (fedopt.SubModel("probe", flops=0.0, upload_bits=0.0, download_bits=1.0),)
+    problem = fedopt.Problem(clients, types, budget=fedopt.EnergyBudget(1.0), partitions=[(2,)] * (levels.MANY + 1))
+    found = fedopt.solve(problem)
+    assert (found.duration, found.utility) == (0.0, math.inf)
 
 
 @pytest.mark.parametrize("which", [ENERGY_, POWER_])

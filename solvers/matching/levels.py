@@ -18,9 +18,9 @@ from solvers.matching.coarse import search_coarse
 from solvers.matching.fixed import duration_of
 from solvers.matching.lookers import AllMatchings
 from solvers.matching.sandwich import search_sandwich
-from solvers.matching.task import DURATION, ENERGY, Proof, Searched, Task, empty_results
+from solvers.matching.task import DURATION, ENERGY, STOPPED, Proof, Searched, Task, empty_results
 from solvers.menu import IntArray
-from solvers.rows import Goal
+from solvers.rows import Goal, Stop
 
 MANY = 1 << 10  # partitions from which on this pays
 _CLOSE = 1e-3  # gap of the first answer
@@ -32,9 +32,14 @@ def search_levels(task: Task, matcher: Matcher) -> Searched:
     looker = AllMatchings(task)
     coarse = search_coarse(dataclasses.replace(_unlisted(task), until=task.until), looker)
     found = Found(task, matcher, empty_results(task.counts.shape[0]))
-    _begin(found, coarse)
-    if found.best == 0.0 and not coarse.stopped:  # proved impossible: the sorted matchings say by how much
+    if coarse.results[0, STOPPED] in (
+        Stop.UNREACHABLE,
+        Stop.TOO_LITTLE,
+    ):  # of all: the sorted matchings say by how much
         return search_sandwich(task, task.menu.order)
+    _begin(found, coarse)
+    if found.best == 0.0:
+        _sorted(found)
     if found.best == 0.0:
         return search_best(task, matcher)
     stopped = False
@@ -77,7 +82,8 @@ def _proved(task: Task, coarse: Searched) -> float:
         return coarse.ceiling
     if coarse.counts is None or not np.isfinite(coarse.results[0, DURATION]):
         return 0.0
-    return float((coarse.counts[0] @ task.menu.weights) ** task.power / coarse.results[0, DURATION])
+    gain, T = float((coarse.counts[0] @ task.menu.weights) ** task.power), float(coarse.results[0, DURATION])
+    return gain / T if T > 0.0 else math.inf
 
 
 def _unlisted(task: Task) -> Task:
@@ -96,6 +102,18 @@ def _begin(found: Found, coarse: Searched) -> None:
         if same.size:
             T, energy = float(coarse.results[0, DURATION]), float(coarse.results[0, ENERGY])
             found.take(int(same[0]), coarse.assign(0), T, energy)
+
+
+def _sorted(found: Found) -> None:
+    """Enter the best sorted matching of the list, which may hold none that was met on the way."""
+    task = found.task
+    assert task.gains is not None
+    ordered = search_sandwich(task.quiet(), task.menu.order)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        rates = np.nan_to_num(task.gains / ordered.results[:, DURATION])
+    p = int(np.argmax(rates))
+    if rates[p] > 0.0:
+        found.take(p, ordered.assign(p), *ordered.results[p, [DURATION, ENERGY]].tolist())
 
 
 def _close(found: Found, looker: AllMatchings) -> None:
