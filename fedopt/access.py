@@ -60,7 +60,8 @@ class Sharing:
     compute_end : [s] T_cmp, when everybody has computed and the slots begin; NaN for shared bandwidth.
     residual : greatest relative violation of the KKT conditions, from decision and prices alone.
     gap : (energy - dual value at these prices) / energy, at the duration found: no decision can do better by more.
-        Under a TimePrice of energy + price x duration, whatever the duration.
+        Under a TimePrice of energy + price x duration, whatever the duration. NaN where the prices prove nothing, as
+        where power without limit takes them out of the range of a double.
     """
 
     bandwidth: FloatArray

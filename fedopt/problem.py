@@ -198,7 +198,7 @@ def overspent(budget: Budget, duration: float, energy: float) -> tuple[str, floa
         case EnergyBudget(joules):
             return "the energy exceeds the budget", _excess(energy, joules)
         case PowerBudget(watts):
-            return "the power exceeds the budget", _excess(energy, watts * duration)
+            return "the power exceeds the budget", _excess(energy, watts * duration if watts < math.inf else watts)
         case Deadline(seconds):
             return "the round ends after the deadline", _excess(duration, seconds)
         case _:

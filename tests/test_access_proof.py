@@ -129,9 +129,14 @@ def test_a_proof_that_leaves_something_open_is_a_limit() -> None:
         loose = dataclasses.replace(sound, timing=dataclasses.replace(timing, lower=lower))
         assert loose.honest().timing.stop is Stop.LIMIT
     rounded = dataclasses.replace(sound, gap=-2e-6, hidden=3e-6)  # the last digits of the duration hide more
-    assert rounded.honest() is rounded
+    assert rounded.honest().timing.stop is Stop.OPTIMAL
     assert dataclasses.replace(rounded, gap=4e-6).honest().timing.stop is Stop.LIMIT
     assert dataclasses.replace(sound, gap=math.inf, hidden=math.inf).honest().timing.stop is Stop.LIMIT
+    open_to = {4e-6: 4e-6, -2e-6: 0.0, -4e-6: math.nan, math.inf: math.nan}  # what is far below 0 proves nothing
+    for gap, said in open_to.items():
+        for residual in (0.0, 1.0):
+            told = dataclasses.replace(rounded, gap=gap, residual=residual).honest().gap
+            assert told == pytest.approx(said, rel=0.0, abs=0.0, nan_ok=True)
     none = Outcome.decided(infeasible(Stop.TOO_SHORT))
     assert none.honest() is none
 
@@ -379,3 +384,21 @@ def test_a_timing_that_limits_decide() -> None:
     one = Outcome.decided(timed(point=idle))
     assert one.bandwidth.tolist() == [0.0, 0.0, 0.0]
     assert (one.time_price, one.bandwidth_price, one.compute_end, one.residual, one.gap) == (0.0,) * 5
+
+
+@pytest.mark.parametrize("off", [1e-12, 1e-8, 1e-5, 9e-5])
+def test_a_deadline_that_no_power_of_a_double_keeps_is_left_open(off: float) -> None:
+    """1 s of computing, and power without limit: slots of more than e^660 leave no answer in hand."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=1e9, samples=1, channel_gain=1e-10, bandwidth=1e6, power_max=math.inf
+    )
+    work = fedopt.Workload(cycles=1e9, upload_bits=1e5)
+    for access in (TimeDivision(1e6), SharedBandwidth(1e6)):
+        found = fedopt.schedule(clients, work, Deadline(1.0 + off), access=access)
+        assert found.status is Status.LIMIT
+        assert found.allocation is None
+    slots = fedopt.schedule(clients, work, Deadline(1.0 + 1.06e-4), access=TimeDivision(1e6))
+    assert slots.status is Status.OPTIMAL
+    tau, gamma = slots.duration - 1.0, 1e-10 / (clients.noise_density[0] * 1e6)
+    x = 0.1 * math.log(2.0) / tau  # 654
+    assert slots.energy == pytest.approx(tau * math.exp(x) / gamma, rel=1e-8)

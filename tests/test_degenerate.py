@@ -280,11 +280,13 @@ def test_endless_budgets_are_slack(timing: str) -> None:
 @pytest.mark.parametrize("timing", TIMINGS)
 def test_everybody_idle_is_a_round_of_no_time(timing: str) -> None:
     clients, work = phones(3), job(np.zeros(3), 0.0)
-    for budget in (EnergyBudget(0.0), PowerBudget(0.0), TimePrice(1.0), Deadline(5.0)):
+    endless = EnergyBudget(math.inf), PowerBudget(math.inf)
+    for budget in (EnergyBudget(0.0), PowerBudget(0.0), *endless, TimePrice(1.0), Deadline(5.0)):
         found = fedopt.schedule(clients, work, budget, timing=timing)
         assert found.status.solved, found.reason
         assert found.energy == 0.0
         assert found.duration == (5.0 if isinstance(budget, Deadline) else 0.0)
+        assert fedopt.verify_schedule(clients, work, budget, found).ok
 
 
 @pytest.mark.parametrize("timing", TIMINGS)
@@ -402,3 +404,17 @@ def test_one_idle_client_changes_nothing_for_the_others(timing: str) -> None:
         assert beside.status is alone.status
         assert alone.duration > 0.0
         close(beside.duration, alone.duration, 1e-12)
+
+
+@pytest.mark.parametrize("budget", [EnergyBudget(math.inf), PowerBudget(math.inf)], ids=str)
+def test_without_any_limit_a_price_of_time_that_is_no_number_is_too_much(budget: Any) -> None:
+    """The upload takes 5e-5 s of 15 s: the energy is 5e301 J where the price is beyond 1e308 W."""
+    clients = phones(2, frequency_min=0.0, frequency_max=[1.81e9, 3.75e9], channel_gain=[1.37e-17, 1.55e-8])
+    clients = clients.replace(bandwidth=3.6e5, power_max=math.inf, power_min=1e-3, capacitance=1e-28)
+    work = job([2.73e10, 3.66e10], [1.93e4, 2.65e3])
+    found = fedopt.schedule(clients, work, budget)
+    assert found.allocation is not None
+    assert float(found.allocation.price.sum()) * found.duration < math.inf
+    assert found.energy > 1e295
+    report = fedopt.verify_schedule(clients, work, budget, found)
+    assert report.ok, str(report)

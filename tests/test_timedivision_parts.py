@@ -276,7 +276,7 @@ def test_what_a_dual_value_leaves_open(goal: Goal, off: float, monkeypatch: pyte
     found = schedule(r, hertz, goal, value)
     T = found.timing.duration
     total = E + (value * T if goal is Goal.PRICE else 0.0)
-    assert found.gap == pytest.approx(off * E / total, rel=1e-7)
+    assert found.gap == pytest.approx(max(off, 0.0) * E / total, rel=1e-7)
     assert found.hidden == pytest.approx(LAST_DIGITS * found.time_price * T / total, rel=1e-9, abs=0.0)
     rate = found.time_price + (value if goal is Goal.POWER else 0.0)
     lower = max(T_min, T - max(off, 0.0) * E / rate) if goal in (Goal.ENERGY, Goal.POWER) else T

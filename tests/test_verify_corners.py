@@ -13,7 +13,7 @@ from fleets import make, mnist_types
 from matchings import TYPES, budget_of, fleet
 
 import fedopt
-from fedopt import Deadline, EnergyBudget, PowerBudget, Problem, SharedBandwidth, Status, TimePrice
+from fedopt import Deadline, EnergyBudget, PowerBudget, Problem, SharedBandwidth, Status, TimeDivision, TimePrice
 from fedopt.verifier import About, Outcome, infeasible, matchings, model, search
 from fedopt.verifier.report import judged, worst
 
@@ -311,3 +311,32 @@ def test_what_the_last_digit_of_a_duration_hides_is_not_called_wrong() -> None:
     hidden = [check for check in report.checks if "the last digits of the duration hide" in check.why]
     assert {check.name for check in hidden} == {"least energy in this time", "gap"}
     assert hidden[0].outcome is Outcome.UNPROVED
+
+
+@pytest.mark.parametrize("access", [None, SharedBandwidth(1e6), TimeDivision(1e6)], ids=str)
+@pytest.mark.parametrize("budget", [EnergyBudget(math.inf), PowerBudget(math.inf), EnergyBudget(1e200)], ids=str)
+def test_without_any_limit_the_round_is_as_short_as_a_double_of_its_energy_allows(access: Any, budget: Any) -> None:
+    """1 s of computing and e^x of power: no slower than x = 640, none of it longer, and what is said of it is so."""
+    clients = fleet(1, 1).replace(frequency_min=0.0, frequency_max=1e9, power_max=math.inf, channel_gain=1e-10)
+    clients = clients.replace(bandwidth=1e6, overhead=0.0, static_power=0.0, circuit_power=0.0)
+    found = fedopt.schedule(clients, WORK, budget, access=access)
+    assert found.status is (Status.LIMIT if access is not None and budget != EnergyBudget(1e200) else Status.OPTIMAL)
+    x = 1e5 * math.log(2.0) / 1e6 / (found.duration - 1.0)
+    assert (440.0 if budget == EnergyBudget(1e200) else 640.0) <= x <= 700.0
+    assert found.sharing is None or 0.0 <= found.sharing.gap <= 1e-6
+    report = fedopt.verify_schedule(clients, WORK, budget, found, access=access)
+    assert report.ok, str(report)
+    if access is None:
+        later = fedopt.schedule(clients, WORK, Deadline(found.duration * (1.0 + 1e-7)))
+        longer = dataclasses.replace(later, bracket=(1.0, later.duration))
+        assert outcomes(fedopt.verify_schedule(clients, WORK, budget, longer))["no shorter round"] is Outcome.FAILED
+
+
+def test_a_gap_that_is_no_number_claims_nothing_at_a_limit_alone() -> None:
+    clients, budget, access = fleet(SIZE, 1), Deadline(1000.0), SharedBandwidth(1e6)
+    found = fedopt.schedule(clients, WORK, budget, access=access)
+    assert found.sharing is not None
+    for status, outcome in ((Status.LIMIT, Outcome.NOTHING), (Status.OPTIMAL, Outcome.FAILED)):
+        none = dataclasses.replace(found, status=status, sharing=dataclasses.replace(found.sharing, gap=math.nan))
+        report = fedopt.verify_schedule(clients, WORK, budget, none, access=access)
+        assert outcomes(report)["gap"] is outcome

@@ -53,7 +53,9 @@ class Round:
     def allowed(self, T: float) -> float:
         """What a round of T seconds may spend [J]."""
         assert isinstance(self.budget, EnergyBudget | PowerBudget)
-        return self.budget.joules if isinstance(self.budget, EnergyBudget) else self.budget.watts * T
+        if isinstance(self.budget, EnergyBudget):
+            return self.budget.joules
+        return self.budget.watts * T if self.budget.watts < math.inf else math.inf
 
 
 def round_of(

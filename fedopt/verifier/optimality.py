@@ -14,7 +14,7 @@ from fedopt.problem import Deadline, TimePrice
 from fedopt.solution import Status
 from fedopt.verifier import uplink
 from fedopt.verifier.decision import CLIENT, Round
-from fedopt.verifier.model import SAME, dual, least_times, marginal, proved_energy, times
+from fedopt.verifier.model import SAME, dual, least_times, marginal, proved_energy, times, too_late
 from fedopt.verifier.report import About, Check, Outcome, judged, worst
 
 EPSILON = 2.0**-53
@@ -137,10 +137,15 @@ def _least_energy(r: Round) -> list[Check]:
 
 
 def _gap(r: Round, gap: float, energy: float) -> list[Check]:
-    """A scheme's own gap is no smaller than its prices leave open; at a price of time other proofs may leave less."""
+    """A scheme's own gap is no smaller than its prices leave open; at a price of time other proofs may leave less.
+
+    NaN: where it stopped at a limit it need not claim one.
+    """
     if r.sharing is None:
         return []
     claimed = r.sharing.gap
+    if math.isnan(claimed) and r.status is Status.LIMIT:
+        return [Check(name="gap", about=About.CLAIMS, outcome=Outcome.NOTHING)]
     check = judged("gap", About.CLAIMS, gap - claimed, r.tolerance, found=f"{claimed:.3g}, proved {gap:.3g}")
     if isinstance(r.budget, TimePrice) and check.outcome is Outcome.FAILED:
         return [replace(check, outcome=Outcome.CLAIMED)]
@@ -221,12 +226,14 @@ def _loose(r: Round) -> float:
 
 
 def shorter(r: Round, T: float, name: str, about: About) -> Check:
-    """Whether the energy at T is proved to be above what may be spent there."""
-    if r.access is None:
-        proved = proved_energy(r.tasks, T)
-    else:
-        proved = math.inf if _shortest(r) > T * SAME else uplink.dual_energy(r, T)
+    """Whether the energy at T is proved to be above what may be spent there; without a limit, no number."""
     most = r.allowed(T)
+    if r.access is not None:
+        proved = math.inf if _shortest(r) > T * SAME else uplink.dual_energy(r, T)
+    else:
+        proved = proved_energy(r.tasks, T)
+        if most == math.inf and (too_late(r.tasks, T).any() or math.isnan(proved)):
+            proved = math.inf
     if max(most, proved) == math.inf:
         short = -math.inf if proved == math.inf else math.inf
     else:

@@ -42,7 +42,7 @@ def shares(k: Tasks, price: FloatArray, mu: float) -> Shares:
     """
     with np.errstate(all="ignore"):
         q = price + k.p_c
-        x = _inside(k.gamma * np.sqrt(q * mu / k.a))
+        x = _inside(k.gamma * np.sqrt(q / k.a) * np.sqrt(mu))
         f = marginal(x)
         share, time = k.a * f / (k.gamma * mu * x), k.gamma * mu / f
         snr = np.expm1(x) * share

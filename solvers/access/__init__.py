@@ -73,10 +73,16 @@ class Outcome:
         return certain and timing.upper - timing.lower <= PROVED * timing.duration
 
     def honest(self) -> Outcome:
-        """The same, stopped at a limit where its own proof does not bear out more."""
-        if self.timing.point is None or self.proved:
+        """The same, stopped at a limit where its own proof does not bear out more.
+
+        A gap below 0 is rounding, and 0; one that is below by more than digits hide proves nothing, and is NaN.
+        """
+        if self.timing.point is None:
             return self
-        return replace(self, timing=replace(self.timing, stop=Stop.LIMIT))
+        if self.proved:
+            return self if self.gap >= 0.0 else replace(self, gap=0.0)
+        gap = max(self.gap, 0.0) if -max(PROVED, self.hidden) <= self.gap < math.inf else math.nan
+        return replace(self, timing=replace(self.timing, stop=Stop.LIMIT), gap=gap)
 
 
 def bracketed(

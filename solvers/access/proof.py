@@ -177,8 +177,8 @@ def worths_block(
     """off: a row's own price of bandwidth less mu, relative."""
     wide()
     for i in range(off.shape[0]):
-        worth = (price[i] + p_c[i] + snr[i] / gamma[i]) * tau[i] * f[i]
-        off[i] = abs(worth / (e[i] * beta[i] * min(x[i], EXP_MAX)) / mu - 1.0)
+        worth = (price[i] + p_c[i] + snr[i] / gamma[i]) * tau[i] * (f[i] / e[i])
+        off[i] = abs(worth / (beta[i] * min(x[i], EXP_MAX)) / mu - 1.0)
 
 
 @stage

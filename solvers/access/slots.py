@@ -17,6 +17,7 @@ from solvers.plan import Plan, rows_of
 from solvers.rows import FloatArray
 
 _STEPS = 25
+_MOST = 650.0  # nats: the most that Newton's method goes through
 _NEAR = 1e-8  # a Newton step below this leaves an error of its square: the last digit
 
 
@@ -100,6 +101,9 @@ def slot_sums(
             none[i] = 0.0
         if not warm:
             begin_efficiency_block(m, none, x)
+        else:
+            for i in range(n):
+                x[i] = min(x[i], _MOST)
         for _ in range(_STEPS):
             grown_block(x, f, g, none)
             nearer_block(m, f, g, x, miss)
@@ -131,7 +135,7 @@ def nearer_block(m: FloatArray, f: FloatArray, g: FloatArray, x: FloatArray, mis
     for i in range(x.shape[0]):
         step = min(max(miss[i] / g[i], -1.0), 1.0)
         half = 0.5 * step
-        x[i] = min(max(x[i] * ((1.0 + half) / (1.0 - half)), LEAST), 650.0)
+        x[i] = min(max(x[i] * ((1.0 + half) / (1.0 - half)), LEAST), _MOST)
         miss[i] = abs(step) * (1.0 + x[i])
 
 
@@ -140,7 +144,7 @@ def times_block(
     transfer: FloatArray, low: FloatArray, high: FloatArray, x: FloatArray, nats: FloatArray, tau: FloatArray,
     growths: FloatArray,
 ) -> None:  # fmt: skip
-    """x between its bounds (``nats``), the slots [s] and E(x) = (e^x - 1)/x; x: becomes fit to begin with."""
+    """x between its bounds (``nats``), the slots [s] and E(x) = (e^x - 1)/x; x: no less than is fit to begin with."""
     wide()
     n = x.shape[0]
     for i in range(n):
@@ -149,5 +153,6 @@ def times_block(
     for i in range(n):
         near = min(nats[i], EXP_MAX)
         growths[i] = expm1(near) / nats[i] if nats[i] > 1e-300 else 1.0
+        growths[i] = growths[i] if nats[i] <= EXP_MAX else math.inf  # beyond a double, never a smaller number
     for i in range(n):
-        x[i] = min(max(x[i], LEAST), 650.0)
+        x[i] = max(x[i], LEAST)

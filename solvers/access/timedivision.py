@@ -24,6 +24,7 @@ from solvers.rows import Goal, Limits, Rows, Stop, Timing, greatest_of
 
 _CHEAP, _DEAR = math.log(1e-290), math.log(1e290)  # ln of prices of time that stand for none and for any
 _ROUNDING = 1e-15  # relative: a goal met this well is met
+_LATE = 1e-9  # relative, of a deadline: nobody would take such an answer for one
 _STEEP = {Goal.ENERGY: 0.6, Goal.POWER: 0.9, Goal.DEADLINE: 0.3}  # about d ln/d ln lambda of what a goal is about
 
 
@@ -43,7 +44,8 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     stop, price, duration = found
     end = fleet.computing.end(price)
     settled = settle(rows, fleet.plan, fleet.computing, fleet.slots.efficiencies(price), price, end, duration)
-    if not math.isfinite(settled.energy):
+    late = goal is Goal.DEADLINE and fleet.slots.endless and settled.end > value * (1.0 + _LATE)
+    if late or not math.isfinite(settled.energy):  # what is louder has no price that is a number
         return Outcome.decided(infeasible(Stop.LIMIT, fleet.passes))
     lower, upper = duration, duration
     if fleet.slots.endless and stop is Stop.SLACK:  # no power reaches T_min: the loudest of doubles comes near

@@ -31,8 +31,10 @@ def _ln(z: float) -> float:
 
 @inlined
 def growth(x: float) -> float:
-    """E(x) = (e^x - 1)/x."""
-    return expm1_given(x, math.exp(min(x, EXP_MAX))) / x if x > 1e-300 else 1.0
+    """E(x) = (e^x - 1)/x, inf beyond a double."""
+    if x > EXP_MAX:
+        return math.inf
+    return expm1_given(x, math.exp(x)) / x if x > 1e-300 else 1.0
 
 
 @stage

@@ -65,7 +65,8 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     """The least T with g(T) = E(T) - budget(T) <= 0."""
     T, value = state[T_NOW], state[VALUE]
     power = state[GOAL] == _POWER
-    if not e < math.inf:  # next to a T_min that no power reaches (p_max = inf): it is too short, no more is learnt
+    beyond = value == math.inf and not price * T < math.inf  # no number: without a limit, that is too short, too
+    if beyond or not e < math.inf:  # next to a T_min that no power reaches (p_max = inf): no more is learnt
         state[LOWER] = max(state[LOWER], T * _NEXT)
         state[T_NOW] = 0.5 * (T + state[UPPER]) if state[UPPER] < math.inf else 2.0 * T
         return
