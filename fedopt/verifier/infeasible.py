@@ -11,10 +11,10 @@ from fedopt.checks import LARGEST, SMALLEST, FloatArray
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem
 from fedopt.solution import Schedule, Solution, Status
-from fedopt.submodels import Workload
+from fedopt.submodels import SubModel, Workload
 from fedopt.verifier import uplink
 from fedopt.verifier.matchings import TooManyError, cheapest, greedy, rule_out
-from fedopt.verifier.model import least_energies, least_times, sum_of, tasks_for, too_late
+from fedopt.verifier.model import Tasks, least_energies, least_times, sum_of, tasks_for, too_late
 from fedopt.verifier.optimality import LOOSE, BoolArray
 from fedopt.verifier.report import About, Check, Outcome
 from fedopt.verifier.search import ALL, LOOKS, SORTED, Menu, menu_of
@@ -52,17 +52,13 @@ def schedule_infeasible(
     if np.isinf(alone).any():
         needs, given, unit, beyond = math.inf, 0.0, "s", LARGEST
     elif isinstance(budget, Deadline):
-        needs = float(alone.max()) if access is None else uplink.shortest(clients, work, tasks, access)
-        given, unit = budget.seconds, "s"
+        needs, given, unit = _needs(clients, work, tasks, budget, access), budget.seconds, "s"
         if answer.shortfall <= 0.0:  # there is time, but no power for it
             named_for = np.where(np.isinf(clients.power_max), 1.0 + alone, 0.0)
         elif access is None:
             beyond = given
     else:
-        named_for = least_energies(tasks)
-        needs = sum_of(named_for)
-        if isinstance(access, SharedBandwidth):
-            needs = max(needs, uplink.least_energy(clients, work, access))
+        named_for, needs = least_energies(tasks), _needs(clients, work, tasks, budget, access)
         given, unit = getattr(budget, "joules", 0.0), "J"
         if not isinstance(budget, EnergyBudget) and budget.watts > 0.0:
             needs = -math.inf  # a power or a price can always be met
@@ -70,6 +66,15 @@ def schedule_infeasible(
     if access is None and isinstance(budget, Deadline):
         proved = proved or bool(too_late(tasks, given).any())
     return [*_verdict(needs, given, unit, answer, proved), _named(answer, named_for, beyond)]
+
+
+def _needs(clients: Clients, work: Workload, tasks: Tasks, budget: Budget, access: Access | None) -> float:
+    """What clients within reach need together: T_min [s] for a deadline, else E_inf [J]."""
+    if isinstance(budget, Deadline):
+        alone = least_times(tasks)
+        return float(alone.max()) if access is None else uplink.shortest(clients, work, tasks, access)
+    energy = sum_of(least_energies(tasks))
+    return max(energy, uplink.least_energy(clients, work, access)) if isinstance(access, SharedBandwidth) else energy
 
 
 def _verdict(needs: float, given: float, unit: str, answer: Schedule, proved: bool) -> list[Check]:
@@ -149,7 +154,7 @@ def _given(budget: Budget) -> float:
 def _amount(menu: Menu, scope: str, answer: Solution) -> Check:
     """The shortfall is what is missing for the nearest partition: a little less is too little, a little more enough.
 
-    Of a shared uplink, and of what was tried alone, only that no client needs more on its own.
+    Of a shared uplink, and of what was tried alone, only that no client needs more on its own, and no matching as much.
     """
     missing = max(answer.shortfall, 0.0)
     below = _may_meet(menu, scope, 1.0 - _AMOUNT, missing, loud=False)
@@ -158,6 +163,8 @@ def _amount(menu: Menu, scope: str, answer: Solution) -> Check:
     outcome, why = Outcome.PASSED, ""
     if not above:
         outcome, why = Outcome.FAILED, "more is needed"
+    elif missing > 0.0 and _given(menu.problem.budget) + missing > _most_needed(menu) * (1.0 + LOOSE) + SMALLEST:
+        outcome, why = Outcome.FAILED, "no matching needs that much"
     elif menu.problem.access is not None or not answer.scope:
         outcome, why = Outcome.UNPROVED, "of what was tried alone" if menu.problem.access is None else "shared uplink"
     elif below is not None and not enough:
@@ -165,13 +172,27 @@ def _amount(menu: Menu, scope: str, answer: Solution) -> Check:
     return Check(name="by how much", about=C, outcome=outcome, found=f"{missing:.9g}", why=why)
 
 
+def _most_needed(menu: Menu) -> float:
+    """What no matching needs more than: everybody with the most of every type's work and bits; inf out of reach."""
+    p = menu.problem
+    types = [p.submodels[k] for k in np.flatnonzero(menu.counts.any(axis=0))]
+    most = {name: max(getattr(t, name) for t in types) for name in ("flops", "upload_bits", "download_bits")}
+    work = p.clients.workload((SubModel("most", **most),), np.zeros(len(p.clients), dtype=np.int64))
+    hertz = p.clients.bandwidth if p.access is None else np.full(len(p.clients), p.access.hertz)
+    tasks = tasks_for(p.clients, work, hertz)
+    return math.inf if np.isinf(least_times(tasks)).any() else _needs(p.clients, work, tasks, p.budget, p.access)
+
+
 def _may_be(menu: Menu, scope: str, answer: Solution) -> bool:
-    """Whether the named are a crowd of some partition, or just those that some matching this near would name."""
+    """Whether the named are a crowd of some partition, or just those that some matching this near would name, in an
+    order that types give their needs: the neediest first."""
     problem, tasks, missing = menu.problem, menu.tasks, max(answer.shortfall, 0.0)
     timed, alone = isinstance(problem.budget, Deadline), least_times(tasks)
     named = np.isin(np.arange(len(problem.clients)), np.array(answer.clients, dtype=np.int64))
     if timed and missing == 0.0:  # there is time, but no power for it
         return bool((named == np.isinf(problem.clients.power_max)).all())
+    if not _ordered(alone if timed or missing == math.inf else least_energies(tasks), answer.clients):
+        return False
     if (timed or missing == math.inf) and scope == ALL and _crowded(menu, named):
         return True
     if missing == math.inf:
@@ -181,6 +202,14 @@ def _may_be(menu: Menu, scope: str, answer: Solution) -> bool:
     else:
         concerned = least_energies(tasks) > 0.0
     return _may_meet(menu, scope, 1.0 + _AMOUNT, missing + SMALLEST, loud=False, only=concerned == named) is not None
+
+
+def _ordered(needs: FloatArray, who: tuple[int, ...]) -> bool:
+    """Whether each of some clients may need no more than the one before: needs (K, N), one of each column."""
+    last = math.inf
+    for n in who:
+        last = float(needs[:, n].max(initial=-math.inf, where=needs[:, n] <= last * (1.0 + _ROUNDING)))
+    return last > -math.inf
 
 
 def _crowded(menu: Menu, named: BoolArray) -> bool:
@@ -233,12 +262,8 @@ def _together(menu: Menu) -> bool:
             continue
         work = p.clients.workload(p.submodels, assignment)
         tasks = uplink.whole(p.clients, work, p.access)
-        if isinstance(budget, Deadline):
-            needs, given = uplink.shortest(p.clients, work, tasks, p.access), budget.seconds
-        elif isinstance(budget, EnergyBudget):
-            needs, given = sum_of(least_energies(tasks)), budget.joules
-            if isinstance(p.access, SharedBandwidth):
-                needs = max(needs, uplink.least_energy(p.clients, work, p.access))
+        if isinstance(budget, Deadline | EnergyBudget):
+            needs, given = _needs(p.clients, work, tasks, budget, p.access), _given(budget)
         else:
             needs, given = 0.0, budget.watts  # more than nothing can always be met
         if needs < given * (1.0 - LOOSE):
