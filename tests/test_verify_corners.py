@@ -340,3 +340,19 @@ def test_a_gap_that_is_no_number_claims_nothing_at_a_limit_alone() -> None:
         none = dataclasses.replace(found, status=status, sharing=dataclasses.replace(found.sharing, gap=math.nan))
         report = fedopt.verify_schedule(clients, WORK, budget, none, access=access)
         assert outcomes(report)["gap"] is outcome
+
+
+@pytest.mark.parametrize("access", [SharedBandwidth(1e6), TimeDivision(1e6)], ids=str)
+def test_a_gap_of_costs_is_a_bound_that_may_be_loose_at_a_limit(access: Any) -> None:
+    """Of costs, which are none below 0; of a deadline's energy it is what the prices leave open and nothing else."""
+    clients = fleet(SIZE, 1)
+    for budget, gap, outcome in (
+        (TimePrice(0.1), 0.9, Outcome.PASSED),
+        (TimePrice(0.1), 1.1, Outcome.FAILED),
+        (Deadline(1000.0), 0.9, Outcome.FAILED),
+    ):
+        found = fedopt.schedule(clients, WORK, budget, access=access)
+        assert found.sharing is not None
+        sharing = dataclasses.replace(found.sharing, gap=gap)
+        loose = dataclasses.replace(found, status=Status.LIMIT, sharing=sharing)
+        assert outcomes(fedopt.verify_schedule(clients, WORK, budget, loose, access=access))["gap"] is outcome

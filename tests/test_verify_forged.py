@@ -67,11 +67,14 @@ def forged(true: Schedule) -> Iterator[tuple[str, str, Schedule]]:
     for what, T in (("above", true.duration * FACTORS[0]), ("below", true.duration * FACTORS[1])):
         yield f"bracket {what}", "bracket holds the duration", dataclasses.replace(true, bracket=(T, T))
     if true.sharing is not None and not math.isnan(true.bracket[0]):
-        yield (
-            "gap",
-            "",
-            dataclasses.replace(true, sharing=dataclasses.replace(true.sharing, gap=true.sharing.gap - 1e-6)),
-        )
+        for what, gap in (
+            ("gap", true.sharing.gap - 1e-6),
+            ("wide gap", 1e-5),
+            ("no gap", math.nan),
+            ("no sense", 1e308),
+        ):
+            sharing = dataclasses.replace(true.sharing, gap=gap)
+            yield what, "gap", dataclasses.replace(true, sharing=sharing)
     no = dataclasses.replace(true.verdict, violations=("client 0: too much",))
     yield "the judge's no", "verdict", dataclasses.replace(true, verdict=no)
     for status in {Status.OPTIMAL, Status.SLACK, Status.INFEASIBLE, Status.INACCURATE} - {true.status}:

@@ -23,6 +23,7 @@ LAST = 1e-13  # of the duration: what its last digits hide of a time at a bound
 ENERGY = 1e-10  # relative: what the last digits of a sum of energies may hide
 HIDDEN = 1e-3  # relative: what the last digits of price x duration may hide of it at most, as at a T_min
 LOOSE = 1e-6  # relative, of an access scheme: what its own answers may leave open
+_DIGITS = 256.0  # last digits, of an access scheme, that searches and sums may leave open
 CLOSER = 1e-8  # relative error of a frequency or efficiency, to first order, in the optimality conditions
 
 BoolArray = NDArray[np.bool_]
@@ -137,7 +138,8 @@ def _least_energy(r: Round) -> list[Check]:
 
 
 def _gap(r: Round, gap: float, energy: float) -> list[Check]:
-    """A scheme's own gap is no smaller than its prices leave open; at a price of time other proofs may leave less.
+    """A scheme's own gap is what its prices leave open, at a price of time no more than its status and costs allow:
+    other proofs may leave less then, and looser ones more.
 
     NaN: where it stopped at a limit it need not claim one.
     """
@@ -146,8 +148,14 @@ def _gap(r: Round, gap: float, energy: float) -> list[Check]:
     claimed = r.sharing.gap
     if math.isnan(claimed) and r.status is Status.LIMIT:
         return [Check(name="gap", about=About.CLAIMS, outcome=Outcome.NOTHING)]
+    priced, open_ = isinstance(r.budget, TimePrice), max(gap, 0.0)
+    if priced:
+        open_ = 0.0 if r.status.solved else 1.0  # no cost is less than nothing
+    over = claimed - open_ - (_DIGITS * _last_digits(r) / energy if energy > 0.0 else 0.0)
+    if over > LOOSE:
+        return [judged("gap", About.CLAIMS, over, LOOSE, found=f"{claimed:.3g}, open {open_:.3g}")]
     check = judged("gap", About.CLAIMS, gap - claimed, r.tolerance, found=f"{claimed:.3g}, proved {gap:.3g}")
-    if isinstance(r.budget, TimePrice) and check.outcome is Outcome.FAILED:
+    if priced and gap - claimed > r.tolerance:
         return [replace(check, outcome=Outcome.CLAIMED)]
     return [unless_hidden(check, r, energy)]
 
@@ -160,7 +168,7 @@ def _last_digits(r: Round) -> float:
 
 def unless_hidden(check: Check, r: Round, energy: float) -> Check:
     """The check; not proved again rather than failed where the last digits of the duration hide what is missing."""
-    hidden = (4.0 if r.access is None else 256.0) * _last_digits(r)  # of a duration, and of two sums; of searches, too
+    hidden = (4.0 if r.access is None else _DIGITS) * _last_digits(r)  # of a duration, and of two sums
     missing = check.residual * energy if energy > 0.0 else check.residual
     if check.outcome is not Outcome.FAILED or not missing <= hidden:
         return check

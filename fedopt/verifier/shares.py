@@ -49,7 +49,7 @@ def shares(k: Tasks, price: FloatArray, mu: float) -> Shares:
         bound = np.clip(snr, np.expm1(k.x_min), np.expm1(k.x_max))
         at_bound = bound != snr
         if at_bound.any():
-            y = _at_bound(mu * bound * bound / (k.a * (q + bound / k.gamma)))
+            y = _at_bound(mu / (q + bound / k.gamma) * bound * bound / k.a)
             x, share = np.where(at_bound, y, x), np.where(at_bound, bound / np.expm1(y), share)
             time = np.where(at_bound, k.a / (share * x), time)
         cost = k.a / k.gamma * (np.expm1(x) / x) + q * time + mu * share
