@@ -76,9 +76,14 @@ def line_of(text: str, table: str, key: str) -> int | None:
     wanted = re.fullmatch(r"(\[\[?\w+\]\]?)(?: (\d+))?", table)
     header, place = (wanted[1], int(wanted[2] or 0)) if wanted else ("", 0)
     pattern = re.compile(rf"""\s*(["']?){re.escape(key)}\1\s*=""")
-    now, lines, seen = "", [], {"": 1}
+    now, lines, seen, depth = "", [], {"": 1}, 0  # depth: of lists that are open
     plain = _TEXT.sub(lambda found: "\n" * found[0].count("\n") or found[0], text)
-    for number, line in enumerate(plain.split("\n"), 1):  # these alone are lines to TOML
+    bare = _TEXT.sub(lambda found: "\n" * found[0].count("\n"), text)
+    both = zip(plain.split("\n"), bare.split("\n"), strict=True)  # these alone are lines to TOML
+    for number, (line, marked) in enumerate(both, 1):
+        inside, depth = depth > 0, depth + marked.count("[") - marked.count("]")
+        if inside:
+            continue
         if found := re.match(r"\s*(\[\[?\w+\]\]?)\s*(#|$)", line):
             now = found[1]
             seen[now] = seen.get(now, 0) + 1

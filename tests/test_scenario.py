@@ -19,6 +19,7 @@ from fedopt.clients import FIELDS
 from fedopt.files import read_json, write_csv, write_json
 from fedopt.report import groups, headline
 from fedopt.scenario import LIMIT, from_document, read_scenario, to_document, write_scenario
+from fedopt.toml import line_of
 
 CLIENTS = """
 [clients]
@@ -483,3 +484,18 @@ def test_a_shared_uplink_is_checked(tmp_path: Path) -> None:
         document = {"version": 1, "clients": {"bundled": "phones64"}, "submodels": [], "budget": {}, "access": table}
         with pytest.raises(InputError, match=expected):
             from_document(document)
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("[search]\nx = [\n[4]\n]\nbeta = 1\n", 5),
+        ("[search]\nx = [[1],\n[4], # ]\n[4]]\nbeta = 1\n", 5),
+        ("[search]\nx = [']',\n[4]\n]\nbeta = 1\n", 5),
+        ('[search]\nx = "["\nbeta = 1\n[4]\nbeta = 1\n', 3),
+        ("[search]\nx = [\n[4]\n]\n[4]\nbeta = 1\n", None),
+        ('[search] # [\nx = """\n[\n"""\nbeta = 1\n[other]\nbeta = 2\n', 5),
+    ],
+)
+def test_a_line_of_a_list_is_no_header(text: str, line: int | None) -> None:
+    assert line_of(text, "[search]", "beta") == line
