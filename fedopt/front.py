@@ -158,8 +158,9 @@ def pareto(problem: Problem, *, points: int = 20, matching: str = "exact") -> Fr
     kind("Problem.access", problem.access, type(None), "None: fronts are of clients with channels of their own")
     count = whole("points", points, least=2, most=_POINTS)
     choice("matching", matching, ("exact", "sorted"))
-    counts = problem.partitions
-    if counts is None:
+    if problem.partitions is not None:
+        counts = problem.candidates()
+    else:
         best = solve(problem, matching=matching)
         if best.partition is None:
             raise InputError("problem", "a budget that some round meets, or partitions=[...]", best.reason)

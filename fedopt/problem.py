@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -174,10 +174,17 @@ class Problem:
                 raise InputError("ReplicaRate.beta", expected, f"{self.utility.beta:g}")
         object.__setattr__(self, "access", access)
 
-    def candidates(self) -> IntArray:
-        """The partitions to search, shape (P, K)."""
+    def __setstate__(self, state: list[Any]) -> None:
+        """A copy, its partitions as closed as they were."""
+        for field, value in zip(fields(self), state, strict=True):
+            object.__setattr__(self, field.name, value)
         if self.partitions is not None:
-            return self.partitions
+            self.partitions.flags.writeable = False
+
+    def candidates(self) -> IntArray:
+        """The partitions to search, shape (P, K), the caller's to change."""
+        if self.partitions is not None:
+            return self.partitions.copy()
         return all_partitions(len(self.clients), self.submodels)
 
 

@@ -281,6 +281,7 @@ def given_partitions(clients: int, submodels: Sequence[SubModel], partitions: An
         if partition.replicas <= 0.0:
             raise InputError(where, "at least one client that trains", "only idle places")
         rows[index] = partition
+    rows.flags.writeable = False
     return rows
 
 

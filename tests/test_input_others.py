@@ -102,7 +102,13 @@ def test_a_partition_is_a_list_of_counts(counts: Any) -> None:
 
 def test_arrays_of_partitions_have_a_row_each() -> None:
     budget = fedopt.PowerBudget(1.0)
-    assert Problem(clients(), types(), budget=budget, partitions=np.array([[1, 2], [3, 0]])).partitions is not None
+    given = np.array([[1, 2], [3, 0]])
+    problem = Problem(clients(), types(), budget=budget, partitions=given)
+    assert problem.partitions is not None
+    given[0], problem.candidates()[0] = 0, 0  # neither is the problem's own
+    with pytest.raises(ValueError, match="read-only"):
+        problem.partitions[0] = 0
+    assert problem.partitions.tolist() == [[1, 2], [3, 0]]
     for wrong in (np.array(3), np.array([1, 2])):
         named("Problem.partitions", lambda wrong=wrong: Problem(clients(), types(), budget=budget, partitions=wrong))
 
