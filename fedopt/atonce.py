@@ -11,7 +11,7 @@ import numpy as np
 
 from fedopt.clients import Clients
 from fedopt.problem import Budget, overspent
-from fedopt.rounds import goal_of, schedule_from, within_range
+from fedopt.rounds import goal_of, is_seen, schedule_from, within_range
 from fedopt.solution import Allocation, Schedule, Verdict
 from fedopt.submodels import Workload
 from fedopt.verdict import TOLERANCE
@@ -39,7 +39,8 @@ def schedule_at_once(clients: Clients, work: Workload, budget: Budget) -> Schedu
     spans, loads = clients.spans, work.spans
     if len(clients) > _MOST or not (loads["cycles"][0] > 0.0 and loads["upload_bits"][0] > 0.0):
         return None
-    if spans["download_rate"][0] < math.inf or not within_range(spans, loads["cycles"][1]):
+    least, most = loads["cycles"]
+    if spans["download_rate"][0] < math.inf or not (within_range(spans, most) and is_seen(least, spans)):
         return None
     started = time.perf_counter()
     atonce, newton, verdicts, table, frozen = _compiled()

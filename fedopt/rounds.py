@@ -145,6 +145,14 @@ def rows_of(clients: Clients, work: Workload) -> Rows:
         client = int(np.argmax(np.broadcast_to(cycles, (size,))))
         found = f"{np.broadcast_to(cycles, (size,))[client]:g} cycles"
         raise InputError("work.cycles", "capacitance x cycles^3 within the range of a double", found, client)
+    if not is_seen(loads["cycles"][0], spans):
+        worth = c["capacitance"] * cycles * cycles * cycles
+        faint = (cycles > 0.0) & (worth < _FAINT)
+        if faint.any():
+            client = int(np.argmax(np.broadcast_to(faint, (size,))))
+            found = f"{np.broadcast_to(cycles, (size,))[client]:g} cycles"
+            expected = f"0, or capacitance x cycles^3 within the range of a double (at least {_FAINT:g} J s^2)"
+            raise InputError("work.cycles", expected, found, client)
     rows = Rows(
         work=cycles,
         frequency_min=c["frequency_min"],
@@ -174,6 +182,12 @@ def within_range(spans: dict[str, tuple[float, float]], cycles: float) -> bool:
     return within and cycles * cycles * cycles * spans["capacitance"][1] < math.inf
 
 
+def is_seen(cycles: float, spans: dict[str, tuple[float, float]]) -> bool:
+    """Whether no capacitance x cycles^3 is so little that a double loses digits of it, going by the least ones."""
+    return cycles * cycles * cycles * spans["capacitance"][0] >= _FAINT
+
+
+_FAINT = 1e-300  # J s^2
 _NOBODY, _NOTHING = np.zeros(1, dtype=np.bool_), np.zeros(1)
 _NOBODY.flags.writeable = _NOTHING.flags.writeable = False
 

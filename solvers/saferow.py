@@ -108,7 +108,7 @@ def safe_row(
         curve = x * x * e_x / gamma / tau
     elif not slack and what != ORDINARY:
         price = 2.0 * k / (t * t * t) - p_s if t < t_high else 0.0
-        curve = 6.0 * k / (t * t * t * t)
+        curve = 6.0 * k / (t * t * t) / t
     elif not slack:
         x = a / tau
         e_x = math.exp(min(x, EXP_MAX))
@@ -117,6 +117,6 @@ def safe_row(
         inside = t_low < t < t_high and tau_low < tau < tau_high
         better = by_upload if p_c < p_s else by_work  # both are the price there: less to subtract, more digits
         price = better if inside else max(by_work, by_upload)
-        curve_t, curve_tau = 6.0 * k / (t * t * t * t), x * x * e_x / gamma / tau
+        curve_t, curve_tau = 6.0 * k / (t * t * t) / t, x * x * e_x / gamma / tau
         curve = 1.0 / (1.0 / curve_t + 1.0 / curve_tau)
     return v, t, tau, energy, max(price, 0.0), curve

@@ -418,3 +418,19 @@ def test_without_any_limit_a_price_of_time_that_is_no_number_is_too_much(budget:
     assert found.energy > 1e295
     report = fedopt.verify_schedule(clients, work, budget, found)
     assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("access", [None, fedopt.SharedBandwidth(1e6), fedopt.TimeDivision(1e6)], ids=str)
+def test_what_is_too_little_work_for_a_double_is_refused_and_the_least_that_is_not_has_a_round(access: Any) -> None:
+    """1e-98 s of computing: t^4 is less than any number. The energy is kappa W^3/t^2 at 2 kappa f^3 = 1 W."""
+    clients = phones(2, frequency_min=0.0, frequency_max=1e10, capacitance=1e-28)
+    for upload in (0.0, 1.0, [0.0, 1.0]):
+        with pytest.raises(fedopt.InputError, match=r"work.cycles: client 0: expected 0, or .*1e-300.*found 2.1e-91"):
+            fedopt.schedule(clients, job(2.1e-91, upload), TimePrice(1.0), access=access)
+        fedopt.schedule(clients, job(2.2e-91, upload), TimePrice(1.0), access=access)
+    found = fedopt.schedule(clients.take([0]), job(1e-90, 0.0), TimePrice(1.0), access=access)
+    f = (1.0 / 2e-28) ** (1.0 / 3.0)
+    close(found.duration, 1e-90 / f, 1e-12)
+    close(found.energy, 1e-28 * 1e-90 * f * f, 1e-12)
+    with pytest.raises(fedopt.InputError, match=r"client 1: expected 0, or .*found 1e-92"):
+        fedopt.schedule(clients, job([0.0, 1e-92], 1.0), TimePrice(1.0), access=access)

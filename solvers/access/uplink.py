@@ -126,7 +126,7 @@ def share_row(
         t = max(min(left, t_free), t_low)
         if t == t_free:
             return t, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
-        return t, 0.0, 0.0, 0.0, max(2.0 * k / (t * t * t) - p_s, 0.0), 6.0 * k / (t * t * t * t), 0.0, 0.0
+        return t, 0.0, 0.0, 0.0, max(2.0 * k / (t * t * t) - p_s, 0.0), 6.0 * k / (t * t * t) / t, 0.0, 0.0
     if not left > t_low:
         return t_low, 0.0, 0.0, math.inf, math.inf, 0.0, 0.0, 0.0
     t, tau, give = t_free, left - t_free, 0.0  # one more second gives 1 - give of itself to sending
@@ -248,7 +248,7 @@ def _root(
     u = 1.0 / (1.0 + math.exp(v))
     t, tau = left * s, left * u
     _, _, q, _, fall, _, _, _ = sending(tau, mu, a, gamma, g_min, g_max, p_c)
-    stiff, bend = fall * q / tau, 6.0 * k / (t * t * t * t)
+    stiff, bend = fall * q / tau, 6.0 * k / (t * t * t) / t
     return t, tau, stiff / (stiff + bend)
 
 
