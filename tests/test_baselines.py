@@ -264,6 +264,17 @@ def test_assignment_is_the_best_of_all_matchings(seed):
         np.testing.assert_array_equal(again[0], found[0])
 
 
+@pytest.mark.parametrize("near", [0.0, 1e-200])
+@pytest.mark.parametrize("far", [0.0, 1e200])
+def test_assignment_of_costs_that_are_nothing_or_as_uneven_as_numbers_can_be(near, far):
+    from solvers.matching.assignment import match
+
+    found = match(np.array([[near, far], [near, far]]), np.array([1, 1]))
+    assert found is not None
+    assert sorted(found[0].tolist()) == [0, 1]
+    assert found[1] == near + far
+
+
 def test_no_finite_matching_is_no_matching():
     from solvers.matching.assignment import match
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from made_up import Made, drawn, everyone, partitions, task_of, unlisted
+from scipy.optimize import linprog
 
 from solvers.matching import thrifty
 from solvers.matching.lookers import AllMatchings, SortedMatchings
@@ -87,6 +88,27 @@ def test_the_cheapest_of_all_is_found_or_bounded(covers: tuple[int, ...], longer
             if isinstance(looker, AllMatchings):  # all partitions of six clients are near
                 assert pytest.approx(least, rel=1e-12) == E
                 assert 1 <= found.matchings <= len(task.counts)
+
+
+@pytest.mark.parametrize("longer", [1.1, 1.4, 3.0])
+def test_what_is_left_below_the_cheapest_is_told(longer: float) -> None:
+    """The bound is the least energy of clients who may be split; it is left out only where it is the answer's."""
+    left = 0
+    for seed in range(8):
+        task = deadline_of(drawn(seed, covers=(2, 3, 0)), longer)
+        found = thrifty.search_thrifty(unlisted(task), AllMatchings(unlisted(task)))
+        if found.stopped:
+            continue
+        costs, size = task.menu.costs(task.value).ravel(), len(task.menu)
+        replicas = np.repeat(task.menu.weights, size)[None, :]
+        split = linprog(
+            np.where(costs < math.inf, costs, 0.0), -replicas, [-1.0],
+            np.tile(np.eye(size), len(task.menu.weights)), np.ones(size), [(0, float(c < math.inf)) for c in costs],
+        )  # fmt: skip
+        if split.fun < found.results[0, ENERGY] * (1.0 - 1e-9):
+            assert found.ceiling == pytest.approx(-split.fun, rel=1e-8)
+            left += 1
+    assert left > 0
 
 
 class Line:
