@@ -121,6 +121,23 @@ def test_no_matching_is_cheaper_between_two_durations_than_their_bound(factor: f
     assert np.quantile(near, 0.5) > 0.98
 
 
+def test_who_is_feasible_only_from_in_between_is_in_the_bound() -> None:
+    """The matching at the first end is dear, whatever the duration; the cheap one begins just behind it."""
+    work, fixed = np.array([[900.0, 0.01], [0.01, 0.01]]), np.array([[-99.0, 0.1], [0.55, 0.1]])
+    for best, last in itertools.product((False, True), (1.5, 5.0, 20.0)):
+        fleet = Fleet(work, fixed, np.array([1, 1]), 1.0)
+        branch = fleet.branch()
+        if best:
+            branch._try(np.array([1, 0]))
+        a, b = branch._at(1.0), branch._at(last)
+        assert a is not None
+        assert b is not None
+        bound, _ = branch._bound(a, b)
+        least = min(fleet.least(T) for T in np.linspace(1.0, last, 400))
+        assert least < 0.2 * a.cost
+        assert bound <= least
+
+
 @pytest.mark.parametrize("bend", [0.5, 3.0])
 @pytest.mark.parametrize("slope", [-1.0, 0.0, 0.8])
 def test_a_split_is_where_a_parabola_through_both_ends_falls_to_nothing(bend: float, slope: float) -> None:
@@ -170,6 +187,10 @@ def test_where_no_matching_is_feasible_there_is_none() -> None:
     assert fleet.branch().search(None) is None
 
 
+def test_where_every_cost_is_beyond_all_numbers_there_is_none() -> None:
+    assert some(0, 1e308, 3.0).branch().search(None) is None
+
+
 def test_a_duration_beyond_which_nothing_is_of_use_ends_the_search() -> None:
     """What is returned has a duration there, and proves nothing; at the cheapest duration itself it is all proved."""
     for seed in range(6):
@@ -182,6 +203,9 @@ def test_a_duration_beyond_which_nothing_is_of_use_ends_the_search() -> None:
             assert (found.duration, found.lower, found.matchings) == (whole.duration, whole.lower, whole.matchings)
         found = fleet.branch().search(None, 0.9 * whole.duration)
         assert found is not None
-        assert found.lower == -math.inf or found.lower == whole.lower
+        assert found.lower == -math.inf
         assert found.duration > 0.9 * whole.duration
-        assert found.matchings <= whole.matchings
+        assert found.matchings <= 0.7 * whole.matchings
+        found = fleet.branch().search(whole.assignment, math.nextafter(whole.duration, 0.0))
+        assert found is not None
+        assert found.lower == whole.lower  # to rounding it is the cheapest duration
