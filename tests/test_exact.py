@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
+from typing import Any
+
 import numpy as np
 import pytest
+from made_up import drawn, task_of, unlisted
 from test_priced import every
 
 import fedopt
 from fedopt import devices
 from fedopt.candidates import menu_of
+from solvers.matching import exact
 from solvers.matching.assignment import match
+from solvers.menu import IntArray
+from solvers.rows import Goal
 
 
 def _fleet(seed: int, size: int) -> fedopt.Clients:
@@ -117,3 +125,46 @@ def test_a_large_fleet_has_one_answer_whatever_the_threads(monkeypatch: pytest.M
         assert answer.bracket == answers[0].bracket
         assert np.array_equal(answer.assignment, answers[0].assignment)
         assert np.array_equal(answer.place_prices, answers[0].place_prices)
+
+
+def test_each_task_is_searched_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By what there is to list, and how much of it, the goal, and whether a gain in time is all that counts."""
+    names = "search_thrifty", "search_coarse", "search_levels", "search_best", "search_cheapest"
+    for name in names:
+        monkeypatch.setattr(exact, name, lambda *_, name=name: name)
+    for name, of in (("at_its_cheapest", 1), ("with_ceiling", 1), ("of_least_energy", 2)):
+        monkeypatch.setattr(exact, name, lambda *given, name=name, of=of: f"{name} {given[of]}")
+    monkeypatch.setattr(exact, "MANY", 8)
+
+    def searched(goal: Goal, counts: IntArray | None = None, **more: Any) -> Any:
+        task = task_of(drawn(0), goal, 1.0, counts=counts)
+        return exact.search(dataclasses.replace(task if counts is not None else unlisted(task), **more))
+
+    few, many = np.tile([2, 2, 2], (8, 1)), np.tile([2, 2, 2], (9, 1))
+    assert searched(Goal.ENERGY) == searched(Goal.POWER) == searched(Goal.DEADLINE) == "search_coarse"
+    assert searched(Goal.DEADLINE, thrifty=True) == "search_thrifty"
+    assert searched(Goal.PRICE) == "at_its_cheapest search_coarse"
+    for goal in (Goal.ENERGY, Goal.POWER):
+        assert searched(goal, few) == "of_least_energy with_ceiling search_best"
+        assert searched(goal, many) == "of_least_energy with_ceiling search_levels"
+        assert searched(goal, many, gains=None) == "of_least_energy with_ceiling search_best"
+    assert searched(Goal.DEADLINE, many) == "with_ceiling search_best"
+    assert searched(Goal.PRICE, many) == "search_cheapest"
+
+
+def test_a_place_has_a_price_where_there_is_a_matching() -> None:
+    """What a place more would save: at most what the best matching of a place more and of one less differ by."""
+    menu = drawn(0)
+    task = task_of(menu, Goal.DEADLINE, 9.0)
+    prices = exact.place_prices(task, 9.0, np.array([2, 2, 2]))
+    assert prices is not None
+    costs, middle = menu.costs(9.0), match(menu.costs(9.0).T, np.array([2, 2, 2]))
+    assert middle is not None
+    for more, less in ((0, 1), (1, 2), (2, 0)):
+        counts = np.array([2, 2, 2])
+        counts[more], counts[less] = 3, 1
+        other = match(costs.T, counts)
+        assert other is not None
+        assert other[1] - middle[1] >= prices[more] - prices[less] - 1e-12
+    menu.least[:, 3] = math.inf
+    assert exact.place_prices(task, 9.0, np.array([2, 2, 2])) is None
