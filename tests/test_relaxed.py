@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from made_up import assignments
 
-from solvers.matching.relaxed import Least, cheapest_chain, cheapest_types, fair_price, prices_of_cheapest
+from solvers.matching.relaxed import Least, cheapest_chain, cheapest_types, fair_price, mixture, prices_of_cheapest
 from solvers.rows import FloatArray
 
 KINDS, ROWS = 3, 6
@@ -97,11 +97,12 @@ def test_a_cover_of_more_than_there_are_leaves_the_other_types() -> None:
     assert value == pytest.approx(costs[0].sum() - 0.5 * ROWS, rel=1e-12)
 
 
+@pytest.mark.parametrize("unit", [1.0, 2.0**-30])
 @pytest.mark.parametrize("seed", range(8))
-def test_the_fair_price_bounds_the_replicas_best(seed: int) -> None:
+def test_the_fair_price_bounds_the_replicas_best(seed: int, unit: float) -> None:
     """The dual of so many replicas within an energy, L(nu) + nu R = energy, is least at that price, of a fine grid."""
     costs, prices = drawn(seed)
-    looks = 0
+    costs, looks, most_dear = costs * unit, 0, 1e6 * unit
 
     def least(price: float) -> Least:
         nonlocal looks
@@ -110,16 +111,22 @@ def test_the_fair_price_bounds_the_replicas_best(seed: int) -> None:
         value, energy = cheapest_types(costs, prices, WEIGHTS, price, 0.0, counts)
         return Least(value=value, replicas=float(counts @ WEIGHTS), energy=energy, counts=counts)
 
-    cheap, dear = least(0.0), least(1e6)
-    assert fair_price(least, cheap.energy * (1.0 - 1e-9), 1e6) is None
-    everything = fair_price(least, dear.energy * (1.0 + 1e-9), 1e6)
-    assert everything is not None
-    assert everything[0] == 1e6
-    assert everything[1].replicas == dear.replicas
+    cheap, dear = least(0.0), least(most_dear)
+    assert fair_price(least, cheap.energy * (1.0 - 1e-9), most_dear) is None
+    for more in (1.0, 1.0 + 1e-9):
+        everything = fair_price(least, dear.energy * more, most_dear)
+        assert everything is not None
+        assert everything[0] == most_dear
+        assert everything[1].replicas == dear.replicas
+    for price in (0.3, 1.0, 2.0):  # all of what is within, to the last digit
+        corner = least(price * unit)
+        found = fair_price(least, corner.energy, most_dear)
+        assert found is not None
+        assert found[1].replicas == corner.replicas
     for share in (0.0, 0.2, 0.5, 0.9):
         allowed = cheap.energy + share * (dear.energy - cheap.energy) * (1.0 - 1e-9)
         looks = 0
-        found = fair_price(least, allowed, 1e6)
+        found = fair_price(least, allowed, most_dear)
         assert looks <= 12
         assert found is not None
         price, within, above = found
@@ -129,7 +136,7 @@ def test_the_fair_price_bounds_the_replicas_best(seed: int) -> None:
             """Replicas within the energy are no more than this."""
             return (allowed - least(price).value) / price
 
-        assert most(price) <= min(map(most, np.geomspace(1e-3, 1e4, 400))) * (1.0 + 1e-9)
+        assert most(price) <= min(map(most, unit * np.geomspace(1e-3, 1e4, 400))) * (1.0 + 1e-9)
         assert within.replicas <= most(price) * (1.0 + 1e-12)
 
 
@@ -152,3 +159,18 @@ def test_the_fair_price_is_found_in_any_unit_of_energy() -> None:
         found.append((fair[0] / unit, *prices))
     assert found[0] == found[1] == found[2]
     assert len(found[0]) > 6
+
+
+def test_counts_between_two_are_so_far_on_the_way() -> None:
+    """From one to the other, of as many rows; each but one within one of its share, none below 0."""
+    rng = np.random.default_rng(4)
+    for _ in range(50):
+        low, high = (rng.multinomial(40, rng.dirichlet(np.ones(4))) for _ in range(2))
+        ends = [Least(value=0.0, replicas=0.0, energy=0.0, counts=counts) for counts in (low, high)]
+        assert mixture(*ends, 0.0).tolist() == low.tolist()
+        assert mixture(*ends, 1.0).tolist() == high.tolist()
+        for share in rng.random(4):
+            counts = mixture(*ends, float(share))
+            assert counts.sum() == 40
+            assert np.sort(abs(counts - (low + share * (high - low))))[-2] < 1.0
+            assert (counts >= 0).all()
