@@ -145,3 +145,55 @@ def test_numbers_beyond_all_sense_are_no_warning(access: str) -> None:
     for name in ("bandwidth_price", "compute_end") if true.sharing is not None else ():
         wrong = forge(true, {"sharing": forge(true.sharing, {name: 1e308})})
         assert not fedopt.verify_schedule(*given, wrong, access=ACCESS[access]).ok
+
+
+@pytest.mark.parametrize("budget", ["energy", "deadline"])
+def test_equals_may_be_named_in_either_order(budget: str) -> None:
+    twins = CLIENTS.take([0, 0, 3, 3, 1])
+    work = twins.workload(TYPES, np.array([1, 1, 2, 2, 1]))
+    true = fedopt.schedule(twins, work, BUDGETS[budget])
+    swap = {0: 1, 1: 0, 2: 3, 3: 2, 4: 4}
+    assert fedopt.verify_schedule(twins, work, BUDGETS[budget], true).complete
+    swapped = tuple(swap[n] for n in true.clients)
+    assert fedopt.verify_schedule(twins, work, BUDGETS[budget], forge(true, {"clients": swapped})).complete
+    least = forge(true, {"clients": true.clients[-1:] + true.clients[:-1]})
+    assert not fedopt.verify_schedule(twins, work, BUDGETS[budget], least).ok
+
+
+def words(report: Report) -> dict[str, str]:
+    """Why, of every check that says it."""
+    return {check.name: check.why for check in report.checks if check.why}
+
+
+def test_why_something_is_refuted_or_left_open_is_said() -> None:
+    own, shared = (Problem(CLIENTS, TYPES, budget=Deadline(1e-3), access=ACCESS[name]) for name in ("own", "shared"))
+    tried, proved = (fedopt.solve(own, matching=name) for name in ("marginal", "exact"))
+    assert words(fedopt.verify(own, proved)) == {}
+    named = words(fedopt.verify(own, forge(proved, {"clients": ()})))
+    assert named == {"who is named": "not those who stand in the way, neediest first"}
+    assert words(fedopt.verify(own, tried)) == {"by how much": "of what was tried alone"}
+    assert words(fedopt.verify(shared, fedopt.solve(shared)))["by how much"] == "shared uplink"
+    easy = dataclasses.replace(own, budget=Deadline(1e3))
+    only = "; the answer speaks only of what was tried"
+    assert words(fedopt.verify(easy, tried))["infeasible"].endswith(only)
+    assert not words(fedopt.verify(easy, proved))["infeasible"].endswith(only)
+
+
+@pytest.mark.parametrize("partitions", [{}, {"partitions": [(3, 2, 0)]}, {"partitions": [(1, 4, 0), (3, 0, 2)]}])
+@pytest.mark.parametrize("power", [1.0, math.inf])
+def test_whoever_stands_in_the_way_of_a_deadline_may_be_named(partitions: Any, power: float) -> None:
+    """Of some clients and types; with power for all, or power without limit, when time is short or only power is."""
+    clients, few = CLIENTS.replace(power_max=power * CLIENTS.power_max), 0
+    given = Problem(clients, TYPES, budget=Deadline(1e-6), **partitions)
+    needs = fedopt.solve(given).shortfall + 1e-6
+    for factor in (0.3, 0.6, 0.9, 0.999, *([1.0 + 1e-9] if power == math.inf else [])):
+        problem = dataclasses.replace(given, budget=Deadline(factor * needs))
+        for matching in ("exact", "sorted"):
+            true = fedopt.solve(problem, matching=matching)
+            report = fedopt.verify(problem, true)
+            assert report.complete, str(report)
+            few += 0 < len(true.clients) < 5
+            for who in (tuple(range(5)), ()):
+                other = fedopt.verify(problem, forge(true, {"clients": who}))
+                assert other.ok is (set(who) == set(true.clients)) or len(who) == 5, str(other)
+    assert few > 0
