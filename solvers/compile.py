@@ -2,7 +2,8 @@
 
 numba's own cache notices an edit of the file a kernel stands in, not of the files its callees stand in. Here a cached
 kernel is stamped with a hash of every source file of this package and of numba's version, so any edit or upgrade
-compiles anew.
+compiles anew. So does a damaged file on disk. Where nothing can be written, machine code is kept in memory alone, and a
+warning says so.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import llvmlite
 import numba
 import numpy as np
+from numba.core.caching import FunctionCache, IndexDataCacheFile
 from numba.core.event import Listener, register
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
@@ -50,8 +52,11 @@ def kernel(function: Callable[P, R], numbers: Callable[..., int] | None = None) 
     """
     if _INTERPRETED:
         return cast(Callable[P, R], partial(call, function))
-    compiled = numba.njit(cache=True, **_WHOLE, **_OPTIONS)(function)
-    compiled._cache._cache_file._source_stamp = sources_stamp()
+    compiled = numba.njit(**_WHOLE, **_OPTIONS)(function)
+    try:
+        compiled._cache = _Cache(function)
+    except RuntimeError as refused:  # no folder that can be written, of the package, the user or NUMBA_CACHE_DIR
+        _announcer.nowhere = str(refused)
     compiled._compile_for_args = FirstCalls(compiled, numbers or largest)
     return cast(Callable[P, R], compiled)
 
@@ -131,24 +136,66 @@ def sources_stamp() -> str:
     return digest.hexdigest()
 
 
+class _CacheFile(IndexDataCacheFile):
+    """Its index is absent where it cannot be read."""
+
+    def _load_index(self) -> dict[Any, str]:
+        try:
+            return cast(dict[Any, str], super()._load_index())
+        except Exception:  # a damaged file can raise any; one for other users OSError
+            return {}
+
+
+class _Cache(FunctionCache):
+    """What cannot be read is compiled anew and written over; what cannot be written is in memory all the same."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__(function)
+        self._cache_file = _CacheFile(self._cache_path, self._impl.filename_base, sources_stamp())
+
+    def load_overload(self, sig: Any, target_context: Any) -> Any:
+        try:
+            return super().load_overload(sig, target_context)
+        except Exception:
+            return None
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as failure:  # disk full, folder read-only or gone
+            _announcer.not_kept(str(failure))
+
+
 class _Announcer(Listener):
     """Says once per process that something is being compiled: so long a silence looks like a hang."""
 
     def __init__(self) -> None:
-        self.told = False
+        self.told = self.warned = False
+        self.nowhere = ""  # why there is no folder to keep machine code in
 
     def on_start(self, event: Event) -> None:
         if self.told:
             return
         self.told = True
-        text = "fedopt: compiling for this machine, a minute or so, once: the result is kept on disk"
+        text = "fedopt: compiling for this machine, a minute or so"
+        text += ", in each process" if self.nowhere else ", once: the result is kept on disk"
         logging.getLogger("fedopt").info(text.removeprefix("fedopt: "))
         if sys.stderr is not None and (sys.stderr.isatty() or hasattr(sys, "ps1")):  # ps1: a session, a notebook too
             print(text, file=sys.stderr, flush=True)
+        if self.nowhere:
+            self.not_kept(self.nowhere)
+
+    def not_kept(self, why: str) -> None:
+        """Warns once per process that the next one compiles anew."""
+        if self.warned:
+            return
+        self.warned = True
+        text = "compiled kernels cannot be kept on disk, each process compiles anew: NUMBA_CACHE_DIR may name a folder"
+        logging.getLogger("fedopt").warning("%s (%s)", text, why)
 
     def on_end(self, event: Event) -> None:
         """Nothing to say."""
 
 
 _announcer = _Announcer()
-register("numba:compile", _announcer)  # type: ignore[no-untyped-call]
+register("numba:compile", _announcer)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba.core.caching import NullCache
 from numba.core.dispatcher import Dispatcher
 
 WAIT = 1.0  # second in plain Python, of all kernels together, before the first of them is loaded from disk
@@ -65,6 +66,8 @@ class FirstCalls:
     def _on_disk(self, arguments: tuple[Any, ...]) -> bool:
         """Whether the disk has machine code for the types of these arguments."""
         known = self.compiled._cache
+        if isinstance(known, NullCache):  # there is nowhere to keep any
+            return False
         key = known._index_key(tuple(map(numba.typeof, arguments)), self.compiled.targetctx.codegen())
         return key in known._cache_file._load_index()
 

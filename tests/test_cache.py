@@ -1,19 +1,31 @@
 """Machine code on disk is never stale: an edit of any source file compiles anew, no edit does not.
 
 numba's own cache looks at the file a kernel stands in and at no other; the edit here is in a callee's file.
+And what the disk cannot give or take is compiled all the same.
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numba
 import pytest
+from numba.core.caching import CacheImpl
+from numba.core.event import register, unregister
 
 import solvers
+from solvers import compile as compiler
+from solvers import firstcalls
+from solvers.compile import kernel
+
+pytestmark = pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 
 CALLEE = """
 from solvers.compile import inlined
@@ -51,22 +63,26 @@ def package(tmp_path: Path) -> Path:
     return copy
 
 
-def run(package: Path, patience: int = 0, ready: int = 0) -> tuple[float, int, int]:
+def process(package: Path, patience: int, ready: int = 0, start: str = "") -> subprocess.CompletedProcess[str]:
     """The kernel's value at 2 in a fresh process, and how often the machine code came from disk and did not.
 
-    patience, ready: numbers that go over in plain Python before anything is compiled, or loaded.
+    patience, ready: numbers that go over in plain Python before anything is compiled, or loaded. start: is done first.
     """
     home = package.parent
     environment = {**os.environ, "PYTHONPATH": str(home), "NUMBA_CACHE_DIR": str(home / "cache")}
     environment["PYTHONDONTWRITEBYTECODE"] = "1"  # Python's own bytecode goes by size and time of change
-    command = [sys.executable, "-c", RUN, str(patience), str(ready)]
+    command = [sys.executable, "-c", start + RUN, str(patience), str(ready)]
     done = subprocess.run(command, env=environment, cwd=home, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
-    value, hits, misses = done.stdout.split()
+    return done
+
+
+def run(package: Path, patience: int = 0, ready: int = 0, start: str = "") -> tuple[float, int, int]:
+    """What the process says."""
+    value, hits, misses = process(package, patience, ready, start).stdout.split()
     return float(value), int(hits), int(misses)
 
 
-@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 def test_an_edited_callee_is_never_served_stale(package: Path) -> None:
     assert run(package, 100) == (21.0, 0, 0)  # in plain Python
     assert run(package) == (21.0, 0, 1)
@@ -83,7 +99,6 @@ def test_an_edited_callee_is_never_served_stale(package: Path) -> None:
     assert run(package)[0] == 21.0
 
 
-@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
 def test_without_the_stamp_it_would_be(package: Path) -> None:
     """The reason for all this: numba alone serves the old machine code after the same edit."""
     (package / "small.py").write_text(
@@ -92,3 +107,118 @@ def test_without_the_stamp_it_would_be(package: Path) -> None:
     assert run(package) == (21.0, 0, 1)
     (package / "scaling.py").write_text(CALLEE.format(factor=30.0))
     assert run(package) == (21.0, 1, 0)
+
+
+def doubled(x: float) -> float:
+    return 2 * x
+
+
+def written(folder: Path) -> list[Path]:
+    """The index and the data file."""
+    return [path for kind in ("nbi", "nbc") for path in sorted(folder.rglob(f"*.{kind}"))]
+
+
+def answered(x: float = 2.0) -> bool:
+    """As a fresh process does, by a kernel of its own: whether the machine code came from disk."""
+    fresh: Any = kernel(doubled)
+    assert fresh(x) == 2 * x
+    assert fresh(x) == 2 * x
+    hits, misses = (sum(each.values()) for each in (fresh.stats.cache_hits, fresh.stats.cache_misses))
+    assert hits + misses == 1
+    return bool(hits)
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    """Where machine code is kept; nothing has been said yet."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "kept"))
+    announcer = compiler._Announcer()
+    monkeypatch.setattr(compiler, "_announcer", announcer)
+    register("numba:compile", announcer)
+    yield tmp_path / "kept"
+    unregister("numba:compile", announcer)
+
+
+DAMAGES = {
+    "empty": lambda _: b"",
+    "first half": lambda data: data[: len(data) // 2],
+    "zeros": lambda data: bytes(len(data)),
+    "text": lambda data: b"c" + data,  # reads as the name of a module
+    "a number": lambda _: pickle.dumps(1),
+    "another tuple": lambda _: pickle.dumps(numba.__version__) + pickle.dumps((None,)),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("which", [0, 1], ids=["index", "data"])
+def test_a_damaged_file_is_compiled_anew_and_written_over(
+    folder: Path, which: int, damage: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert [answered(), answered()] == [False, True]
+    damaged = written(folder)[which]
+    damaged.write_bytes(DAMAGES[damage](damaged.read_bytes()))
+    assert [answered(), answered()] == [False, True]
+    assert not caplog.records
+
+
+def test_a_damaged_index_loads_nothing_before_it_is_time(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not answered()
+    index, _ = written(folder)
+    index.write_bytes(b"")
+    monkeypatch.setattr(firstcalls, "PATIENCE", 100)
+    monkeypatch.setattr(firstcalls, "READY", 0)
+    firstcalls.much_to_do()
+    fresh: Any = kernel(doubled)
+    assert fresh(2.0) == 4.0
+    assert not fresh.signatures
+
+
+@pytest.mark.parametrize("name", ["the folder", "index", "data"])
+def test_what_cannot_be_written_is_said_once_and_compiled_in_memory(
+    folder: Path, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A file stands where the folder was at import, or a folder where a file goes; any user may be refused that."""
+    assert not answered()
+    if name == "the folder":
+        kept = written(folder)[0].parent
+        fresh: Any = kernel(doubled)
+        shutil.rmtree(kept)
+        kept.write_text("")
+        assert fresh(2.0) == 4.0
+    else:
+        place = written(folder)[("index", "data").index(name)]
+        place.unlink()
+        place.mkdir()
+        assert [answered(), answered()] == [False, False]
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("fedopt", "WARNING")
+    assert "NUMBA_CACHE_DIR" in record.getMessage()
+    assert name == "the folder" or str(place) in record.getMessage()
+
+
+def test_with_no_folder_to_write_in_each_process_compiles_and_says_so_once(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(CacheImpl, "_locator_classes", [])
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    kernel(doubled)
+    assert not caplog.records  # until something is compiled
+    assert [answered(), answered()] == [False, False]
+    assert not folder.exists()
+    (record,) = caplog.records
+    assert (record.name, record.levelname) == ("fedopt", "WARNING")
+    assert "NUMBA_CACHE_DIR" in record.getMessage()
+    assert capsys.readouterr().err.count("compiling for this machine, a minute or so, in each process") == 1
+
+
+NOWHERE = "from numba.core.caching import CacheImpl\nCacheImpl._locator_classes = []\n"
+
+
+def test_the_package_works_with_no_folder_to_write_in(package: Path) -> None:
+    """Not compiled at once, either: the disk is asked in vain. Logging is as a program has it that never set it up."""
+    for patience, counts in ((0, (0, 1)), (100, (0, 0))):
+        done = process(package, patience, start=NOWHERE)
+        assert done.stdout.split() == ["21.0", *map(str, counts)]
+        assert done.stderr.count("cannot be kept on disk") == sum(counts)
+        assert len(done.stderr.splitlines()) == sum(counts)
+    assert not (package.parent / "cache").exists()
