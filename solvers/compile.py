@@ -137,7 +137,17 @@ def sources_stamp() -> str:
 
 
 class _CacheFile(IndexDataCacheFile):
-    """Its index is absent where it cannot be read."""
+    """Data files stand in an index by number alone, and it is written before them: so each says what it is of.
+
+    Else an old file answers to a new index whose writer's disk was full then, or another's when two wrote at a time.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (self._source_stamp, key, data))
+
+    def load(self, key: Any) -> Any:
+        found = super().load(key)
+        return found[2] if found is not None and found[:2] == (self._source_stamp, key) else None
 
     def _load_index(self) -> dict[Any, str]:
         try:

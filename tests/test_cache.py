@@ -109,6 +109,24 @@ def test_without_the_stamp_it_would_be(package: Path) -> None:
     assert run(package) == (21.0, 1, 0)
 
 
+FULL = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (2048, resource.RLIM_INFINITY))"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no such limit")
+def test_an_old_data_file_never_answers_to_the_index_of_a_full_disk(package: Path) -> None:
+    """The index, a few hundred bytes, has room yet, and names a data file that cannot be written over any more."""
+    assert run(package) == (21.0, 0, 1)
+    (package / "scaling.py").write_text(CALLEE.format(factor=30.0))
+    index, data = written(package.parent / "cache")
+    before = index.read_bytes(), data.read_bytes()
+    assert len(before[0]) < 2048 < len(before[1])
+    assert run(package, start=FULL) == (61.0, 0, 1)
+    assert index.read_bytes() != before[0]
+    assert data.read_bytes() == before[1]
+    assert run(package) == (61.0, 0, 1)
+    assert run(package) == (61.0, 1, 0)
+
+
 def doubled(x: float) -> float:
     return 2 * x
 
@@ -171,6 +189,15 @@ def test_a_damaged_index_loads_nothing_before_it_is_time(folder: Path, monkeypat
     fresh: Any = kernel(doubled)
     assert fresh(2.0) == 4.0
     assert not fresh.signatures
+
+
+def test_machine_code_for_other_types_is_not_taken_for_it(folder: Path) -> None:
+    """Two processes at once may give one number to their data files."""
+    for x in (2.0, 2):
+        assert [answered(x), answered(x)] == [False, True]
+    _, one, two = written(folder)
+    one.write_bytes(two.read_bytes())
+    assert [answered(2), answered(2.5), answered(2.5), answered(2)] == [True, False, True, True]
 
 
 @pytest.mark.parametrize("name", ["the folder", "index", "data"])
