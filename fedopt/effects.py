@@ -24,7 +24,8 @@ from solvers.limits import efficiency_range, limits, marginal
 from solvers.rows import BoolArray, Rows
 
 DECIBEL = math.log(10.0) / 10.0  # of ln(gain)
-_FULL = 1.0 - 1e-12  # relative: a speed this near its limit is at it
+_NEAR = 1e-12  # relative: a speed this near its limit is at it, and a client that ends this near T is not early
+_DIGITS = 2.0**-50  # what the last digits of a duration, made of several times, hide of each
 
 # What a sentence tries: words of who is in the way and of the change, the field, its factor.
 _CHANGES = (
@@ -51,6 +52,11 @@ class Sensitivity:
     binding : clients that need all of the round at full CPU and transmit power, where the round is as short as they
         can make it. Effects are one-sided then, those of a *longer* least duration; where several bind, one of them
         alone can make the round longer, but not shorter.
+
+    A price of time can end the round where clients have both speeds at ends of their ranges, binding or not: more
+    time would save them less than it costs, less would cost them more. With one such client the round follows what
+    moves its end, and the effects are two-sided. With several they are one-sided: what the change would cost if it
+    made this one client end later.
     """
 
     value: float
@@ -100,8 +106,8 @@ def sensitivity(problem: Problem, solution: Solution) -> Sensitivity:
         by_budget = -total
     elif isinstance(budget, TimePrice):
         value, by_budget = solution.energy + budget.watts * T, T
-        if binding.any():  # the clients in the way bear what the others leave of the price
-            price = price + np.where(binding, (budget.watts - total) / binding.sum(), 0.0)
+        low, high = _fitting(rows, allocation, T)  # what the others leave of the price is the multiplier of a kink
+        price = np.clip(budget.watts - (low.sum() - low), low, high)
     else:
         own, more = (budget.watts, T) if isinstance(budget, PowerBudget) else (0.0, 1.0)
         value, unit = T, "s"
@@ -110,7 +116,7 @@ def sensitivity(problem: Problem, solution: Solution) -> Sensitivity:
     if isinstance(budget, EnergyBudget | PowerBudget) and solution.status is Status.SLACK:
         scale, by_budget, effects = 1.0, 0.0, _of_least_time(rows, binding)
     else:
-        effects = _of_energy(rows, allocation, price)
+        effects = _of_energy(rows, allocation, price, T)
     c = problem.clients
     with np.errstate(all="ignore"):
         by_samples = np.where(c.samples > 0.0, scale * effects.work / c.samples, math.nan)
@@ -180,7 +186,7 @@ def _saved(problem: Problem, assignment: IntArray, found: Sensitivity, n: int, f
     return found.value - value
 
 
-def _of_energy(r: Rows, allocation: Allocation, price: FloatArray) -> _Effects:
+def _of_energy(r: Rows, allocation: Allocation, price: FloatArray, T: float) -> _Effects:
     """Of the least energies at a fixed duration [J], with the multipliers of the ranges of f and p.
 
     Lagrangian of a client: kappa W^3/t^2 + P_s t + tau ((e^x - 1)/gamma + P_c) + lambda (t + tau - T')
@@ -188,14 +194,12 @@ def _of_energy(r: Rows, allocation: Allocation, price: FloatArray) -> _Effects:
     """
     f, t, tau = allocation.frequency, allocation.compute_time, allocation.upload_time
     with np.errstate(all="ignore"):
-        x = np.where(tau > 0.0, r.transfer / tau, 0.0)
-        cpu = np.where(t > 0.0, price - (2.0 * r.capacitance * f**3 - r.static_power), 0.0)
-        radio = np.where(tau > 0.0, price - (marginal(x) / r.snr - r.circuit_power), 0.0)
-        flat_out, idling = f >= r.frequency_max * _FULL, f * _FULL <= r.frequency_min
-        loudest, quietest = allocation.power >= r.power_max * _FULL, allocation.power * _FULL <= r.power_min
+        x, m_t, m_tau = _marginals(r, allocation)
+        cpu, radio = np.where(t > 0.0, price - m_t, 0.0), np.where(tau > 0.0, price - m_tau, 0.0)
+        (idling, flat_out), (quietest, loudest) = _at_ends(r, allocation, T)
         up, down = np.where(flat_out, np.maximum(cpu, 0.0), 0.0) * t, np.where(idling, np.maximum(-cpu, 0.0), 0.0) * t
         loud = np.where(loudest, np.maximum(radio, 0.0), 0.0) * tau
-        quiet = np.where(quietest & (r.power_min > 0.0), np.maximum(-radio, 0.0), 0.0) * tau
+        quiet = np.where(quietest, np.maximum(-radio, 0.0), 0.0) * tau
         s = _share(r.snr * allocation.power)
         dynamic = r.capacitance * r.work * f * f
         sending = np.where(tau > 0.0, tau * marginal(x) / r.snr, 0.0)
@@ -207,6 +211,46 @@ def _of_energy(r: Rows, allocation: Allocation, price: FloatArray) -> _Effects:
         capacitance=dynamic,
         work=3.0 * dynamic + up - down,
     )
+
+
+def _marginals(r: Rows, allocation: Allocation) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """x [nat], and what one second more of computing and of sending would save at these speeds [W]."""
+    x = np.where(allocation.upload_time > 0.0, r.transfer / allocation.upload_time, 0.0)
+    return (
+        x,
+        2.0 * r.capacitance * allocation.frequency**3 - r.static_power,
+        marginal(x) / r.snr - r.circuit_power,
+    )
+
+
+def _at_ends(r: Rows, allocation: Allocation, T: float) -> list[tuple[BoolArray, BoolArray]]:
+    """Whether f, and x, is at its least and at its greatest, as far as T leaves that open: it is a double, and a time
+    that is short beside it what the rest of the round leaves."""
+    t, tau = allocation.compute_time, allocation.upload_time
+    x_min, x_max = efficiency_range(r)
+    ends = []
+    for part, least, most in (
+        (t, r.work / r.frequency_max, r.work / r.frequency_min),
+        (tau, r.transfer / x_max, r.transfer / x_min),
+    ):
+        digits = _NEAR * part + _DIGITS * T
+        ends.append((part >= most - digits, part <= least + digits))
+    return ends
+
+
+def _fitting(r: Rows, allocation: Allocation, T: float) -> tuple[FloatArray, FloatArray]:
+    """The least and the greatest price of time [W] at which each client would do what it does.
+
+    They differ where both speeds are at ends of their ranges. Nobody pays who is early, or idle.
+    """
+    price, t, tau = allocation.price, allocation.compute_time, allocation.upload_time
+    with np.errstate(all="ignore"):
+        _, m_t, m_tau = _marginals(r, allocation)
+        (idling, flat_out), (quietest, loudest) = _at_ends(r, allocation, T)
+        low = np.maximum(np.where(idling | (t == 0.0), 0.0, m_t), np.where(quietest | (tau == 0.0), 0.0, m_tau))
+        high = np.minimum(np.where(flat_out | (t == 0.0), np.inf, m_t), np.where(loudest | (tau == 0.0), np.inf, m_tau))
+        early = r.idle | (r.fixed_time + t + tau < T * (1.0 - _NEAR))
+    return np.maximum(low, 0.0), np.maximum(price, np.where(early, 0.0, high))
 
 
 def _of_least_time(r: Rows, binding: BoolArray) -> _Effects:

@@ -33,7 +33,7 @@ def _problem(budget: fedopt.problem.Budget, seed: int = 4, **columns: object) ->
 
 def _value(problem: fedopt.Problem, assignment: np.ndarray, clients: fedopt.Clients) -> float:
     """What the sensitivity is of, by level 2 alone."""
-    found = fedopt.schedule(clients, clients.workload(TYPES, assignment), problem.budget)
+    found = fedopt.schedule(clients, clients.workload(problem.submodels, assignment), problem.budget)
     match problem.budget:
         case fedopt.Deadline():
             return found.energy
@@ -42,16 +42,18 @@ def _value(problem: fedopt.Problem, assignment: np.ndarray, clients: fedopt.Clie
     return found.duration
 
 
+def _at(problem: fedopt.Problem, assignment: np.ndarray, n: int, field: str, h: float) -> float:
+    """The value with ln(field of client n) greater by h."""
+    values = np.array(getattr(problem.clients, field))
+    values[n] *= math.exp(h)
+    return _value(problem, assignment, problem.clients.replace(**{field: values}))
+
+
 def _difference(problem: fedopt.Problem, assignment: np.ndarray, n: int, field: str, step: float) -> float:
     """d value / d ln(field of client n), by central differences of two steps, Richardson's combination."""
 
     def slope(h: float) -> float:
-        ends = []
-        for sign in (1.0, -1.0):
-            values = np.array(getattr(problem.clients, field))
-            values[n] *= math.exp(sign * h)
-            ends.append(_value(problem, assignment, problem.clients.replace(**{field: values})))
-        return (ends[0] - ends[1]) / (2.0 * h)
+        return (_at(problem, assignment, n, field, h) - _at(problem, assignment, n, field, -h)) / (2.0 * h)
 
     return (4.0 * slope(0.5 * step) - slope(step)) / 3.0
 
@@ -128,6 +130,102 @@ def test_price_of_time_at_the_least_duration() -> None:
         for n in range(10):
             theirs = _difference(problem, solution.assignment, n, field, 1e-4)
             assert ours[n] == pytest.approx(theirs, rel=1e-5, abs=1e-9 * found.value), (field, n)
+
+
+ENDS = {  # where both speeds of a client are at ends of their ranges
+    "least": {"frequency_min": 1.5e9, "power_min": 0.1},
+    "fixed": {"frequency_min": 2e9, "power_min": 0.2},
+    "fixed clock": {"frequency_min": 2e9, "power_min": 0.1},
+}
+
+
+def _kinked(ends: str, count: int, watts: float, bits: float = 1e6, **columns: object) -> fedopt.Problem:
+    """One client at a kink of its energy, ``count`` times, and one that time cannot hurry."""
+    gain, flops = np.array([1e-12] * count + [1e-9]), 1e8
+    clients = fedopt.Clients(
+        **ENDS[ends] | {"frequency_max": 2e9, "channel_gain": gain, "bandwidth": 1e5, "samples": 100.0} | columns
+    )
+    types = [fedopt.SubModel("t", flops=flops, upload_bits=bits)]
+    return fedopt.Problem(clients, types, budget=fedopt.TimePrice(watts))
+
+
+@pytest.mark.parametrize("ends", ENDS)
+@pytest.mark.parametrize("bits", [0.0, 1e6])
+def test_a_price_of_time_that_ends_at_a_kink_of_one_client(ends: str, bits: float) -> None:
+    """The round follows that client's end: what the price leaves is its multiplier, binding or not.
+
+    No double is the kink of some: the round lasts the one below it, where the least price is the one before the kink.
+    """
+    below = 0
+    for seed in range(20, 28):
+        rng = np.random.default_rng(seed)
+        columns = {"samples": np.array([rng.uniform(90.0, 110.0), 1.0]), "channel_gain": rng.uniform(1e-12, 3e-12)}
+        watts, late = rng.uniform(0.05, 0.3), rng.uniform(0.1, 5.0)
+        problem = _kinked(ends, 1, watts, bits, **columns, overhead=late, circuit_power=0.05, static_power=0.2)
+        solution = fedopt.solve(problem)
+        assert solution.allocation is not None
+        assert solution.assignment is not None
+        total = solution.allocation.price.sum()
+        assert abs(total - watts) > 1e-3  # at a kink
+        below += total > watts
+        found = fedopt.sensitivity(problem, solution)
+        for field in ("channel_gain", "bandwidth", "capacitance", "samples"):
+            ours = _logarithmic(found, problem.clients, field)
+            for n in range(2):
+                theirs = _difference(problem, solution.assignment, n, field, 1e-4)
+                assert ours[n] == pytest.approx(theirs, rel=1e-6, abs=1e-9 * found.value), (seed, field, n)
+    assert (below > 0) == (ends == "least" and bits > 0.0)
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_effects_at_a_kink_of_several_clients_are_those_of_one_that_ends_later(ends: str) -> None:
+    """A client that alone becomes longer bears all that the others leave; shorter alone it saves its own energy."""
+    problem = _kinked(ends, 3, 0.2)
+    solution = fedopt.solve(problem)
+    assert solution.assignment is not None
+    found, h = fedopt.sensitivity(problem, solution), 1e-6
+    for field, longer in (("channel_gain", -h), ("bandwidth", -h), ("samples", h)):
+        ours = _logarithmic(found, problem.clients, field)
+        for n in range(3):
+            one, other = (
+                (_at(problem, solution.assignment, n, field, step) - found.value) / step for step in (longer, -longer)
+            )
+            assert ours[n] == pytest.approx(one, rel=1e-4)
+            assert abs(other) < 0.9 * abs(one)
+
+
+def test_a_client_at_a_kink_bears_no_more_than_it_would() -> None:
+    """Above 2 kappa f_min^3 = 0.675 W it would compute faster; the two others bear the rest of 1.2 W."""
+    problem = _kinked("least", 3, 1.2, power_min=0.2, capacitance=1e-28)
+    solution = fedopt.solve(problem)
+    assert solution.assignment is not None
+    found, h = fedopt.sensitivity(problem, solution), 1e-6
+    for field, longer in (("channel_gain", -h), ("samples", h)):
+        ours = _logarithmic(found, problem.clients, field)
+        theirs = (_at(problem, solution.assignment, 0, field, longer) - found.value) / longer
+        assert ours[0] == pytest.approx(theirs, rel=1e-4)
+
+
+def test_the_end_of_a_speed_whose_time_is_short_beside_the_round() -> None:
+    """The last digits of a round of 275 s leave of 2 ms of sending a power 9e-11 below p_max: still at it."""
+    clients = fedopt.Clients(
+        frequency_min=0.0,
+        frequency_max=545519481.8214967,
+        capacitance=1e-28,
+        samples=5000.0,
+        channel_gain=4.824104277323936e-11,
+        bandwidth=2.5e6,
+    )
+    types = [fedopt.SubModel("t", flops=3e7, upload_bits=5e4)]
+    problem = fedopt.Problem(clients, types, budget=fedopt.TimePrice(3000.0))
+    solution = fedopt.solve(problem)
+    assert solution.allocation is not None
+    assert solution.assignment is not None
+    assert 0.0 < 1.0 - solution.allocation.power[0] / 0.2 < 1e-9
+    found = fedopt.sensitivity(problem, solution)
+    for field in ("channel_gain", "bandwidth"):
+        theirs = _difference(problem, solution.assignment, 0, field, 0.1)
+        assert _logarithmic(found, clients, field)[0] == pytest.approx(theirs, rel=1e-3)
 
 
 def test_sentences_say_what_a_new_solve_finds() -> None:
