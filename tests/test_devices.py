@@ -80,6 +80,20 @@ def test_what_cannot_be_right_is_refused(frequency, power, words):
         devices.fit_power(frequency, power)
 
 
+def test_a_constant_power_has_no_dynamic_part():
+    """Rounding alone makes a capacitance of some constant tables; a part of 1e-9 of the power is none of it."""
+    for seed in range(100):
+        rng = np.random.default_rng(seed)
+        f = np.sort(rng.uniform(3e8, 3e9, rng.integers(5, 12)))
+        constant = np.full(f.size, rng.uniform(0.05, 5.0))
+        for power in (constant, constant * (1.0 + rng.uniform(-3e-16, 3e-16, f.size))):
+            with pytest.raises(InputError, match=r"grows with frequency|a factor of 1\.2"):
+                devices.fit_power(f, power)
+        kappa = 1e-9 * constant[0] / f[-1] ** 3
+        if f[-1] > 1.5 * f[0]:
+            assert devices.fit_power(f, constant + kappa * f**3).capacitance == pytest.approx(kappa, rel=1e-3)
+
+
 HEADER = "CPU,Frequency (kHz),CoreMarks (iter/s),CoreMarks/MHz,Power (mW),Energy (J)\n"
 
 

@@ -16,6 +16,7 @@ PEAK_POWER_RANGE = (1e-2, 1e2)  # [W] at the highest frequency
 
 LEAST_POINTS = 4  # two parameters, and two more points that could contradict them
 LEAST_SPAN = 1.2  # f_max / f_min; closer together f^3 and a constant cannot be told apart
+ROUNDING = 1e-12  # of the greatest power: a dynamic part this small is what rounding makes of a constant table
 LARGEST_ERROR = 0.2  # median relative error of an acceptable fit
 LARGEST_DROP = 1.0 / 3.0  # of the greatest power: a step may lie this far below a lower frequency (meters err)
 
@@ -71,7 +72,7 @@ def fit_power(frequency: Any, power: Any) -> PowerFit:
     f, p = f[order], p[order]
     _refuse_impossible(f, p)
     capacitance, static = _relative_least_squares(f, p)
-    if capacitance <= 0.0:
+    if capacitance * f[-1] ** 3 <= ROUNDING * p.max():
         raise InputError("fit_power.power", "power that grows with frequency", "no part that grows like f^3")
     deviation = np.abs((capacitance * f**3 + static) / p - 1.0)
     error = float(np.median(deviation))
