@@ -25,6 +25,7 @@ LARGEST = 1e250
 
 _SOME, _MANY = 1 << 9, 1 << 13  # clients from which numbers are looked at by compiled code, and copied by it too
 _DOUBLE = np.dtype(np.float64)
+_FALSE_NUMBERS = {bool, np.bool_, type(np.ma.masked)}  # which numpy takes for numbers beside others
 _SIGNS = ("=", "+", "-", "@")  # what a formula begins with
 
 
@@ -85,23 +86,25 @@ def _plain(owner: str, value: Any) -> NDArray[Any]:
     if value is None:
         raise InputError(owner, "a number or an array of numbers", "None")
     if isinstance(value, np.ma.MaskedArray):
-        if np.ma.getmaskarray(value).any():
-            first = int(np.argmax(np.ma.getmaskarray(value).ravel()))
-            raise InputError(owner, "a value for every client", "a masked entry", first)
+        mask = np.ma.getmaskarray(value)
+        if mask.dtype == np.bool_ and mask.any():  # that of records is none
+            raise InputError(owner, "a value for every client", "a masked entry", int(np.argmax(mask.ravel())))
         value = value.data
+    if isinstance(value, bytearray):
+        value = bytes(value)
+    if isinstance(value, list | tuple) and not _FALSE_NUMBERS.isdisjoint(map(type, value)):
+        first = next(index for index, entry in enumerate(value) if type(entry) in _FALSE_NUMBERS)
+        raise InputError(owner, "a real number", _shown(value[first]), first if len(value) > 1 else None)
     try:
         array = np.asarray(value)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RuntimeError) as error:  # of tensors that are more than numbers, too
         raise InputError(owner, "a number or a flat array of numbers", f"{type(value).__name__} ({error})") from None
     if array.dtype == object:
         array = _objects(owner, array)
     if array.dtype.kind not in "iuf":
         kinds = {"b": "booleans", "c": "complex numbers", "U": "text", "S": "bytes", "M": "dates", "m": "time spans"}
         raise InputError(owner, "real numbers", kinds.get(array.dtype.kind, f"dtype {array.dtype}"))
-    if array.dtype.itemsize > 8:  # extended precision: what a double cannot hold becomes inf, and is judged as such
-        with np.errstate(over="ignore"):
-            array = array.astype(np.float64)
-    return array
+    return array if array.dtype.itemsize <= 8 else _doubles(array)
 
 
 def _objects(owner: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -110,9 +113,19 @@ def _objects(owner: str, array: NDArray[Any]) -> NDArray[Any]:
         if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, (int, float, np.integer, np.floating)):
             raise InputError(owner, "a real number", _shown(entry), index if array.ndim else None)
     try:
-        return array.astype(np.float64)
+        return _doubles(array)
     except OverflowError:
         raise InputError(owner, "numbers within the range of a double", "a larger integer") from None
+
+
+def _doubles(array: NDArray[Any]) -> FloatArray:
+    """As doubles: of extended precision, what none can hold becomes the least or greatest, and is judged as such."""
+    with np.errstate(all="ignore"):
+        found = array.astype(np.float64)
+        lost = ((found == 0.0) & (array != 0)) | (np.isinf(found) & (abs(array) != np.inf))
+    end = np.where(found == 0.0, 5e-324, np.finfo(np.float64).max)
+    result: FloatArray = np.where(lost, np.copysign(end, found), found)
+    return result
 
 
 def column(owner: str, field: Field, value: Any, size: int | None) -> FloatArray:

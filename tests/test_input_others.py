@@ -85,6 +85,22 @@ def test_extended_precision_is_rounded_and_refused_beyond_a_double() -> None:
         assert named("Clients.frequency_max", lambda: clients(frequency_max=endless)).client == 1
 
 
+def test_tensors_are_numbers_unless_they_are_more() -> None:
+    """One with a history is no array, nor is a view that is conjugate or negative; torch says what to do."""
+    torch = pytest.importorskip("torch")
+    plain = torch.tensor([1e9, 2e9, 2e9])
+    assert np.array_equal(clients(frequency_max=plain).frequency_max, [1e9, 2e9, 2e9])
+    tracked = torch.tensor([1e9, 2e9, 2e9], requires_grad=True)
+    odd = {
+        "detach": [tracked, torch.nn.Parameter(plain), list(tracked)],
+        "resolve_conj": [plain.to(torch.complex64).conj()],
+        "resolve_neg": [torch._neg_view(-plain)],
+    }
+    for word, values in odd.items():
+        for value in values:
+            assert word in str(named("Clients.frequency_max", lambda value=value: clients(frequency_max=value)))
+
+
 @pytest.mark.parametrize("index", ["a", 1.5, 3, [0, 7], [True], {}, [[0], [0, 1]]])
 def test_clients_are_taken_by_whole_numbers_or_a_mask(index: Any) -> None:
     named("index", lambda: clients().take(index))
