@@ -92,7 +92,10 @@ def test_it_learns_and_says_what_it_took(whole: History) -> None:
 
 
 def test_a_history_comes_back_from_its_csv(whole: History, tmp_path: Path) -> None:
-    rows = (*whole.rows, Row(round=5, seconds=math.inf, joules=1e-300, accuracy=math.nan, loss=0.1, stragglers=(3, 1)))
+    """A negative number is one, and no formula to be guarded against."""
+    below = Row(round=4, seconds=1.0, joules=1.0, accuracy=0.5, loss=-0.25, training=-1e-9)
+    odd = Row(round=5, seconds=math.inf, joules=1e-300, accuracy=math.nan, loss=-math.inf, stragglers=(3, 1))
+    rows = (*whole.rows, below, odd)
     path = History(rows=rows).to_csv(tmp_path / "history.csv")
     assert repr(History.from_csv(path).rows) == repr(rows)
     text = path.read_text()

@@ -84,9 +84,9 @@ class History:
 
     def text(self) -> str:
         """The rows as CSV text."""
-        lists = ("partition", "stragglers")
-        rows = [[(_joined if name in lists else repr)(getattr(row, name)) for name in _COLUMNS] for row in self.rows]
-        return csv_text(_COLUMNS.values(), rows)
+        rows = ([getattr(row, name) for name in _COLUMNS] for row in self.rows)
+        plain = [[_joined(value) if isinstance(value, tuple) else value for value in row] for row in rows]
+        return csv_text(_COLUMNS.values(), plain)
 
     @classmethod
     def from_csv(cls, path: str | PathLike[str]) -> History:
