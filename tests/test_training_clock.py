@@ -234,6 +234,8 @@ def test_the_run_prices_what_it_trains_and_says_where_the_problem_differs() -> N
         (lambda: clock("full", fading=3), "fading"),
         (lambda: clock("full", seed=-1), "seed"),
         (lambda: clock("drop", of=problem(access=fedopt.TimeDivision(1e6))), "TimeDivision"),
+        (lambda: clock("fullspeed", of=problem(access=fedopt.TimeDivision(1e6))), "TimeDivision"),
+        (lambda: clock("random", of=problem(access=fedopt.SharedBandwidth(1e6))), "SharedBandwidth"),
         (
             lambda: clock("fullspeed", of=dataclasses.replace(problem(), clients=fleet().replace(power_max=math.inf))),
             "power",

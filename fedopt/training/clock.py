@@ -37,7 +37,7 @@ class Clock:
     """The clock of a run.
 
     problem : of one round; its ``channel_gain`` is the mean gain, its first working sub-model the full model.
-    policy : who trains what, at what cost.
+    policy : who trains what, at what cost. Only "allocated" and "full" share an uplink.
     fading : None; "rayleigh", or "rician:K" with K the direct path's power over the scattered ones', multiplies the
         gains by a draw of mean 1 for every client and round. The same seed gives every policy the same channels.
     settings : keywords for fedopt.solve, such as a matching.
@@ -55,7 +55,7 @@ class Clock:
         fading_of(self.fading)
         whole("seed", self.seed)
         name, clients = self.policy.name, self.problem.clients
-        if name in ("drop", "fullspeed") and self.problem.access is not None:
+        if name in ("drop", "fullspeed", "random") and self.problem.access is not None:
             raise InputError("policy", f"one that shares the uplink by {self.problem.access!r}", repr(name))
         if name == "fullspeed" and not np.isfinite(clients.power_max).all():
             first = int(np.argmax(clients.power_max))
