@@ -19,6 +19,8 @@ from fedopt.units import from_db
 LIGHT = 299_792_458.0  # [m/s], exact by definition of the metre
 BOLTZMANN = 1.380649e-23  # [J/K], exact by definition of the kelvin
 
+MOST = 2**53  # clients or samples: beyond, a double no longer counts them
+
 _DISTANCE = Field(name="distance", unit="m", meaning="between client and base station")
 
 
@@ -49,6 +51,8 @@ def gain_power_law(distance: Any, *, reference_gain: float = 1e-4, exponent: flo
     Wireless Communications, 2nd ed., section 4.9.1. Raises InputError, also where the gain would exceed 1.
     """
     h0 = number("reference_gain", reference_gain)
+    if h0 > 1.0:
+        raise InputError("reference_gain", "a gain of at most 1", f"{h0:g}")
     n = number("exponent", exponent)
     d = _distances(distance)
     with np.errstate(over="ignore", under="ignore"):
@@ -63,7 +67,8 @@ def gain_free_space(distance: Any, *, carrier: float) -> FloatArray:
     """
     d = _distances(distance)
     wavelength = LIGHT / number("carrier", carrier, unit="Hz")
-    return _passive((wavelength / (4.0 * math.pi * d)) ** 2, d)
+    with np.errstate(over="ignore", under="ignore"):
+        return _passive((wavelength / (4.0 * math.pi * d)) ** 2, d)
 
 
 def shadowing(size: int, *, deviation: float = 8.0, seed: Any) -> FloatArray:
@@ -72,7 +77,7 @@ def shadowing(size: int, *, deviation: float = 8.0, seed: Any) -> FloatArray:
     The median is 1, the mean is exp((s ln10/10)^2 / 2) > 1. 8 dB is usual for a macro cell.
     """
     sigma = number("deviation", deviation, zero=True, unit="dB")
-    return from_db(sigma * generator(seed).standard_normal(whole("size", size)))
+    return from_db(sigma * generator(seed).standard_normal(whole("size", size, most=MOST)))
 
 
 def rayleigh(size: int, *, seed: Any) -> FloatArray:
@@ -80,7 +85,7 @@ def rayleigh(size: int, *, seed: Any) -> FloatArray:
 
     Source: Goldsmith, Wireless Communications, 2005, section 3.2.2.
     """
-    return generator(seed).standard_exponential(whole("size", size))
+    return generator(seed).standard_exponential(whole("size", size, most=MOST))
 
 
 def rician(size: int, *, factor: float, seed: Any) -> FloatArray:
@@ -91,7 +96,7 @@ def rician(size: int, *, factor: float, seed: Any) -> FloatArray:
     """
     k = number("factor", factor, zero=True)
     rng = generator(seed)
-    scattered = rng.standard_normal((2, whole("size", size))) * math.sqrt(0.5 / (1.0 + k))
+    scattered = rng.standard_normal((2, whole("size", size, most=MOST))) * math.sqrt(0.5 / (1.0 + k))
     direct = math.sqrt(k / (1.0 + k))
     result: FloatArray = (direct + scattered[0]) ** 2 + scattered[1] ** 2
     return result
@@ -116,8 +121,10 @@ def distances(size: int, *, radius: float, inner: float = 0.0, seed: Any) -> Flo
     hole = number("inner", inner, zero=True, unit="m")
     if hole > outer:
         raise InputError("inner", f"at most radius = {outer:g} m", f"{hole:g} m")
-    u = 1.0 - generator(seed).random(whole("size", size))  # in (0, 1]: nobody stands in the antenna
-    result: FloatArray = np.sqrt(hole**2 + u * (outer**2 - hole**2))
+    u = 1.0 - generator(seed).random(whole("size", size, most=MOST))  # in (0, 1]: nobody stands in the antenna
+    unit = math.ldexp(1.0, math.frexp(outer)[1])  # squares of metres may be no doubles
+    outer, hole = outer / unit, hole / unit
+    result: FloatArray = np.sqrt(hole**2 + u * (outer**2 - hole**2)) * unit
     return result
 
 

@@ -74,6 +74,14 @@ def test_distances_are_uniform_over_the_area():
     assert channel.distances(DRAWS, radius=1.0, seed=5).min() > 0.0
 
 
+def test_distances_of_any_size_are_those_of_one_metre():
+    """Their squares would be no doubles; a power of two moves no digit."""
+    small = channel.distances(50, radius=1.0, inner=0.25, seed=6)
+    for exponent in (-800, -300, 9, 800):
+        unit = 2.0**exponent
+        assert (channel.distances(50, radius=unit, inner=0.25 * unit, seed=6) == small * unit).all()
+
+
 def test_seed_repeats_and_generator_moves_on():
     assert (channel.rayleigh(5, seed=9) == channel.rayleigh(5, seed=9)).all()
     rng = np.random.default_rng(9)
@@ -90,7 +98,12 @@ def test_seed_repeats_and_generator_moves_on():
         (lambda: channel.gain_3gpp([100.0, 0.0]), "client 1"),
         (lambda: channel.gain_3gpp(float("nan")), "nan"),
         (lambda: channel.gain_power_law(1.0, reference_gain=2.0), "gain of at most 1"),
+        (lambda: channel.gain_power_law(100.0, reference_gain=50.0), "reference_gain: expected a gain of at most 1"),
         (lambda: channel.gain_power_law(1.0, exponent=-1.0), "exponent"),
+        (lambda: channel.gain_free_space(1.0, carrier=1e-250), "gain of inf"),
+        (lambda: channel.gain_free_space(1e-250, carrier=1e-250), "gain of inf"),
+        (lambda: channel.rayleigh(2**70, seed=0), "size"),
+        (lambda: channel.distances(2**70, radius=1.0, seed=0), "size"),
         (lambda: channel.gain_free_space(1e-3, carrier=1e9), "gain of at most 1"),
         (lambda: channel.shadowing(3, deviation=-1.0, seed=0), "deviation"),
         (lambda: channel.rayleigh(3, seed=None), "seed"),

@@ -214,6 +214,11 @@ def test_random_fleet_is_seeded_and_within_its_ranges():
     assert (clients.frequency_min == 0.1 * clients.frequency_max).all()
 
 
+def test_samples_are_the_whole_numbers_within_their_range():
+    assert (devices.random_fleet(50, seed=0, samples=(500.9, 501.1)).samples == 501.0).all()
+    assert set(devices.random_fleet(50, seed=0, samples=(0.5, 2.5)).samples.tolist()) == {1.0, 2.0}
+
+
 def test_cell_is_path_loss_times_shadowing_times_fading():
     plain = devices.cell(50, seed=7, radius=300.0, inner=50.0, deviation=0.0, fading=False)
     assert (plain.gain == fedopt.channel.gain_3gpp(plain.distance)).all()
@@ -231,6 +236,10 @@ def test_cell_is_path_loss_times_shadowing_times_fading():
         (lambda: devices.random_fleet(0, seed=0), "n: expected a whole number of at least 1"),
         (lambda: devices.random_fleet(3, seed=None), "seed"),
         (lambda: devices.random_fleet(3, seed=0, samples=(5, 2)), "samples: expected low at most high"),
+        (lambda: devices.random_fleet(3, seed=0, samples=(0.2, 0.9)), "samples: expected a range with whole numbers"),
+        (lambda: devices.random_fleet(3, seed=0, samples=(1, 1e30)), "samples: expected .* of at most 9,007"),
+        (lambda: devices.random_fleet(2**70, seed=0), "n: expected a whole number"),
+        (lambda: devices.random_fleet(3, seed=0, layout=np.ones(3)), "layout: expected a Layout"),
         (lambda: devices.random_fleet(3, seed=0, capacitance=1e-28), "a pair"),
         (lambda: devices.random_fleet(3, seed=0, layout=devices.cell(4, seed=0)), "4 numbers|3 numbers"),
         (lambda: devices.cell(3, seed=0, radius=20.0), "inner: expected at most radius = 20 m"),

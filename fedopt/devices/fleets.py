@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
 
-from fedopt.channel import distances, gain_3gpp, generator, rayleigh, shadowing
-from fedopt.checks import FloatArray, InputError, number, whole
+from fedopt.channel import MOST, distances, gain_3gpp, generator, rayleigh, shadowing
+from fedopt.checks import FloatArray, InputError, kind, number, whole
 from fedopt.clients import Clients
 
 CELL_SEED, CELL_RADIUS = 4, 500.0  # where the bundled fleet stands
@@ -29,7 +30,7 @@ def cell(
     Gain = 3GPP macro path loss x log-normal shadowing of ``deviation`` [dB] x Rayleigh fading (if ``fading``).
     35 m, 8 dB and the path loss are the macro cell of 3GPP TR 36.814, annex A. Raises InputError.
     """
-    size = whole("n", n, least=1)
+    size = whole("n", n, least=1, most=MOST)
     rng = generator(seed)
     distance = distances(size, radius=radius, inner=inner, seed=rng)
     gain = gain_3gpp(distance) * shadowing(size, deviation=deviation, seed=rng)
@@ -61,12 +62,12 @@ def random_fleet(
     Trans. Wireless Commun. 20(3), 2021). Bandwidth is 1 MHz each, everything else the default of ``Clients``.
     Raises InputError.
     """
-    size = whole("n", n, least=1)
+    size = whole("n", n, least=1, most=MOST)
+    kind("layout", layout, (Layout, type(None)), "a Layout, such as a cell()")
     rng = generator(seed)
     highest = rng.uniform(*_range("frequency_max", frequency_max, "Hz"), size)
     kappa = rng.uniform(*_range("capacitance", capacitance, "J s^2"), size)
-    low, high = _range("samples", samples, "")
-    counts = rng.integers(int(low), int(high), size, endpoint=True)
+    counts = rng.integers(*_whole_range("samples", samples), size, endpoint=True)
     layout = cell(size, seed=rng) if layout is None else layout
     columns: dict[str, Any] = {
         "frequency_min": 0.1 * highest,
@@ -102,3 +103,11 @@ def _range(name: str, value: Any, unit: str) -> tuple[float, float]:
     if low > high:
         raise InputError(name, "low at most high", f"({low:g}, {high:g})")
     return low, high
+
+
+def _whole_range(name: str, value: Any) -> tuple[int, int]:
+    """The least and the greatest whole number of a (low, high) pair."""
+    low, high = _range(name, value, "")
+    if not math.ceil(low) <= math.floor(high) <= MOST:
+        raise InputError(name, f"a range with whole numbers, of at most {MOST:,}", f"({low:g}, {high:g})")
+    return math.ceil(low), math.floor(high)
