@@ -206,10 +206,15 @@ def least_energies(k: Tasks) -> FloatArray:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Best:
-    """Level 3 at a duration: energy [J] (inf where it is too short), and a price of time [W] that fits."""
+    """Level 3 at a duration: energy [J] (inf where it is too short), and a price of time [W] that fits.
+
+    computing, sending: what computing and sending say of that price [W]: the same, but for their rounding.
+    """
 
     energy: FloatArray
     price: FloatArray
+    computing: FloatArray
+    sending: FloatArray
 
 
 def best(k: Tasks, T: float) -> Best:
@@ -236,9 +241,10 @@ def best(k: Tasks, T: float) -> Best:
         f = np.clip(np.where(both, k.W / t, k.W / left), np.maximum(f0, k.f_min), k.f_max)
         x = np.clip(np.where(both, k.a / tau, k.a / left), np.maximum(x0, k.x_min), k.x_max)
         f, x = np.where(free, f0, np.where(k.computes, f, 0.0)), np.where(free, x0, np.where(k.sends, x, 0.0))
-        price = np.where(free, 0.0, np.maximum(*_lower_prices(k, f, x, f0, x0)))
+        sides = (np.where(free, 0.0, np.maximum(side, 0.0)) for side in _lower_prices(k, f, x, f0, x0))
+        computing, sending = (np.where(possible, side, np.inf) for side in sides)
         energy = np.where(possible, energies(k, f, x), np.inf)
-    return Best(energy=energy, price=np.where(possible, np.maximum(price, 0.0), np.inf))
+    return Best(energy=energy, price=np.maximum(computing, sending), computing=computing, sending=sending)
 
 
 def _odds(t: FloatArray, left: FloatArray, tau: FloatArray, own: FloatArray) -> FloatArray:
@@ -270,9 +276,11 @@ def _lower_prices(
 def proved_energy(k: Tasks, T: float) -> float:
     """A lower bound of the energy of all tasks within T [J], by duality at this module's own prices; inf if T is short.
 
-    Whatever the prices, the bound holds; good prices make it tight.
+    Whatever the prices, the bound holds; good prices make it tight. Where P_s or P_c dwarfs the price the other side's
+    marginal has the better digits.
     """
     found = best(k, T)
     if np.isinf(found.price).any():
         return math.inf
-    return float(dual(k, found.price).sum() - T * found.price[k.busy].sum())
+    bounds = [dual(k, price) - T * np.where(k.busy, price, 0.0) for price in (found.computing, found.sending)]
+    return float(np.maximum(*bounds).sum())

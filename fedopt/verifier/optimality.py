@@ -188,7 +188,7 @@ def _duration(r: Round) -> list[Check]:
     if isinstance(r.budget, TimePrice):
         return [*checks, *_least_cost(r)]
     if off <= _loose(r):
-        if r.status is Status.OPTIMAL:
+        if r.status is Status.OPTIMAL and off <= r.tolerance:  # a scheme's own digits may be fewer
             checks += _used_up(r)
         said = f"{r.T:.12g} s is the least duration of these clients"
         return [*checks, judged("no shorter round", O, max(off, 0.0), _loose(r), found=said)]
@@ -265,9 +265,10 @@ def _least_cost(r: Round) -> list[Check]:
 
 
 def _bound_of_cost(r: Round, watts: float, price: FloatArray) -> float:
-    """The best of three bounds [J]: prices short of ``watts`` leave the rest to T >= T_min, or are filled up to it.
+    """The best of four bounds [J]: prices short of ``watts`` leave the rest to T >= T_min, or are filled up to it.
 
-    Where a double of T does not settle a price, as at a kink, the filled-up ones are the better proof.
+    Where a double of T does not settle a price, as at a kink, the filled-up ones are the better proof; where P_s or P_c
+    dwarfs it nothing says whose it is: all who end the round have their part then.
     """
     k, total = r.tasks, float(price.sum())
     left = watts - total
@@ -280,6 +281,9 @@ def _bound_of_cost(r: Round, watts: float, price: FloatArray) -> float:
         filled = float(room.sum())
         if filled >= left:
             bounds.append(float(dual(k, price + room * (left / filled)).sum()))
+        last = k.busy & ~_early(r)
+        if last.any():
+            bounds.append(float(dual(k, price + last * (left / last.sum())).sum()))
     return max(bounds)
 
 
@@ -291,8 +295,13 @@ def _greatest_price(r: Round) -> FloatArray:
         t_least, tau_least = times(k, k.f_max, k.x_max)
         most = np.where(k.computes & (r.t > t_least * (1.0 + AT_BOUND) + LAST * r.T), m_t, np.inf)
         most = np.minimum(most, np.where(k.sends & (r.tau > tau_least * (1.0 + AT_BOUND) + LAST * r.T), m_tau, np.inf))
-        early = k.fixed_time + r.t + r.tau < r.T * (1.0 - r.tolerance)
-    return np.where(early, 0.0, most)
+    return np.where(_early(r), 0.0, most)
+
+
+def _early(r: Round) -> BoolArray:
+    """Who is done before the round ends."""
+    done: BoolArray = r.tasks.fixed_time + r.t + r.tau < r.T * (1.0 - r.tolerance)
+    return done
 
 
 def _bracket(r: Round, own: bool) -> list[Check]:
@@ -306,8 +315,9 @@ def _bracket(r: Round, own: bool) -> list[Check]:
     checks = [judged("bracket holds the duration", about, 0.0 if inside else math.inf, 0.0, found=said)]
     if isinstance(r.budget, TimePrice | Deadline):
         return checks  # the least cost is proved without it, and a deadline is what the round lasts
-    if own and low > _shortest(r) * SAME:
-        checks.append(shorter(r, low, "lower end of the bracket", about))
+    before = math.nextafter(low, 0.0)  # the energy may fall by much between neighbouring doubles
+    if own and before > _shortest(r) * SAME:
+        checks.append(shorter(r, before, "lower end of the bracket", about))
     if high > r.T:
         checks.append(_upper(r, high))
     return checks

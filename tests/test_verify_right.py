@@ -1,0 +1,98 @@
+"""Right answers at the edge of what digits tell are not refuted; their neighbours still are."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fedopt
+from fedopt import Deadline, EnergyBudget, Schedule, SharedBandwidth, Status, TimePrice
+
+
+def phone(**columns: float) -> fedopt.Clients:
+    return fedopt.Clients(**{name: np.array([value]) for name, value in {"samples": 1.0, **columns}.items()})
+
+
+def work(cycles: float, bits: float) -> fedopt.Workload:
+    return fedopt.Workload(cycles=np.array([cycles]), upload_bits=np.array([bits]))
+
+
+def failed(clients: fedopt.Clients, work: fedopt.Workload, budget: Any, answer: Schedule, **more: Any) -> set[str]:
+    return {check.name for check in fedopt.verify_schedule(clients, work, budget, answer, **more).failed}
+
+
+LOUD = (  # the circuit takes 1e9 times the price of time: only computing tells it
+    phone(
+        frequency_min=0.0, frequency_max=46033808.568995535, capacitance=8.209477767242318e-30,
+        channel_gain=1.9436179026413796e-08, bandwidth=582970.8820874937, noise_density=7.884179652851424e-22,
+        power_max=0.17937056706506005, circuit_power=0.29274350377602065,
+    ),
+    work(44122980718.962585, 2463.7210402954465),
+    EnergyBudget(6.787066246312135e-05),
+)  # fmt: skip
+CHEAP = (  # at T_flat, where the marginals are the rounding of P_s and P_c
+    phone(
+        frequency_min=13095843855.798624, frequency_max=261916877115.97247, capacitance=1.795808068038173e-33,
+        static_power=0.0016602886912468451, channel_gain=4.656939840405613e-12, bandwidth=36160097.07127353,
+        noise_density=1.015155956733408e-23, power_max=0.6436579363803794, circuit_power=0.24736967811756996,
+    ),
+    work(34370527241.33693, 44105.211006841244),
+    TimePrice(1.140868548736178e-10),
+)  # fmt: skip
+STEEP = (  # between two neighbouring doubles the energy falls by 0.9 of 9,871 J
+    phone(
+        frequency_min=114968.95997877723, frequency_max=229937.91995755446, capacitance=1.819962771296697e-32,
+        channel_gain=1.0216453682884075e-10, bandwidth=34296.62149578383, noise_density=1.4231747235445122e-24,
+        power_max=5666.776398219013, power_min=2833.3881991095063,
+    ),
+    work(2.9323140332294772e16, 5069743.370151699),
+    EnergyBudget(9870.853435432433),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(("case", "off"), [(LOUD, 1.0 + 1e-6), (CHEAP, 0.9), (STEEP, 1.0 + 1e-6)])
+def test_the_last_digits_of_a_phone_refute_nothing(case: tuple[Any, Any, Any], off: float) -> None:
+    clients, work, budget = case
+    answer = fedopt.schedule(clients, work, budget)
+    assert answer.status is Status.OPTIMAL
+    assert failed(clients, work, budget, answer) == set()
+    other = fedopt.schedule(clients, work, Deadline(answer.duration * off))
+    assert other.status is Status.OPTIMAL
+    wrong = {"least energy + price x duration"} if isinstance(budget, TimePrice) else {"no shorter round"}
+    assert wrong <= failed(clients, work, budget, dataclasses.replace(other, bracket=answer.bracket))
+
+
+def test_a_lower_end_that_is_too_high_by_more_than_a_double_is_seen() -> None:
+    clients, work, budget = STEEP
+    answer = fedopt.schedule(clients, work, budget)
+    assert answer.bracket[0] == answer.duration
+    later = fedopt.schedule(clients, work, Deadline(answer.duration * (1.0 + 4e-16)))
+    forged = dataclasses.replace(later, bracket=(later.duration, later.duration))
+    assert later.duration > math.nextafter(answer.duration, math.inf)
+    assert "lower end of the bracket" in failed(clients, work, budget, forged)
+
+
+def test_a_shared_band_where_the_energy_falls_by_decades_next_to_the_shortest_round() -> None:
+    """7e-9 above it the budget is not used up: the proof of a scheme has no more digits. At it that is SLACK."""
+    clients = fedopt.Clients(
+        frequency_min=[917149.059570507, 9171490.59570507], frequency_max=9171490.59570507,
+        capacitance=5.951691701786176e-31, samples=1.0, channel_gain=5.114860393478242e-12,
+        bandwidth=510594.6839041168, noise_density=1.1342037873033067e-20, power_max=0.9332904415650378,
+        power_min=0.9332904415650378, circuit_power=0.27200411585499046, download_rate=19431594.139102537,
+    )  # fmt: skip
+    work = fedopt.Workload(
+        cycles=[464440737821.23285, 0.0], upload_bits=3699.2564128599597, download_bits=3699.2564128599597
+    )
+    access, budget = SharedBandwidth(1260543.6072608007), EnergyBudget(61.037157524643824)
+    answer = fedopt.schedule(clients, work, budget, access=access)
+    assert answer.status is Status.OPTIMAL
+    assert answer.energy < 1e-3 * budget.joules
+    assert failed(clients, work, budget, answer, access=access) == set()
+    shortest = fedopt.schedule(clients, work, EnergyBudget(1e6), access=access)
+    assert shortest.status is Status.SLACK
+    called = dataclasses.replace(shortest, status=Status.OPTIMAL)
+    assert failed(clients, work, EnergyBudget(1e6), called, access=access) == {"not slack: the budget is used up"}
