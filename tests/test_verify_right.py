@@ -77,7 +77,7 @@ def test_a_lower_end_that_is_too_high_by_more_than_a_double_is_seen() -> None:
 
 
 def test_a_shared_band_where_the_energy_falls_by_decades_next_to_the_shortest_round() -> None:
-    """7e-9 above it the budget is not used up: the proof of a scheme has no more digits. At it that is SLACK."""
+    """By the last digits of the duration: a budget between is nearly used up, that of the shortest round is SLACK."""
     clients = fedopt.Clients(
         frequency_min=[917149.059570507, 9171490.59570507], frequency_max=9171490.59570507,
         capacitance=5.951691701786176e-31, samples=1.0, channel_gain=5.114860393478242e-12,
@@ -90,9 +90,10 @@ def test_a_shared_band_where_the_energy_falls_by_decades_next_to_the_shortest_ro
     access, budget = SharedBandwidth(1260543.6072608007), EnergyBudget(61.037157524643824)
     answer = fedopt.schedule(clients, work, budget, access=access)
     assert answer.status is Status.OPTIMAL
-    assert answer.energy < 1e-3 * budget.joules
+    assert 0.9 * budget.joules < answer.energy <= budget.joules
     assert failed(clients, work, budget, answer, access=access) == set()
     shortest = fedopt.schedule(clients, work, EnergyBudget(1e6), access=access)
     assert shortest.status is Status.SLACK
-    called = dataclasses.replace(shortest, status=Status.OPTIMAL)
-    assert failed(clients, work, EnergyBudget(1e6), called, access=access) == {"not slack: the budget is used up"}
+    again = fedopt.schedule(clients, work, EnergyBudget(shortest.energy), access=access)
+    assert (again.status, again.duration) == (Status.SLACK, shortest.duration)
+    assert failed(clients, work, EnergyBudget(shortest.energy), again, access=access) == set()

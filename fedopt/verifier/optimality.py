@@ -188,7 +188,7 @@ def _duration(r: Round) -> list[Check]:
     if isinstance(r.budget, TimePrice):
         return [*checks, *_least_cost(r)]
     if off <= _loose(r):
-        if r.status is Status.OPTIMAL and off <= r.tolerance:  # a scheme's own digits may be fewer
+        if r.status is Status.OPTIMAL:
             checks += _used_up(r)
         said = f"{r.T:.12g} s is the least duration of these clients"
         return [*checks, judged("no shorter round", O, max(off, 0.0), _loose(r), found=said)]

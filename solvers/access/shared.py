@@ -15,7 +15,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from solvers.access import LAST_DIGITS, Outcome, bracketed
+from solvers.access import LAST_DIGITS, PROVED, Outcome, bracketed
 from solvers.access.fullspeed import LeastShares
 from solvers.access.guess import easy, guess, price_of
 from solvers.access.joint import Look, Uplinks, balance, joint
@@ -66,7 +66,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[flo
         if found is None:
             T, mu = guess(fleet.uplinks, goal, value)
             found = joint(fleet.uplinks, goal, value, T, mu, fleet.out) if mu > 0.0 else None
-        if found is not None:
+        if found is not None and _uses_up(found, goal, value):
             return fleet.outcome(hertz, Stop.OPTIMAL, Share(look=found, out=fleet.out), plan.t_min, goal, value)
     known = fleet.limits()
     value = raised(goal, value, known.e_inf, known.t_flat)
@@ -226,6 +226,11 @@ class Fleet:
         return energy, max(each_chunk(proving, plan.blocks))
 
 
+def _uses_up(look: Look, goal: Goal, value: float) -> bool:
+    """False where Newton's method ended next to T_min, below a budget: the energy falls by decades there."""
+    return goal not in (Goal.ENERGY, Goal.POWER) or look.dual >= (1.0 - PROVED) * allowance(goal, value, look.T)
+
+
 def _left_to_time(look: Look, value: float, shortest: float, least_energy: float) -> float:
     """What another duration may save of D + ``value`` T at most [J]: D is convex and its slope -``look.price``.
 
@@ -273,7 +278,8 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
         share = fleet.at(T)
         return None if share is None else (stop, share)
 
-    if excess(t_min) <= 0.0:
+    enough = _HAIR * allowance(goal, value, t_min) if goal in (Goal.ENERGY, Goal.POWER) else 0.0  # as in _afforded
+    if excess(t_min) <= enough:
         return result(Stop.OPTIMAL if goal is Goal.PRICE else Stop.SLACK, t_min)
     if goal is Goal.POWER and value * known.t_flat < known.e_inf:
         return result(Stop.OPTIMAL, known.e_inf / value)
