@@ -25,7 +25,7 @@ from solvers.rows import BoolArray, Rows
 
 DECIBEL = math.log(10.0) / 10.0  # of ln(gain)
 _NEAR = 1e-12  # relative: a speed this near its limit is at it, and a client that ends this near T is not early
-_DIGITS = 2.0**-50  # what the last digits of a duration, made of several times, hide of each
+_DIGITS = 1e-14  # of a duration, to the few roundings that it is found to: what they hide of each of its times
 
 # What a sentence tries: words of who is in the way and of the change, the field, its factor.
 _CHANGES = (

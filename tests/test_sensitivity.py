@@ -228,6 +228,30 @@ def test_the_end_of_a_speed_whose_time_is_short_beside_the_round() -> None:
         assert _logarithmic(found, clients, field)[0] == pytest.approx(theirs, rel=1e-3)
 
 
+@pytest.mark.parametrize("watts", [5.6, 6.4, 7.0, 8.4])
+def test_a_kink_that_the_round_is_some_roundings_beyond(watts: float) -> None:
+    """At f_min, and for 15 ms of 42 s at p_max: the bracket of the duration closes a few of its last digits later."""
+    clients = fedopt.Clients(
+        frequency_min=[2.4e9, 0.0],
+        frequency_max=[2.8e9, 2.6e9],
+        capacitance=3e-28,
+        samples=[1430.0, 978.0],
+        channel_gain=[5.8e-10, 7e-13],
+        bandwidth=[4e6, 1.4e6],
+        power_max=[0.012, 0.028],
+        power_min=[0.009, 0.028],
+        flops_per_cycle=[1.7, 1.4],
+        local_epochs=4.0,
+    )
+    types = [fedopt.SubModel("t", flops=3e7, upload_bits=5e5)]
+    problem = fedopt.Problem(clients, types, budget=fedopt.TimePrice(watts))
+    solution = fedopt.solve(problem)
+    assert solution.assignment is not None
+    ours = _logarithmic(fedopt.sensitivity(problem, solution), clients, "channel_gain")
+    theirs = _difference(problem, solution.assignment, 0, "channel_gain", 1e-3)
+    assert ours[0] == pytest.approx(theirs, rel=1e-4)
+
+
 def test_sentences_say_what_a_new_solve_finds() -> None:
     """The number in the sentence is the difference of two schedules."""
     problem = _problem(fedopt.PowerBudget(1.5))
