@@ -235,6 +235,22 @@ def test_place_prices_are_of_channels_of_ones_own() -> None:
     assert (check.outcome, check.why) == (Outcome.CLAIMED, "clients share the uplink")
 
 
+def test_place_prices_are_proved_where_a_client_would_have_no_time_to_send() -> None:
+    """A round as long as an overhead: with power without limit that client's energy in the other type is no number."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=2e9, samples=0, channel_gain=1e-11, bandwidth=2.5e5, power_max=np.inf,
+        overhead=[24.0, 0.0],
+    )  # fmt: skip
+    sends = fedopt.SubModel("sends", flops=2e7, upload_bits=2.7e5, cover=2)
+    receives = fedopt.SubModel("receives", flops=1e7, upload_bits=0, download_bits=1e5)
+    problem = Problem(clients, (sends, receives), budget=EnergyBudget(0.0))
+    solution = fedopt.solve(problem)
+    assert solution.duration == 24.0
+    report = fedopt.verify(problem, solution)
+    (check,) = [check for check in report.checks if check.name == "place prices"]
+    assert (report.ok, check.outcome, check.found) == (True, Outcome.PASSED, "0 J, proved 0 J")
+
+
 @pytest.mark.parametrize("mu", [1.0, 1e-300])
 def test_where_time_or_the_channel_costs_nothing_sending_does_at_shannons_limit(mu: float) -> None:
     """Neither circuit power nor a price of time: a / gamma, which no time and no bandwidth beats."""
