@@ -26,6 +26,8 @@ def infeasible(
 ) -> Solution:
     """Explain with the partition that comes closest: least duration for a deadline, least energy for a budget.
 
+    Of partitions too many to list with the closest one found.
+
     Where level 2 gave up on one there is no answer, and no proof that there is none.
 
     tried: which matchings were, where they were not all.
@@ -48,7 +50,11 @@ def infeasible(
             reason, who, missing = why_infeasible(problem.clients, least, problem.budget, stop)
         else:
             reason, who, missing = scheme.why_infeasible(scheme.rows(work), problem.budget, stop)
-    if len(counts) > 1:
+    if found.counts is not None:
+        reason += (
+            f" That is of partition {tuple(counts[closest].tolist())}, the closest found; others may miss by less."
+        )
+    elif len(counts) > 1:
         reason += f" That is the closest of {len(counts)} partitions, {tuple(counts[closest].tolist())}."
     if tried and stop is not Stop.UNREACHABLE:
         reason += f" Only {tried} matchings were tried: others may meet it."

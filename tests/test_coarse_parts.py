@@ -9,12 +9,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_up import drawn, unlisted_of
+from made_up import drawn, partitions, unlisted_of
 
 from solvers.matching import coarse
 from solvers.matching.coarse import search_coarse
-from solvers.matching.lookers import AllMatchings
+from solvers.matching.lookers import AllMatchings, SortedMatchings
 from solvers.matching.task import LEAST_ENERGY, LEAST_TIME, STOPPED, Proof
+from solvers.menu import fill
 from solvers.rows import Goal, Stop
 
 COVERS, IDLE = (1, 2, 2), (1, 2, 0)
@@ -287,19 +288,44 @@ def test_why_nothing_is_possible() -> None:
         assert found.counts is not None
         assert found.counts.tolist() == [np.bincount(found.assign(0), minlength=3).tolist()]
         assert (found.passes, found.matchings) == (looker.passes, looker.matchings)
-        assert stop is not Stop.UNREACHABLE or found.counts.tolist() == [[0, 0, 5]]
+        assert not (found.counts[0] % given.covers).any()
+        assert found.counts[0] @ given.weights >= 1.0
         assert not found.stopped
     for goal, value in ((Goal.ENERGY, below * (1.0 - 1e-15)), (Goal.POWER, 1e-9)):
         looker = AllMatchings(unlisted_of(menu, goal, value))
         assert search_coarse(looker.task, looker).results[0, STOPPED] != Stop.TOO_LITTLE
-    menu.least[:-1] = 0.25
-    for stop, duration in ((Stop.TOO_LITTLE, 250.0), (Stop.TOO_SHORT, 0.25)):
-        told: Any = Told()
-        found = coarse.impossible(unlisted_of(menu, Goal.ENERGY, 1.0), told, stop)
-        assert told.looks == [duration]
-        assert found.assign(0).tolist() == [2] * 5
-        told.proposal = np.array([0, 1, 2, 1, 0])
-        assert coarse.impossible(unlisted_of(menu, Goal.ENERGY, 1.0), told, stop).assign(0) is told.proposal
+
+
+@pytest.mark.parametrize("covers", [COVERS, IDLE, (1, 4, 0), (2, 2, 0), (2, 2, 3)])
+@pytest.mark.parametrize("ordered", [False, True])
+def test_the_closest_partition_is_of_whole_replicas_and_needs_the_least(covers: tuple[int, ...], ordered: bool) -> None:
+    """Of all matchings of a replica or more, or the sorted ones, in energy of an endless round or in time."""
+    for seed, stop in itertools.product(range(4), (Stop.TOO_LITTLE, Stop.TOO_SHORT, Stop.UNREACHABLE)):
+        menu = drawn(seed, 5, covers)
+        menu.least[0, 1:3] = math.inf
+        if stop is Stop.UNREACHABLE:
+            menu.least[:, 2] = math.inf
+        task = unlisted_of(menu, Goal.ENERGY, 1e-3)
+        found = coarse.impossible(task, SortedMatchings(task, menu.order) if ordered else AllMatchings(task), stop)
+        counts, rows = partitions(menu), np.arange(5)
+        every = np.array(list(itertools.product(range(3), repeat=5)))
+        every = np.array([a for a in every if (np.bincount(a, minlength=3) == counts).all(axis=1).any()])
+        if ordered:
+            every = np.array([fill(c, menu.types, menu.order) for c in counts])
+        needs = {Stop.TOO_LITTLE: menu.costs(math.inf), Stop.TOO_SHORT: menu.least}.get(
+            stop, np.isinf(menu.least) * 1.0
+        )
+        each = needs[every, rows].max(axis=1) if stop is Stop.TOO_SHORT else needs[every, rows].sum(axis=1)
+        own = needs[found.assign(0), rows]
+        assert (every == found.assign(0)).all(axis=1).any()
+        assert float(own.max() if stop is Stop.TOO_SHORT else own.sum()) == pytest.approx(each.min(), rel=1e-12)
+        assert found.results[0, STOPPED] == stop
+
+
+def test_where_no_whole_replicas_are_near_everybody_does_the_greatest_type() -> None:
+    menu = drawn(0, 5, (2, 2, 2))
+    found = coarse.impossible(task := unlisted_of(menu, Goal.ENERGY, 1e-3), AllMatchings(task), Stop.TOO_LITTLE)
+    assert found.assign(0).tolist() == [int(menu.types[0])] * 5
 
 
 def test_what_a_budget_allows_at_a_duration() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 from collections.abc import Iterator
@@ -396,6 +397,25 @@ def test_infeasible_where_the_partitions_are_too_many() -> None:
             assert found.status is Status.INFEASIBLE
             assert math.isnan(found.utility)
             assert re.search(words, found.reason), found.reason
+
+
+def test_idle_clients_do_not_hide_what_is_missing_where_the_partitions_are_too_many() -> None:
+    """As where the partitions of a single replica are listed; a deadline longer by that much is met."""
+    clients = fedopt.Clients(
+        frequency_min=3e8, frequency_max=np.linspace(1e9, 2e9, 300), samples=500, channel_gain=1e-11, bandwidth=2.5e5
+    )
+    types = tuple(fedopt.SubModel(f"t{k}", flops=3e7 / 2**k, upload_bits=5e5 / 2**k, cover=2**k) for k in range(4))
+    single = [(0, 0, 0, 8, 292), (0, 0, 4, 0, 296), (0, 2, 0, 0, 298), (1, 0, 0, 0, 299)]
+    for budget in (EnergyBudget(0.01), Deadline(0.5)):
+        problem = fedopt.Problem(clients, (*types, fedopt.SubModel.idle()), budget=budget)
+        found = fedopt.solve(problem)
+        listed = fedopt.solve(dataclasses.replace(problem, partitions=single))
+        assert found.status is listed.status is Status.INFEASIBLE
+        assert found.shortfall == pytest.approx(listed.shortfall, rel=1e-9)
+        assert found.shortfall > 0.0
+        assert "That is of partition (0, 0, 0, 8, 292), the closest found; others may miss by less." in found.reason
+        assert fedopt.verify(problem, found).ok
+    assert fedopt.solve(dataclasses.replace(problem, budget=Deadline(0.5 + 1.001 * found.shortfall))).status.solved
 
 
 def test_stats_count_every_level() -> None:

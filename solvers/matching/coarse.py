@@ -22,6 +22,7 @@ from typing import Protocol
 import numpy as np
 
 from solvers.duration.verdicts import HIDES
+from solvers.matching.closest import closest_of
 from solvers.matching.fixed import duration_of
 from solvers.matching.task import (
     LEAST_ENERGY,
@@ -282,12 +283,16 @@ def _answer(task: Task, looker: Looker, answers: list[_Best], ceiling: float, st
 
 
 def impossible(task: Task, looker: Looker, stop: Stop) -> Searched:
-    """No partition has an answer: one that needs little says why."""
-    longest = task.menu.longest
-    look = looker.look(1e3 * longest if stop is Stop.TOO_LITTLE else max(longest, 1e-300))
-    assignment = look.propose() if math.isfinite(task.menu.shortest) else None
+    """No partition has an answer: one of a replica or more that needs little says why."""
+    menu, longest = task.menu, task.menu.longest
+    if stop is Stop.TOO_LITTLE:
+        needs = menu.costs(math.inf)
+    else:
+        needs = menu.least_times if stop is Stop.TOO_SHORT else np.where(np.isinf(menu.least_times), 1.0, 0.0)
+    ordered = looker.proof is Proof.SORTED
+    assignment = closest_of(menu, needs, together=stop is not Stop.TOO_SHORT, ordered=ordered)
     if assignment is None:
-        assignment = np.full(len(task.menu), int(task.menu.types[-1]), dtype=np.int64)
+        assignment = np.full(len(menu), int(menu.types[0]), dtype=np.int64)
     results = empty_results(1)
     results[0, STOPPED], results[0, LEAST_TIME], results[0, LEAST_ENERGY] = stop, longest, looker.least_energy()
     return Searched(
