@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fleets import mnist_types
 
 import fedopt
 from fedopt import devices
@@ -256,3 +257,16 @@ def test_the_picture_shows_curves_boxes_budget_and_points(tmp_path: Path) -> Non
     assert save(figure, tmp_path / "front.png").stat().st_size > 10_000
     with pytest.raises(fedopt.InputError, match="at least one front"):
         draw_front()
+
+
+def test_within_a_box_of_sorted_matchings_nothing_is_proved() -> None:
+    """Neither bound nor bracket, as it is said; of all matchings there are both."""
+    clients, types, budget = fedopt.devices.random_fleet(12, seed=1), mnist_types(), fedopt.PowerBudget(3.0)
+    partition = tuple(fedopt.solve(fedopt.Problem(clients, types, budget=budget)).partition or ())
+    problem = fedopt.Problem(clients, types, budget=budget, partitions=[partition])
+    for matching in ("sorted", "exact"):
+        front = fedopt.pareto(problem, matching=matching, points=6)
+        answer = front.at(fedopt.EnergyBudget(float(front.curves[0].energy[2:4].mean())))
+        assert answer.status.solved
+        assert np.isfinite([answer.bound, *answer.bracket]).all() == (matching == "exact")
+        assert np.isnan([answer.bound, *answer.bracket]).all() == (matching == "sorted")
