@@ -12,14 +12,12 @@ import numpy as np
 import pytest
 from made_up import Made, budgets, drawn, everyone, partitions, task_of
 
-import fedopt
 from solvers.matching import levels
 from solvers.matching.best import Found, OutOfTime
 from solvers.matching.exact import PricedMatcher
 from solvers.matching.levels import search_levels
 from solvers.matching.lookers import AllMatchings
-from solvers.matching.sandwich import search_sandwich
-from solvers.matching.task import DURATION, ENERGY, STOPPED, Proof, Searched, Task, empty_results
+from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, STOPPED, Proof, Searched, Task, empty_results
 from solvers.menu import IntArray
 from solvers.rows import Goal, Stop
 
@@ -170,57 +168,71 @@ def test_what_coarse_searches_are_asked(monkeypatch: pytest.MonkeyPatch) -> None
 
     def spy(part: Task, looker: Any) -> Searched:
         seen.append(part)
-        return Searched(results=empty_results(1), passes=0, assign=lambda p: np.zeros(8, dtype=np.int64), stopped=True)
+        return dataclasses.replace(answer(task, [8, 0, 0], math.nan, np.zeros(8, dtype=np.int64)), stopped=True)
 
     monkeypatch.setattr(levels, "search_coarse", spy)
-    monkeypatch.setattr(levels, "search_sandwich", spy)
     monkeypatch.setattr(levels, "search_best", lambda task, matcher: "one by one")
     assert search_levels(task, PricedMatcher(task)) == "one by one"  # type: ignore[comparison-overlap]
     assert (seen[0].until, seen[0].gap) == (7.0, 1e-3)
 
 
-def test_where_none_is_possible_the_sorted_matchings_say_by_how_much() -> None:
+@pytest.mark.parametrize("which", [ENERGY_, POWER_])
+def test_a_list_without_the_best_of_all_partitions_is_searched_from_another(which: int) -> None:
+    """Of dear partitions too: the best of all matchings of those listed is proved."""
+    for seed, power, share in itertools.product(range(4), (0.0, 1.0), (1.0, 0.7, 0.5)):
+        whole = small(seed, which, size=7, power=power)
+        every = everyone(whole)
+        replicas = whole.counts @ whole.menu.weights
+        kept = (replicas >= np.quantile(replicas, 0.6)) & (np.arange(len(replicas)) != every.rows[every.rates.argmax()])
+        task = dataclasses.replace(whole.part(np.flatnonzero(kept)), value=share * whole.value)
+        rates = everyone(task).rates
+        assert rates.max() > 0.0
+        found = search_levels(task, PricedMatcher(task))
+        assert (found.proof, found.stopped, found.ceiling) == (Proof.MATCHINGS, False, None)
+        with np.errstate(divide="ignore"):
+            reached = (task.counts @ task.menu.weights) ** power / found.results[:, DURATION]
+        assert np.nan_to_num(reached).max() == pytest.approx(rates.max(), rel=CAREFUL)
+
+
+@pytest.mark.parametrize("spoiled", [0, 5, 8])
+def test_where_no_listed_partition_has_an_answer_the_closest_one_says_why(spoiled: int) -> None:
+    """The one of least energy in an endless round, of every matching; some clients cannot do the cheapest types."""
+    for seed, share in itertools.product(range(4), (1e-3, 1.0 - 1e-6)):
+        menu = drawn(seed)
+        menu.least[1:, :spoiled] = math.inf
+        counts = partitions(menu)
+        task = task_of(menu, Goal.ENERGY, 1.0).part(np.flatnonzero(counts[:, 0] < counts[:, 0].max()))
+        rows = [tuple(np.bincount(each, minlength=3)) for each in itertools.product(range(3), repeat=len(menu))]
+        endless, clients = menu.costs(math.inf), np.arange(len(menu))
+        least = {tuple(c): math.inf for c in task.counts.tolist()}
+        for each, counted_ in zip(itertools.product(range(3), repeat=len(menu)), rows, strict=True):
+            if counted_ in least:
+                least[counted_] = min(least[counted_], float(endless[np.array(each), clients].sum()))
+        truth = min(least.values())
+        task = dataclasses.replace(task, value=share * min(truth, 1e6))
+        found = search_levels(task, PricedMatcher(task))
+        assert np.isnan(found.results[:, DURATION]).all()
+        (p,) = np.flatnonzero(found.results[:, STOPPED] != 0.0).tolist()
+        assert found.results[p, STOPPED] == (Stop.TOO_LITTLE if math.isfinite(truth) else Stop.UNREACHABLE)
+        assert found.results[p, LEAST_ENERGY] == pytest.approx(truth, rel=CAREFUL)
+        assert least[tuple(task.counts[p].tolist())] == pytest.approx(truth, rel=CAREFUL)
+        assert list(found.crowds) == [p]
+        assert not found.stopped
+        assert (found.proof, found.lower) == (Proof.MATCHINGS, None)
+        if math.isfinite(truth):
+            assert np.bincount(found.assign(p), minlength=3).tolist() == task.counts[p].tolist()
+            assert float(endless[found.assign(p), clients].sum()) == pytest.approx(truth, rel=CAREFUL)
+
+
+def test_out_of_time_before_a_first_answer_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def out(found: Found, p: int) -> None:
+        raise OutOfTime
+
     menu = drawn(0)
     task = task_of(menu, Goal.ENERGY, 1e-3)
-    found = search_levels(task, PricedMatcher(task))
-    assert np.isnan(found.results[:, DURATION]).all()
-    assert (found.results[:, STOPPED] == Stop.TOO_LITTLE).all()
-    assert (found.proof, found.passes) == (Proof.NONE, len(task.counts))  # one each, and these prove nothing here
-
-
-@pytest.mark.parametrize("which", [ENERGY_, POWER_])
-@pytest.mark.parametrize("rank", [0, 3, 20])
-def test_the_best_of_a_list_that_has_none_met_on_the_way(which: int, rank: int) -> None:
-    """All but the ``rank`` best partitions, and those alone whose sorted matching is not within the budget."""
-    unsorted = 0
-    for seed, covers in itertools.product(range(4), ((1, 1, 1), (1, 2, 2))):
-        task = small(seed, which, size=7, covers=covers)
-        every = everyone(task)
-        rates = np.array([every.rates[every.rows == p].max(initial=0.0) for p in range(len(task.counts))])
-        inside = search_sandwich(task, task.menu.order).results[:, DURATION]
-        for some in (np.argsort(-rates, kind="stable")[rank:], np.flatnonzero(~np.isfinite(inside))):
-            if not some.size:
-                continue
-            listed = task.part(some)
-            found = search_levels(listed, PricedMatcher(listed))
-            assert listed.gains is not None
-            with np.errstate(divide="ignore"):
-                best = float(np.nanmax(listed.gains / found.results[:, DURATION], initial=0.0))
-            assert best == pytest.approx(float(rates[some].max()), rel=CAREFUL)
-            assert found.proof is Proof.MATCHINGS
-            unsorted += bool(best > 0.0) and not np.isfinite(inside[some]).any()
-    assert unsorted > 0
-
-
-def test_a_listed_round_of_no_time_is_better_than_any() -> None:
-    """It only receives, at once; and no time for it is left."""
-    clients = fedopt.Clients(
-        frequency_min=0.0, frequency_max=1e9, samples=[1.0, 2.0], bandwidth=1e6, channel_gain=1e-11,
-    )  # fmt: skip
-    types = (fedopt.SubModel("probe", flops=0.0, upload_bits=0.0, download_bits=1.0),)
-    problem = fedopt.Problem(clients, types, budget=fedopt.EnergyBudget(1.0), partitions=[(2,)] * (levels.MANY + 1))
-    found = fedopt.solve(problem)
-    assert (found.duration, found.utility) == (0.0, math.inf)
+    monkeypatch.setattr(Found, "improve", out)
+    monkeypatch.setattr(levels, "search_best", lambda task, matcher: "one by one")
+    assert search_levels(task, PricedMatcher(task)) == "one by one"  # type: ignore[comparison-overlap]
 
 
 @pytest.mark.parametrize("which", [ENERGY_, POWER_])
@@ -261,6 +273,7 @@ def test_what_a_coarse_search_proves() -> None:
     assert levels._proved(task, dataclasses.replace(found, ceiling=3.0)) == 3.0
     assert levels._proved(task, dataclasses.replace(found, counts=None)) == 0.0
     assert levels._proved(task, answer(task, [2, 4, 2], math.nan, chosen)) == 0.0
+    assert levels._proved(task, answer(task, [2, 4, 2], 0.0, chosen)) == math.inf
 
 
 @pytest.mark.parametrize(

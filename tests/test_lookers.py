@@ -347,5 +347,10 @@ def test_partitions_near_some_counts(covers: tuple[int, ...]) -> None:
         assert len(found) == len(expected) > 0
 
 
+def test_of_a_single_type_there_is_one_partition() -> None:
+    found = whole_counts(np.array([6]), np.array([2]), np.array([0.5]), math.inf)
+    assert found.tolist() == [[6]]
+
+
 def test_whole_replicas_below_a_bound() -> None:
     assert [whole(r) for r in (0.0, 0.9, 1.0 - 1e-10, 1.0, 2.0 + 1e-10, 1e6 - 1e-4)] == [0, 0, 1, 1, 2, 1_000_000]

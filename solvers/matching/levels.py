@@ -17,13 +17,13 @@ from solvers.matching.best import Found, Matcher, OutOfTime, row_of, search_best
 from solvers.matching.coarse import search_coarse
 from solvers.matching.fixed import duration_of
 from solvers.matching.lookers import AllMatchings
-from solvers.matching.sandwich import search_sandwich
-from solvers.matching.task import DURATION, ENERGY, STOPPED, Proof, Searched, Task, empty_results
+from solvers.matching.task import DURATION, ENERGY, Proof, Searched, Task, empty_results
 from solvers.menu import IntArray
-from solvers.rows import Goal, Stop
+from solvers.rows import Goal
 
 MANY = 1 << 10  # partitions from which on this pays
 _CLOSE = 1e-3  # gap of the first answer
+_SAFE = 1e-12  # relative: sums of energies are this good, and more
 _FEW = 50_000  # rows for which a bound takes little time
 
 
@@ -32,20 +32,16 @@ def search_levels(task: Task, matcher: Matcher) -> Searched:
     looker = AllMatchings(task)
     coarse = search_coarse(dataclasses.replace(_unlisted(task), until=task.until), looker)
     found = Found(task, matcher, empty_results(task.counts.shape[0]))
-    if coarse.results[0, STOPPED] in (
-        Stop.UNREACHABLE,
-        Stop.TOO_LITTLE,
-    ):  # of all: the sorted matchings say by how much
-        return search_sandwich(task, task.menu.order)
     _begin(found, coarse)
-    if found.best == 0.0:
-        _sorted(found)
-    if found.best == 0.0:
-        return search_best(task, matcher)
     stopped = False
     try:
+        closest = _first(found, coarse) if found.best == 0.0 else -1
+        if found.best == 0.0:
+            return _explained(found, looker, closest)
         _close(found, looker)
     except OutOfTime:
+        if found.best == 0.0:
+            return search_best(task, matcher)
         stopped = True
     ceiling = max(_proved(task, coarse), found.best)
     return Searched(
@@ -82,8 +78,8 @@ def _proved(task: Task, coarse: Searched) -> float:
         return coarse.ceiling
     if coarse.counts is None or not np.isfinite(coarse.results[0, DURATION]):
         return 0.0
-    gain, T = float((coarse.counts[0] @ task.menu.weights) ** task.power), float(coarse.results[0, DURATION])
-    return gain / T if T > 0.0 else math.inf
+    with np.errstate(divide="ignore"):  # a round may take no time
+        return float((coarse.counts[0] @ task.menu.weights) ** task.power / coarse.results[0, DURATION])
 
 
 def _unlisted(task: Task) -> Task:
@@ -104,16 +100,51 @@ def _begin(found: Found, coarse: Searched) -> None:
             found.take(int(same[0]), coarse.assign(0), T, energy)
 
 
-def _sorted(found: Found) -> None:
-    """Enter the best sorted matching of the list, which may hold none that was met on the way."""
+def _first(found: Found, coarse: Searched) -> int:
+    """Enter the answer of a listed partition, of none where none has any; the one of least energy, however long.
+
+    The nearest to the coarse answer first; where it has none, the one that the proofs so far leave cheapest.
+    """
     task = found.task
-    assert task.gains is not None
-    ordered = search_sandwich(task.quiet(), task.menu.order)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        rates = np.nan_to_num(task.gains / ordered.results[:, DURATION])
-    p = int(np.argmax(rates))
-    if rates[p] > 0.0:
-        found.take(p, ordered.assign(p), *ordered.results[p, [DURATION, ENERGY]].tolist())
+    assert coarse.counts is not None
+    rows = np.arange(len(task.counts))
+    far = (np.abs(task.counts - coarse.counts[0]) / task.menu.covers).sum(axis=1)
+    floor, least, closest = np.full(len(rows), -math.inf), math.inf, 0
+    while rows.size:
+        at = int(np.lexsort((far, floor))[0])
+        p = int(rows[at])
+        found.improve(p)
+        if found.best > 0.0:
+            break
+        keep = np.arange(rows.size) != at
+        for cut in found.cuts:  # one, of an endless round
+            value = task.counts[rows] @ cut.prices
+            if cut.rows:
+                keep &= value >= cut.rows
+                continue
+            np.maximum(floor, cut.constant + value, out=floor)
+            if floor[at] < least:
+                least, closest = float(floor[at]), p
+        found.cuts.clear()
+        keep &= floor < least * (1.0 - _SAFE)
+        rows, far, floor = rows[keep], far[keep], floor[keep]
+    found.cuts.clear()
+    return closest
+
+
+def _explained(found: Found, looker: AllMatchings, closest: int) -> Searched:
+    """No partition has an answer: the one that comes closest says why."""
+    one = search_best(found.task.part(np.array([closest])), found.matcher)
+    found.results[closest] = one.results[0]
+    return dataclasses.replace(
+        one,
+        results=found.results,
+        passes=one.passes + looker.passes + found.matchings * len(found.task.menu.rows),
+        matchings=one.matchings + looker.matchings + found.matchings,
+        assign=lambda p: one.assign(0),
+        lower=None,
+        crowds=dict.fromkeys([closest], one.crowds[0]) if one.crowds else {},
+    )
 
 
 def _close(found: Found, looker: AllMatchings) -> None:

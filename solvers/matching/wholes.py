@@ -45,7 +45,8 @@ def whole_counts(counts: IntArray, covers: IntArray, weights: FloatArray, most: 
     others = [k for k in np.argsort(-counts, kind="stable").tolist() if k != rest]
     steps = [range(-2, 3) if i < _VARIED and len(others) <= 3 else range(-1, 2) if i < _VARIED else range(1)
              for i in range(len(others))]  # fmt: skip
-    moves = np.array(list(itertools.product(*steps)), dtype=np.int64).reshape(math.prod(map(len, steps)), len(others))
+    every = list(itertools.product(*steps))
+    moves = np.array(every, dtype=np.int64).reshape(len(every), len(others))
     single = np.eye(len(others), dtype=np.int64)[_VARIED:]
     moves = np.vstack([moves, single, -single])
     near = np.zeros((len(moves), len(counts)), dtype=np.int64)
