@@ -15,7 +15,8 @@ from fleets import FAMILIES, Instance, make
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, SharedBandwidth, Status, TimeDivision, TimePrice
 from fedopt.rounds import rows_of
-from solvers.access import LAST_DIGITS, PROVED, Outcome, bracketed, shared, timedivision
+from solvers.access import LAST_DIGITS, PROVED, Outcome, shared, timedivision
+from solvers.access.brackets import bracketed
 from solvers.access.proof import prove_rows
 from solvers.access.settle import Settled, settle
 from solvers.access.shares import BETA_OUT, PRICE_OUT, T_OUT, TAU_OUT

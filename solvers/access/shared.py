@@ -15,7 +15,8 @@ from functools import cache, partial
 
 import numpy as np
 
-from solvers.access import LAST_DIGITS, PROVED, Outcome, bracketed
+from solvers.access import LAST_DIGITS, PROVED, Outcome
+from solvers.access.brackets import bracketed
 from solvers.access.fullspeed import LeastShares
 from solvers.access.guess import easy, guess, price_of
 from solvers.access.joint import Look, Uplinks, balance, joint
@@ -173,7 +174,7 @@ class Fleet:
         if stop is Stop.OPTIMAL and goal in (Goal.ENERGY, Goal.POWER):
             low, high = bracketed(
                 goal, value, look.T, E, look.dual, look.price, greatest_of(point.efficiency), min(lower, look.T),
-                lambda: self.limits().t_flat, lambda more: self._sooner(goal, value, more, look),
+                lambda: scheme_limits(self.rows, hertz).t_flat, lambda more: self._sooner(goal, value, more, look),
             )  # fmt: skip
         timing = Timing(stop=stop, duration=look.T, lower=low, upper=high, passes=self.uplinks.passes, point=point)
         return Outcome(
@@ -188,10 +189,11 @@ class Fleet:
         ).honest()
 
     def _sooner(self, goal: Goal, value: float, more: float, near: Look) -> Seen | None:
-        """The round of a greater budget ``more``, as ``value`` sees it; near: the round of ``value``."""
-        look = joint(self.uplinks, goal, more, near.T, near.mu, np.empty_like(self.out))
+        """The round of a greater budget ``more``, as ``value`` sees it; near: the round of ``value``, which is kept."""
+        other = Fleet(self.rows, self.plan)
+        look = joint(other.uplinks, goal, more, near.T, near.mu, other.out)
         if look is None:
-            careful = _search(self, self.limits(), goal, more)
+            careful = _search(other, other.limits(), goal, more)
             if careful is None:
                 return None
             look = careful[1].look
@@ -278,7 +280,8 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
         share = fleet.at(T)
         return None if share is None else (stop, share)
 
-    enough = _HAIR * allowance(goal, value, t_min) if goal in (Goal.ENERGY, Goal.POWER) else 0.0  # as in _afforded
+    limited = goal in (Goal.ENERGY, Goal.POWER) and value < math.inf
+    enough = _HAIR * allowance(goal, value, t_min) if limited else 0.0  # as in _afforded
     if excess(t_min) <= enough:
         return result(Stop.OPTIMAL if goal is Goal.PRICE else Stop.SLACK, t_min)
     if goal is Goal.POWER and value * known.t_flat < known.e_inf:

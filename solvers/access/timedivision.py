@@ -12,7 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from solvers.access import LAST_DIGITS, Outcome, bracketed
+from solvers.access import LAST_DIGITS, Outcome
+from solvers.access.brackets import bracketed
 from solvers.access.computing import Computing
 from solvers.access.roots import falling_root
 from solvers.access.settle import settle
