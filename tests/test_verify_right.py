@@ -97,3 +97,7 @@ def test_a_shared_band_where_the_energy_falls_by_decades_next_to_the_shortest_ro
     again = fedopt.schedule(clients, work, EnergyBudget(shortest.energy), access=access)
     assert (again.status, again.duration) == (Status.SLACK, shortest.duration)
     assert failed(clients, work, EnergyBudget(shortest.energy), again, access=access) == set()
+    later = fedopt.schedule(clients, work, Deadline(answer.duration * (1.0 + 1e-5)), access=access)
+    assert later.status is Status.OPTIMAL
+    assert later.energy < budget.joules
+    assert "no shorter round" in failed(clients, work, budget, later, access=access)
