@@ -101,3 +101,19 @@ def test_a_shared_band_where_the_energy_falls_by_decades_next_to_the_shortest_ro
     assert later.status is Status.OPTIMAL
     assert later.energy < budget.joules
     assert "no shorter round" in failed(clients, work, budget, later, access=access)
+
+
+@pytest.mark.parametrize("access", [None, SharedBandwidth(3e6), fedopt.TimeDivision(3e6)], ids=str)
+def test_the_shortest_round_of_a_larger_budget_is_slack_not_optimal(access: Any) -> None:
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=[1e9, 1.5e9, 2e9], samples=[300.0, 500.0, 400.0], bandwidth=1e6,
+        channel_gain=[1e-11, 3e-11, 2e-11],
+    )  # fmt: skip
+    work = fedopt.Workload(cycles=3e9, upload_bits=1e6, download_bits=0.0).sized(3)
+    shortest = fedopt.schedule(clients, work, EnergyBudget(math.inf), access=access)
+    assert shortest.status is Status.SLACK
+    for budget, wrong in ((2.0, {"not slack: the budget is used up"}), (1.0, set[str]())):
+        asked = EnergyBudget(budget * shortest.energy)
+        assert failed(clients, work, asked, shortest, access=access) == set()
+        called = dataclasses.replace(shortest, status=Status.OPTIMAL)
+        assert failed(clients, work, asked, called, access=access) == wrong
