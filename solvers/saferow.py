@@ -114,9 +114,10 @@ def safe_row(
         e_x = math.exp(min(x, EXP_MAX))
         by_work = 2.0 * k / (t * t * t) - p_s if t < t_high else 0.0
         by_upload = marginal_given(x, e_x) / gamma - p_c if tau < tau_high else 0.0
-        inside = t_low < t < t_high and tau_low < tau < tau_high
+        free_t, free_tau = t_low < t < t_high, tau_low < tau < tau_high
         better = by_upload if p_c < p_s else by_work  # both are the price there: less to subtract, more digits
-        price = better if inside else max(by_work, by_upload)
+        price = better if free_t and free_tau else max(by_work, by_upload)
         curve_t, curve_tau = 6.0 * k / (t * t * t) / t, x * x * e_x / gamma / tau
-        curve = 1.0 / (1.0 / curve_t + 1.0 / curve_tau)
+        both, one = 1.0 / (1.0 / curve_t + 1.0 / curve_tau), curve_t if free_t else curve_tau
+        curve = both if free_t == free_tau else one
     return v, t, tau, energy, max(price, 0.0), curve

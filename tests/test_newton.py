@@ -97,3 +97,31 @@ def test_a_budget_without_limit_has_no_step_of_its_own() -> None:
     """ln((E - floor) / (inf - floor)) is no number: compiled code goes on with it, Python's own refuses it."""
     assert math.isnan(halley_guess(1.0, 2.0, 1.0, 1.0, 0.5, math.inf, 0.0))
     assert halley_guess(1.0, 2.0, 1.0, 1.0, 0.5, 2.0, 0.0) == 1.0  # E is the limit: there is nowhere to go
+
+
+@pytest.mark.parametrize(
+    ("f_max", "samples", "gain", "bandwidth", "cycles", "bits", "budget"),
+    [
+        (9.78178397e8, 32, 5.1729885e-16, 64052.15517044, 409714.51667351, 1644562.31840361, 6.217625951406463e163),
+        (2.67678643e8, 393, 5.78536171e-8, 20445.11989386, 31763391.39543592, 1513600.32042525, 1.0325161998418e235),
+    ],
+)
+def test_a_budget_near_the_end_of_all_doubles_at_full_speed(
+    f_max: float, samples: int, gain: float, bandwidth: float, cycles: float, bits: float, budget: float
+) -> None:
+    """Without a power limit, the CPU at its bound: such rows are priced by the safe path, which knows its curvature."""
+    clients = fedopt.Clients(
+        frequency_min=0,
+        frequency_max=f_max,
+        samples=samples,
+        channel_gain=gain,
+        bandwidth=bandwidth,
+        power_max=math.inf,
+    )
+    work = fedopt.Workload(cycles=cycles, upload_bits=bits)
+    found = fedopt.schedule(clients, work, EnergyBudget(budget))
+    assert found.status is Status.OPTIMAL
+    assert found.stats["passes"] <= 20
+    assert found.energy == pytest.approx(budget, rel=1e-11)
+    again = fedopt.allocate(clients, work, duration=found.duration)
+    assert found.allocation.price[0] == pytest.approx(again.price[0], rel=1e-11)
