@@ -427,3 +427,23 @@ def test_stats_count_every_level() -> None:
         assert stats["passes"] > 0
         assert stats["seconds"] >= stats["seconds_search"] + stats["seconds_schedule"] > 0.0
         assert (stats["matchings"] > 0) is (matching == "exact")
+
+
+@pytest.mark.parametrize("matching", ["exact", "sorted"])
+@pytest.mark.parametrize("budget", [fedopt.EnergyBudget(5.0), fedopt.PowerBudget(0.5)])
+def test_a_round_of_no_time_is_found_among_many(budget: fedopt.problem.Budget, matching: str) -> None:
+    """Of 2,300 partitions the one that only receives, at once, where others cannot be bounded from a first duration."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=2e9, samples=np.linspace(100, 900, 22), bandwidth=2.5e5,
+        channel_gain=1e-11 * 10 ** np.linspace(-1, 1, 22),
+    )  # fmt: skip
+    types = (
+        fedopt.SubModel("a", flops=7e6, upload_bits=1e5),
+        fedopt.SubModel("b", flops=0.0, upload_bits=0.0, download_bits=1e5),
+        fedopt.SubModel("c", flops=5e6, upload_bits=1.2e5),
+        fedopt.SubModel("d", flops=6e6, upload_bits=4e5),
+    )
+    found = fedopt.solve(fedopt.Problem(clients, types, budget=budget), matching=matching)
+    assert (found.status, found.duration) == (fedopt.Status.SLACK, 0.0)
+    assert found.partition is not None
+    assert tuple(found.partition) == (0, 22, 0, 0)

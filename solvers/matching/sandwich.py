@@ -83,7 +83,7 @@ def _between_bounds(task: Task, order: IntArray) -> Searched | None:
             break
         low, high = known[left, T_LOW].min(), known[left, T_HIGH]
         high = float(np.max(high, where=np.isfinite(high), initial=low))
-        if not high > low * (1.0 + 1e-9):
+        if not high > low * (1.0 + 1e-9) or low == 0.0:  # a round of no time: no grid begins there
             break
         sums = sums.at(task.menu, order, np.geomspace(low, high, _DURATIONS))
         passes += _DURATIONS
