@@ -36,6 +36,6 @@ def bracketed(
     early = sooner(value * (1.0 + 2.0 * share)) if hidden > PROVED * slope * duration else None
     low, _ = bracket(hidden, least, math.inf, early, below)
     _, high = bracket(hidden, least, math.inf, None, above)
-    if high - duration > PROVED * duration and goal is Goal.ENERGY:
+    if high - low > PROVED * duration and goal is Goal.ENERGY:
         high = max(min(high, latest()), duration)
     return low, high
