@@ -167,3 +167,11 @@ def test_a_budget_without_limit_gives_the_shortest_round() -> None:
         shortest = min(fedopt.schedule(fleet, fleet.workload(types(), who), budget).duration for who in every)
         assert found.status is fedopt.Status.SLACK
         assert found.duration == pytest.approx(shortest, rel=1e-13)
+
+
+def test_work_of_which_a_double_loses_digits_is_refused_of_whom() -> None:
+    fleet = clients(capacitance=[1e-28, 1e-28, 1e-30])
+    work = fedopt.Workload(cycles=[1e-90, 0.0, 1e-91], upload_bits=1e5, download_bits=0.0)
+    with pytest.raises(InputError, match=r"work.cycles: client 2: expected 0, or .*found 1e-91 cycles"):
+        fedopt.schedule(fleet, work, fedopt.Deadline(100.0))
+    fedopt.schedule(fleet, fedopt.Workload(cycles=[1e-90, 0.0, 0.0], upload_bits=1e5), fedopt.Deadline(100.0))

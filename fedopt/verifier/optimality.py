@@ -282,8 +282,7 @@ def _bound_of_cost(r: Round, watts: float, price: FloatArray) -> float:
         if filled >= left:
             bounds.append(float(dual(k, price + room * (left / filled)).sum()))
         last = k.busy & ~_early(r)
-        if last.any():
-            bounds.append(float(dual(k, price + last * (left / last.sum())).sum()))
+        bounds.append(float(dual(k, price + last * (left / max(float(last.sum()), 1.0))).sum()))
     return max(bounds)
 
 
