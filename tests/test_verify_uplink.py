@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
-from fleets import make, mnist_types
+from fleets import Instance, make, mnist_types, of_kinds
 
 import fedopt
-from fedopt import Deadline, EnergyBudget, SharedBandwidth, TimeDivision
+from fedopt import Deadline, EnergyBudget, SharedBandwidth, TimeDivision, TimePrice
+from fedopt.checks import FloatArray
 from fedopt.verifier import uplink
+from fedopt.verifier.decision import Round, round_of
 
 CLIENTS = make("typical", 1, 5).clients
 TYPES = (*mnist_types((1, 2, 2, 4))[:2], fedopt.SubModel.idle())
@@ -32,6 +35,92 @@ def test_the_shortest_round_is_that_of_energy_without_limit(
     away = CLIENTS.replace(channel_gain=gain)
     expected = math.inf if kinds[2] < 2 else found.duration
     assert uplink.shortest(away, work, uplink.whole(away, work, access), access) == pytest.approx(expected, rel=1e-9)
+
+
+Access = SharedBandwidth | TimeDivision
+DOINGS = {
+    "all do both": ("both",) * 4,
+    "some do one": ("both", "no work", "no upload", "only a download"),
+    "all only send": ("no work",) * 4,
+}
+
+
+def decided(instance: Instance, budget: Deadline | TimePrice, access: Access) -> Round:
+    found = fedopt.schedule(instance.clients, instance.work, budget, access=access)
+    assert found.status.solved, str(found.reason)
+    r = round_of(instance.clients, instance.work, budget, access, found, 1e-9)
+    assert isinstance(r, Round)
+    return r
+
+
+def at_prices(r: Round, factor: float, channel: float = 1.0) -> Round:
+    """The round, its prices of time and of the band times these."""
+    assert r.sharing is not None
+    sharing = replace(
+        r.sharing, time_price=r.sharing.time_price * factor, bandwidth_price=r.sharing.bandwidth_price * channel
+    )
+    return replace(r, sharing=sharing, allocation=replace(r.allocation, price=r.allocation.price * factor))
+
+
+def nothing_open(r: Round) -> FloatArray:
+    return np.zeros(len(r.clients))
+
+
+@pytest.mark.parametrize("access", [SHARED, SLOTS])
+@pytest.mark.parametrize("doing", DOINGS)
+@pytest.mark.parametrize("family", ["typical", "bounds", "mixed", "wide"])
+def test_the_answers_own_prices_prove_its_energy_and_its_cost(family: str, doing: str, access: Access) -> None:
+    """No gap is left by convex problems: the bound is the answer's, to rounding; by any other prices it is below."""
+    instance = of_kinds(family, 3, list(DOINGS[doing]))
+    shortest = fedopt.schedule(instance.clients, instance.work, EnergyBudget(math.inf), access=access).duration
+    priced = 0
+    for longer in (1.02, 1.3, 4.0, 1e4):
+        r = decided(instance, Deadline(shortest * longer), access)
+        assert r.sharing is not None
+        assert uplink.dual_energy(r, r.T) == pytest.approx(r.E, rel=1e-12)
+        for factors in ((1.4, 1.0), (0.7, 1.0), (1.0, 1.4), (1.0, 0.7), (0.0, 1.0), (3.0, 2.0)):
+            assert uplink.dual_energy(at_prices(r, *factors), r.T) <= r.E * (1.0 + 1e-12)
+        watts = r.sharing.time_price
+        if watts > 0.0:
+            priced += 1
+            r = decided(instance, TimePrice(watts), access)
+            assert uplink.dual_cost(r, watts, nothing_open(r)) == pytest.approx(r.cost, rel=1e-12)
+            assert uplink.dual_energy(r, 0.9 * r.T) == pytest.approx(r.E + watts * 0.1 * r.T, rel=1e-12)
+            scaled = at_prices(r, 0.3)  # of prices that are too low only their proportions count
+            assert uplink.dual_cost(scaled, watts, nothing_open(r)) == pytest.approx(r.cost, rel=1e-12)
+            assert uplink.dual_cost(at_prices(r, 1.0, 1.4), watts, nothing_open(r)) <= r.cost * (1.0 + 1e-12)
+    assert priced
+
+
+@pytest.mark.parametrize("doing", DOINGS)
+def test_a_price_beyond_that_of_the_shortest_round_is_paid_for_its_least_duration(doing: str) -> None:
+    """Clients at their one speed each: prices of 0 and T_min prove the cost, whatever the price of time."""
+    instance = of_kinds("typical", 3, list(DOINGS[doing]))
+    clients = instance.clients
+    clients = clients.replace(frequency_min=clients.frequency_max, power_min=clients.power_max)
+    instance = Instance(clients, instance.work, instance.duration)
+    for watts in (0.1, 1e3):
+        r = at_prices(decided(instance, TimePrice(watts), SLOTS), 0.0)
+        assert uplink.dual_cost(r, watts, nothing_open(r)) == pytest.approx(r.cost, rel=1e-12)
+
+
+def test_slots_after_whom_nobody_computes_begin_when_all_are_ready() -> None:
+    instance = of_kinds("typical", 3, ["no work"] * 4)
+    clients = instance.clients.replace(overhead=[0.5, 2.0, 1.0, 0.0])
+    r = decided(Instance(clients, instance.work, instance.duration), TimePrice(0.3), SLOTS)
+    unsaid = replace(r, allocation=replace(r.allocation, price=np.zeros(4)))
+    for each in (r, unsaid):
+        assert uplink.dual_cost(each, 0.3, nothing_open(r)) == pytest.approx(r.cost, rel=1e-12)
+        assert uplink.dual_energy(each, r.T) == pytest.approx(r.E, rel=1e-12)
+
+
+@pytest.mark.parametrize("family", ["typical", "bounds", "wide"])
+def test_the_least_energy_has_no_gap_either(family: str) -> None:
+    """P_c and P_s make a round of endless time dear: the least energy is that of a round that ends."""
+    instance = of_kinds(family, 5, ["both", "no work", "no upload", "both"])
+    clients = instance.clients.replace(static_power=[0.1, 0.2, 0.3, 0.4], circuit_power=[0.1, 0.5, 0.2, 1.0])
+    found = fedopt.schedule(clients, instance.work, Deadline(instance.duration * 1e9), access=SHARED)
+    assert uplink.least_energy(clients, instance.work, SHARED) == pytest.approx(found.energy, rel=1e-9)
 
 
 @pytest.mark.parametrize("kinds", [(0, 1, 1, 0, 1), (0, 1, 2, 2, 1), (2, 2, 1, 2, 2)])
