@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fleets import make
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, Schedule, SharedBandwidth, Status, TimePrice
@@ -117,3 +118,19 @@ def test_the_shortest_round_of_a_larger_budget_is_slack_not_optimal(access: Any)
         assert failed(clients, work, asked, shortest, access=access) == set()
         called = dataclasses.replace(shortest, status=Status.OPTIMAL)
         assert failed(clients, work, asked, called, access=access) == wrong
+
+
+@pytest.mark.parametrize("access", [None, SharedBandwidth(2e6), fedopt.TimeDivision(2e6)], ids=str)
+@pytest.mark.parametrize(("family", "seed"), [("extreme", 1), ("extreme", 23), ("extreme", 31), ("bounds", 2)])
+def test_a_slack_round_is_told_where_the_last_digits_of_its_duration_hide_its_energy(
+    family: str, seed: int, access: Any
+) -> None:
+    """Computing or sending takes 1e-12 of some of these rounds; the energy at full speed tells them all the same."""
+    instance = make(family, seed, 3)
+    fleet, todo = instance.clients, instance.work
+    shortest = fedopt.schedule(fleet, todo, EnergyBudget(math.inf), access=access)
+    assert shortest.status is Status.SLACK
+    for budget in (1.0 + 1e-5, 1.01, 2.0):
+        asked = EnergyBudget(budget * shortest.energy)
+        called = dataclasses.replace(shortest, status=Status.OPTIMAL)
+        assert failed(fleet, todo, asked, called, access=access) == {"not slack: the budget is used up"}

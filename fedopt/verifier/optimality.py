@@ -14,7 +14,18 @@ from fedopt.problem import Deadline, TimePrice
 from fedopt.solution import Status
 from fedopt.verifier import uplink
 from fedopt.verifier.decision import CLIENT, Round
-from fedopt.verifier.model import SAME, dual, least_times, marginal, proved_energy, times, too_late
+from fedopt.verifier.model import (
+    SAME,
+    computing_of,
+    dual,
+    energies,
+    least_times,
+    marginal,
+    proved_energy,
+    sum_of,
+    times,
+    too_late,
+)
 from fedopt.verifier.report import About, Check, Outcome, judged, worst
 
 EPSILON = 2.0**-53
@@ -196,30 +207,54 @@ def _duration(r: Round) -> list[Check]:
 
 
 def _used_up(r: Round) -> list[Check]:
-    """Called OPTIMAL, and as fast as can be: that is SLACK where the budget is not used up."""
-    if not _flat_out(r):  # a digit of the duration above the shortest round
+    """Called OPTIMAL, and as fast as can be: that is SLACK where the budget is not used up.
+
+    Nor would the shortest round use it up, whose energy the last digits of this one may hide.
+    """
+    last = _last(r)
+    if not _flat_out(r, last):  # a digit of the duration above the shortest round
         return []
-    most = r.allowed(r.T)
-    limit = ENERGY if r.access is None else HIDDEN
-    said = f"{r.E:.12g} of {most:.12g} J"
-    unspent = 1.0 - r.E / most if most > 0.0 else 0.0
+    most, spent = r.allowed(r.T), max(r.E, _flat_out_energy(r, last))
+    unspent = 1.0 - spent / most if most > 0.0 else 0.0
+    limit = ENERGY if r.access is None else LOOSE
+    said = f"{spent:.12g} of {most:.12g} J"
     check = judged("not slack: the budget is used up", About.NUMBERS, unspent, limit, found=said)
-    return [unless_hidden(check, r, most)]
+    return [check if r.access is not None else unless_hidden(check, r, most)]
 
 
-def _flat_out(r: Round) -> bool:
-    """Whether those who make the round as long as it is run at full speed and power; sharing a band, all who send."""
+def _last(r: Round) -> BoolArray:
+    """Who makes the round as long as it is; under time division, of all computing."""
     k, close = r.tasks, AT_BOUND if r.access is None else LOOSE
     if isinstance(r.access, TimeDivision):
         t, _ = times(k, k.f_max, k.x_max)
-        last = k.busy & (k.fixed_time + t >= float((k.fixed_time + r.t)[k.busy].max(initial=0.0)) * (1.0 - close))
-    else:
-        last = k.busy & (least_times(k) >= r.T * (1.0 - close))
+        ready = float((k.fixed_time + r.t)[k.busy].max(initial=0.0))
+        return k.busy & (k.fixed_time + t >= ready * (1.0 - close))
+    return k.busy & (least_times(k) >= r.T * (1.0 - close))
+
+
+def _flat_out(r: Round, last: BoolArray) -> bool:
+    """Whether those who make the round as long as it is run at full speed and power, as far as T tells; sharing a band,
+    all who send."""
+    k, close = r.tasks, AT_BOUND if r.access is None else LOOSE
     sends = last if r.access is None else k.sends
     computes = last | k.sends if isinstance(r.access, SharedBandwidth) else last
-    slow = k.computes & computes & (r.f < k.f_max * (1.0 - close))
-    quiet = k.sends & sends & (r.x < k.x_max * (1.0 - close))
+    with np.errstate(all="ignore"):
+        most_t, most_tau = (1.0 - close - 8.0 * EPSILON * r.T / part for part in (r.t, r.tau))
+        slow = k.computes & computes & (r.f < k.f_max * most_t)
+        quiet = k.sends & sends & (r.x < k.x_max * most_tau)
     return bool(last.any() and not (slow | quiet).any())
+
+
+def _flat_out_energy(r: Round, last: BoolArray) -> float:
+    """What the shortest round takes at most [J]: who is not last as decided; on a band, sending to the end of this."""
+    k = r.tasks
+    if not isinstance(r.access, SharedBandwidth):
+        sends = last if r.access is None else k.sends
+        return sum_of(energies(k, np.where(last, k.f_max, r.f), np.where(sends, k.x_max, r.x)))
+    f = np.where(last | k.sends, k.f_max, r.f)
+    t, _ = times(k, f, k.x_max)
+    sending = (r.clients.power_max + k.p_c) * np.maximum(r.T - k.fixed_time - t, 0.0)
+    return sum_of(energies(computing_of(k), f, k.x_max) + np.where(k.sends, sending, 0.0))
 
 
 def _shortest(r: Round) -> float:
