@@ -134,3 +134,20 @@ def test_a_slack_round_is_told_where_the_last_digits_of_its_duration_hide_its_en
         asked = EnergyBudget(budget * shortest.energy)
         called = dataclasses.replace(shortest, status=Status.OPTIMAL)
         assert failed(fleet, todo, asked, called, access=access) == {"not slack: the budget is used up"}
+
+
+@pytest.mark.parametrize("budget", [EnergyBudget(math.inf), fedopt.PowerBudget(math.inf)])
+def test_prices_of_places_are_as_large_as_the_energies_of_endless_power(budget: Any) -> None:
+    fleet = fedopt.Clients(
+        frequency_min=0.0, frequency_max=1.5e9, samples=[500.0, 600.0, 700.0], channel_gain=1e-11, static_power=0.05,
+        bandwidth=2e5, power_max=math.inf,
+    )  # fmt: skip
+    types = [fedopt.SubModel("one", flops=2e7, upload_bits=3e5), fedopt.SubModel.idle()]
+    problem = fedopt.Problem(fleet, types, budget=budget)
+    answer = fedopt.solve(problem)
+    assert answer.place_prices is not None
+    assert np.abs(answer.place_prices).max() > 1e290
+    assert not fedopt.verify(problem, answer).failed
+    for wrong in ([0.0, 1e300], [-1e308, 1e308], [0.0, 0.1 * answer.place_prices[1]]):
+        forged = dataclasses.replace(answer, place_prices=np.array(wrong))
+        assert [check.name for check in fedopt.verify(problem, forged).failed] == ["place prices"]

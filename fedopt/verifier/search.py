@@ -215,11 +215,14 @@ def _places(name: str, menu: Menu, s: Solution, r: Round) -> Check:
     """With the answer's own prices of places the bound of every matching at its duration is its energy."""
     assert s.place_prices is not None
     counts, prices = np.array(s.partition), s.place_prices
-    if prices.shape != counts.shape or not (np.abs(prices) <= LARGEST).all():
+    if prices.shape != counts.shape or not np.isfinite(prices).all():
         return Check(name=name, about=C, outcome=Outcome.FAILED, found=f"shape {prices.shape}", why="a price per type")
+    largest = max(r.E, float(np.abs(prices).max()))
+    unit = largest if largest > LARGEST else 1.0  # of energy, in which sums stay doubles
+    E, prices = r.E / unit, prices / unit
     # NaN: endless power in no time
-    costs = np.fmin(menu.energies(r.T), 4.0 * r.E + 2.0 * float(np.ptp(prices)))
-    proved = dual_value(costs, counts, prices)
+    costs = np.fmin(menu.energies(r.T) / unit, 4.0 * E + 2.0 * float(np.ptp(prices)))
+    proved = dual_value(costs, counts, prices) * unit
     gap = (r.E - proved) / r.E if r.E > 0.0 else r.E - proved
     found = f"{r.E:.12g} J, proved {proved:.12g} J"
     return unless_hidden(judged(name, C, gap, r.tolerance, found=found), r, r.E)
