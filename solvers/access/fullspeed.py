@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from solvers.access.joint import Look, Uplinks
+from solvers.access.roots import ulp
 from solvers.access.shares import BETA_OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
 from solvers.access.uplink import inverse_growth, row_energy
 from solvers.blocks import E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_FREE, T_LOW, A, Columns, K, at
@@ -32,7 +33,7 @@ class LeastShares:
     def duration(self) -> float:
         """T_min [s]: the least shares add up to the room. ln of the sum is convex in T: Newton climbs from the left."""
         plan, room = self.uplinks.plan, self.uplinks.room
-        T, more = plan.t_min, 1e-16
+        T, more = plan.t_min, ulp(1.0)
         for _ in range(_TURNS):
             total, slope, _ = least_shares(plan.size, plan.columns, self.uplinks.snr_max, T)
             if total <= room:
@@ -83,8 +84,10 @@ def _least(columns: Columns, snr_max: FloatArray, T: float, i: int) -> tuple[flo
         return math.inf, 0.0, 0.0
     near = min(x, EXP_MAX)
     e = math.exp(near)
-    over = expm1_given(near, e)
-    beta = G / over
+    beta = G / expm1_given(near, e)
+    if x > 1.0:  # of which e^x would make x times the rounding
+        x = math.log1p(G / beta)
+        beta = a / (tau * x)
     return beta, -beta / tau * (near * e / marginal_given(near, e)), x
 
 
