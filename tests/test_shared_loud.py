@@ -1,4 +1,4 @@
-"""The shortest round of a shared band where signals are louder than any: against 40 digits, to the last one."""
+"""Signals louder than any: the shortest round of a shared band against 40 digits, and energies beyond all doubles."""
 
 from __future__ import annotations
 
@@ -55,3 +55,21 @@ def test_the_shortest_round_of_two_is_where_their_least_shares_fill_the_band(snr
             middle = (low + high) / 2
             low, high = (middle, high) if share(0, middle) + share(1, middle) > 1 else (low, middle)
         assert abs(found.duration / high - 1) < 2 * ULPS
+
+
+@pytest.mark.parametrize("access", [None, SharedBandwidth(2410492086.27)])
+def test_energies_that_leave_the_doubles_where_power_has_no_limit_warn_of_nothing(
+    access: SharedBandwidth | None,
+) -> None:
+    """Warnings are errors here: sums over many clients are infinite on the way."""
+    size = 100_000 if access is None else 3_000
+    gain, kappa = np.full(size, 1e-11), np.full(size, 1e-28)
+    gain[-1], kappa[-1] = (1e-17, 1e-28) if access is None else (1e-11, 4e-23)
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=2e9, samples=np.full(size, 500.0), channel_gain=gain, bandwidth=5e4,
+        capacitance=kappa, power_max=math.inf,
+    )  # fmt: skip
+    work = fedopt.Workload(cycles=np.full(size, 2e10), upload_bits=2.5e6)
+    found = fedopt.schedule(clients, work, EnergyBudget(math.inf), access=access)
+    assert found.energy > 1e270
+    assert math.isfinite(found.energy)

@@ -105,7 +105,8 @@ class Uplinks:
         )  # fmt: skip
         each_chunk(work, plan.blocks)
         self.last = T, mu
-        totals: list[float] = self.sums.sum(axis=0).tolist()
+        with np.errstate(over="ignore", invalid="ignore"):  # power without limit
+            totals: list[float] = self.sums.sum(axis=0).tolist()
         return totals
 
     def seen(self, T: float, mu: float, sums: list[float]) -> Look:

@@ -120,7 +120,8 @@ def _with_kernel(plan: Plan, state: list[float], out: FloatArray, odds: FloatArr
         T = state[T_NOW]
         price = partial(price_blocks, plan.kind, plan.columns, plan.priced, T, odds, warm, tolerance, sums, target)
         each_chunk(price, plan.blocks)
-        found = np.ascontiguousarray(sums.T).sum(axis=1).tolist()  # pairwise: many blocks, and little rounding
+        with np.errstate(over="ignore", invalid="ignore"):  # power without limit
+            found = np.ascontiguousarray(sums.T).sum(axis=1).tolist()  # pairwise: many blocks, and little rounding
         state[E_NOW], state[PRICE_NOW], _ = found
         if stopped:
             return state
