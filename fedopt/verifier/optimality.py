@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedopt.access import SharedBandwidth, TimeDivision
-from fedopt.checks import FloatArray
+from fedopt.checks import SMALLEST, FloatArray
 from fedopt.problem import Deadline, TimePrice
 from fedopt.solution import Status
 from fedopt.verifier import uplink
 from fedopt.verifier.decision import CLIENT, Round
 from fedopt.verifier.model import (
     SAME,
+    Tasks,
+    best,
     computing_of,
     dual,
     energies,
@@ -35,6 +37,8 @@ ENERGY = 1e-10  # relative: what the last digits of a sum of energies may hide
 HIDDEN = 1e-3  # relative: what the last digits of price x duration may hide of it at most, as at a T_min
 LOOSE = 1e-6  # relative, of an access scheme: what its own answers may leave open
 _DIGITS = 256.0  # last digits, of an access scheme, that searches and sums may leave open
+_FLAT = 1e-13  # of the cost: rounding of its sums
+_BESIDE = 1e-6  # of the duration: no further away prices of time are looked for
 CLOSER = 1e-8  # relative error of a frequency or efficiency, to first order, in the optimality conditions
 
 BoolArray = NDArray[np.bool_]
@@ -76,14 +80,13 @@ def _stationary(r: Round) -> list[Check]:
         below_t, below_tau = r.f < k.f_max * most_t, r.x < k.x_max * most_tau
         off_t = np.where(k.computes, _one_sided(off_t, above_t, below_t), 0.0)
         off_tau = np.where(k.sends, _one_sided(off_tau, above_tau, below_tau), 0.0)
-        early = (k.fixed_time + r.t + r.tau) / r.T < 1.0 - r.tolerance
         least = np.maximum(np.where(k.computes, m_t, 0.0), 0.0)  # at a least speed too: the last digits of T decide
         if not isinstance(r.access, TimeDivision):
             least = np.maximum(least, np.where(k.sends, m_tau, 0.0))
         more = np.where(k.busy & (price > 0.0), _beyond(price - least, hidden) / (price + k.p_s + k.p_c), 0.0)
     with np.errstate(all="ignore"):  # relative to the marginals, both of which are P_s and P_c at price 0
-        paid = np.where(early & k.busy, price / (price + k.p_s + k.p_c + 2.0 * k.kappa * r.f**3), 0.0)
-    free = np.zeros_like(price) if isinstance(r.access, TimeDivision) else np.nan_to_num(paid)
+        paid = np.where(_early(r), price / (price + k.p_s + k.p_c + 2.0 * k.kappa * r.f**3), 0.0)
+    free = np.where(k.busy, np.nan_to_num(paid), price > 0.0)
     limit = max(CLOSER, r.tolerance) if not isinstance(r.access, SharedBandwidth) else LOOSE
     checks = [
         worst("prices are not negative", O, -np.minimum(price, 0.0), 0.0, ("W", price, 0.0 * price), CLIENT),
@@ -173,8 +176,18 @@ def _gap(r: Round, gap: float, energy: float) -> list[Check]:
 
 def _last_digits(r: Round) -> float:
     """How much energy [J] the last digits of duration and bandwidth are worth at the answer's prices: no bound is
-    closer."""
-    return 2.0 * EPSILON * (float(r.allocation.price.sum()) * r.T + uplink.worth(r.sharing, r.access))
+    closer. A price of time counts as far as what its client does is worth it."""
+    k, price = r.tasks, np.where(r.tasks.busy, np.maximum(r.allocation.price, 0.0), 0.0)
+    with np.errstate(all="ignore"):
+        m_t = np.where(k.computes, np.maximum(2.0 * k.kappa * r.f**3 - k.p_s, 0.0), 0.0)
+        m_tau = np.where(k.sends, np.maximum(marginal(r.x) / k.gamma - k.p_c, 0.0), 0.0)
+        worth = np.minimum(price, m_t if isinstance(r.access, TimeDivision) else np.maximum(m_t, m_tau))
+    watts = float(worth.sum())
+    if isinstance(r.access, TimeDivision):
+        watts = max(watts, min(float(price.sum()), float(m_tau.max(initial=0.0))))
+    elif r.access is not None:  # there the price of bandwidth tells that of who sends
+        watts += float((price - worth)[k.sends].sum())
+    return 2.0 * EPSILON * (watts * r.T + uplink.worth(r.sharing, r.access))
 
 
 def unless_hidden(check: Check, r: Round, energy: float) -> Check:
@@ -296,14 +309,43 @@ def _least_cost(r: Round) -> list[Check]:
         proved, limit = _bound_of_cost(r, r.budget.watts, price), r.tolerance
     gap = (r.cost - proved) / r.cost if r.cost > 0.0 else r.cost - proved
     found = f"{r.cost:.12g} J, proved {proved:.12g} J"
-    return [judged("least energy + price x duration", O, gap, limit, found=found), *_gap(r, gap, r.cost)]
+    return [
+        judged("least energy + price x duration", O, gap, limit, found=found),
+        *_gap(r, gap, r.cost),
+        _at_price(r, gap),
+    ]
+
+
+def _at_price(r: Round, gap: float) -> Check:
+    """The bracket at a price of time: the energy falls by more than it before, by no more after; the cost is too flat.
+
+    On a shared uplink the answer's own prices tell, which add up to it; or the proof of the cost, at a kink.
+    """
+    assert isinstance(r.budget, TimePrice)
+    name, watts, (low, high) = "duration at its price", r.budget.watts, r.bracket
+    own = sum_of(np.maximum(r.allocation.price, 0.0))
+    said = f"{own:.12g} W at {r.T:.15g} s"
+    if math.isnan(low) or math.isnan(high):
+        return Check(name=name, about=About.CLAIMS, outcome=Outcome.NOTHING)
+    if r.access is not None:
+        flat = gap <= _FLAT + _DIGITS * _last_digits(r) / max(r.cost, SMALLEST)
+        off = 0.0 if flat else abs(own / watts - 1.0)
+        check = judged(name, About.CLAIMS, off, LOOSE, found=said, why=f"{watts:.12g} W")
+        return replace(check, outcome=Outcome.CLAIMED) if off > LOOSE else check
+    k, price = r.tasks, np.maximum(r.allocation.price, 0.0)
+    with np.errstate(all="ignore"):
+        steep = np.nan_to_num(r.x * r.x * np.exp(r.x) / marginal(r.x))
+        noise = sum_of(_hidden(r, 3.0 * (price + k.p_s), r.t) + _hidden(r, steep * (price + k.p_c), r.tau))
+    before, after = best(k, low * (1.0 - r.tolerance)).price, best(k, high * (1.0 + r.tolerance)).price
+    off = max(watts - sum_of(before), sum_of(after) - watts) - noise
+    return judged(name, About.CLAIMS, max(off, 0.0) / watts, r.tolerance, found=said, why=f"{watts:.12g} W")
 
 
 def _bound_of_cost(r: Round, watts: float, price: FloatArray) -> float:
-    """The best of four bounds [J]: prices short of ``watts`` leave the rest to T >= T_min, or are filled up to it.
+    """The best of some bounds [J]: prices short of ``watts`` leave the rest to T >= T_min, or are filled up to it.
 
-    Where a double of T does not settle a price, as at a kink, the filled-up ones are the better proof; where P_s or P_c
-    dwarfs it nothing says whose it is: all who end the round have their part then.
+    Where a double of T does not settle a price, as at a kink, the filled-up ones are the better proof; where that is
+    not enough, those that end next to T by this module's own search.
     """
     k, total = r.tasks, float(price.sum())
     left = watts - total
@@ -316,9 +358,26 @@ def _bound_of_cost(r: Round, watts: float, price: FloatArray) -> float:
         filled = float(room.sum())
         if filled >= left:
             bounds.append(float(dual(k, price + room * (left / filled)).sum()))
-        last = k.busy & ~_early(r)
-        bounds.append(float(dual(k, price + last * (left / max(float(last.sum()), 1.0))).sum()))
+    if max(bounds) < r.cost * (1.0 - r.tolerance):
+        bounds.append(float(dual(k, _prices_of(k, watts, r.T)).sum()))
     return max(bounds)
+
+
+def _prices_of(k: Tasks, watts: float, T: float) -> FloatArray:
+    """Prices of time that add up to ``watts`` [W], of rounds next to T: those of both sides of a kink in proportion."""
+    low, high = T * (1.0 - _BESIDE), T * (1.0 + _BESIDE)
+    before, after = (np.minimum(best(k, side).price, watts) for side in (low, high))
+    while low < (middle := 0.5 * (low + high)) < high:
+        price = np.minimum(best(k, middle).price, watts)
+        if float(price.sum()) >= watts:
+            low, before = middle, price
+        else:
+            high, after = middle, price
+    most, least = float(before.sum()), float(after.sum())
+    part = min(max((watts - least) / (most - least), 0.0), 1.0) if most > least else 0.0
+    price = after + part * (before - after)
+    total = float(price.sum())
+    return price * (watts / total) if total > 0.0 else price
 
 
 def _greatest_price(r: Round) -> FloatArray:
@@ -333,9 +392,14 @@ def _greatest_price(r: Round) -> FloatArray:
 
 
 def _early(r: Round) -> BoolArray:
-    """Who is done before the round ends."""
-    done: BoolArray = r.tasks.fixed_time + r.t + r.tau < r.T * (1.0 - r.tolerance)
-    return done
+    """Who is done before the round ends; under time division, before all have computed."""
+    done, end = r.tasks.fixed_time + r.t, r.T
+    if isinstance(r.access, TimeDivision):
+        end = float(np.where(r.tasks.busy, done, 0.0).max())
+    else:
+        done = done + r.tau
+    early: BoolArray = r.tasks.busy & (done < end * (1.0 - r.tolerance))
+    return early
 
 
 def _bracket(r: Round, own: bool) -> list[Check]:
