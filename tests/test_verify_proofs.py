@@ -23,9 +23,10 @@ from fedopt import (
     TimeDivision,
     TimePrice,
 )
-from fedopt.verifier import Outcome, optimality, uplink
+from fedopt.verifier import Outcome, uplink
+from fedopt.verifier.cost import bound_of_cost, greatest_price
 from fedopt.verifier.decision import Round, round_of
-from fedopt.verifier.model import tasks_for
+from fedopt.verifier.model import dual, tasks_for
 from fedopt.verifier.report import About, judged
 
 NAN = (math.nan, math.nan)
@@ -120,10 +121,10 @@ def test_no_price_proves_more_than_the_least_energy_or_cost(access: Any, watts: 
 
     def bounds(r: Round) -> tuple[float, float]:
         if r.access is not None:
-            return uplink.dual_energy(r, r.T), uplink.dual_cost(r, watts, optimality._greatest_price(r))
+            return uplink.dual_energy(r, r.T), uplink.dual_cost(r, watts, greatest_price(r))
         price = r.allocation.price
-        energy = float(optimality.dual(r.tasks, price).sum() - r.T * price[r.tasks.busy].sum())
-        return energy, optimality._bound_of_cost(r, watts, price)
+        energy = float(dual(r.tasks, price).sum() - r.T * price[r.tasks.busy].sum())
+        return energy, bound_of_cost(r, watts, price)
 
     energy, cost = bounds(r)
     assert energy == pytest.approx(r.E, rel=1e-6)

@@ -13,9 +13,9 @@ from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import SubModel, Workload
 from fedopt.verifier import uplink
+from fedopt.verifier.digits import LOOSE, BoolArray
 from fedopt.verifier.matchings import TooManyError, cheapest, greedy, rule_out
 from fedopt.verifier.model import Tasks, least_energies, least_times, sum_of, tasks_for, too_late
-from fedopt.verifier.optimality import LOOSE, BoolArray
 from fedopt.verifier.report import About, Check, Outcome
 from fedopt.verifier.search import ALL, LOOKS, SORTED, Menu, menu_of
 

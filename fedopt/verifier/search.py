@@ -16,9 +16,9 @@ from fedopt.solution import Solution, Status
 from fedopt.submodels import IntArray
 from fedopt.verifier.branch import Below
 from fedopt.verifier.decision import Round
+from fedopt.verifier.digits import ENERGY, LOOSE, unless_hidden
 from fedopt.verifier.matchings import AllMatchings, SortedMatchings, TooManyError, dual_value, rule_out
 from fedopt.verifier.model import SAME, Tasks, best, least_times, tasks_of, too_late, work_of
-from fedopt.verifier.optimality import ENERGY, LOOSE, unless_hidden
 from fedopt.verifier.report import About, Check, Outcome, judged
 from fedopt.verifier.shared import SharedMatchings, least_cost
 from fedopt.verifier.shares import narrowest
