@@ -14,7 +14,7 @@ from tasks import plain
 
 from solvers.matching import between
 from solvers.menu import IntArray
-from solvers.rows import FloatArray, Goal
+from solvers.rows import ROUNDING, FloatArray, Goal
 
 KINDS, ROWS = 3, 7
 COUNTS = np.array([(7, 0, 0), (3, 3, 1), (0, 5, 2), (1, 0, 6), (2, 4, 1), (0, 0, 7)])
@@ -180,6 +180,17 @@ def test_at_a_price_of_time_the_duration_lies_between_two_that_were_looked_at(du
         before = [T for T in durations if T not in met]
         assert bounds[between.T_HIGH] == (met[0] if met else math.inf)
         assert bounds[between.T_LOW] == max([own.least, *before])
+
+
+@pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER, Goal.PRICE])
+def test_a_first_duration_that_rounding_has_below_the_least_bounds_nothing_below_it(goal: Goal) -> None:
+    """Whoever is met there at once takes the least duration, which both bounds then are."""
+    menu = made(0)
+    for p, own in enumerate(sums(menu, counts) for counts in COUNTS):
+        least, out = np.array([own.least, 2.0 * own.least]), np.empty((len(COUNTS), between.BOUNDS))
+        given = (*prefixes(menu, least), COUNTS, menu.types, int(goal), 1e9, np.zeros(0), out)
+        between.bound_partitions(least * ROUNDING, *given)
+        assert out[p, between.T_LOW] == own.least == out[p, between.T_HIGH]
 
 
 def test_what_is_met_too_late_is_looked_at_no_closer() -> None:

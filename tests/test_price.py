@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -87,6 +88,29 @@ def test_no_duration_is_cheaper_by_another_method(seed: int) -> None:
         costs.append(math.inf if best is None else best[1] + watts * T)
     assert min(costs) >= found.cost_bracket[0]
     assert min(costs) == pytest.approx(found.cost_bracket[1], rel=1e-6)
+
+
+def test_the_sorted_rule_finds_the_shortest_round_among_many_partitions() -> None:
+    """A second so dear that all wait for one client alone, whose least duration is rounded: as one by one."""
+    rng = np.random.default_rng(13)
+    clients = fedopt.Clients(
+        frequency_min=0.0,
+        frequency_max=rng.uniform(1e9, 2e9, 20),
+        samples=rng.integers(100, 900, 20),
+        channel_gain=10.0 ** rng.uniform(-12.0, -10.0, 20),
+        bandwidth=2e5,
+        power_max=0.2,
+    )
+    types = tuple(fedopt.SubModel(f"{k}", flops=2e7 / 2**k, upload_bits=3e5 / 2**k, cover=max(1, k)) for k in range(3))
+    problem = fedopt.Problem(clients, types, budget=fedopt.TimePrice(1e3))
+    assert len(problem.candidates()) > 100
+    loop = dataclasses.replace(problem, utility=lambda partition, T, E: partition.replicas / T)
+    truth = fedopt.solve(loop, matching="sorted")
+    found = fedopt.solve(problem, matching="sorted")
+    assert (found.partition, found.duration) == (truth.partition, truth.duration)
+    paper = fedopt.solve(problem).paper
+    assert paper is not None
+    assert paper.duration == truth.duration
 
 
 def test_a_useless_partition_is_left_unfinished_and_unproved() -> None:

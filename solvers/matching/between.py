@@ -84,6 +84,8 @@ def bound_partitions(
             low = max(low, _tangent(durations, energy, price, misses, types, ends, goal, value, rough, first))
             if 0 < sure <= last:
                 high = min(high, _chord(durations, energy, misses, types, ends, goal, value, rough, sure))
+        if goal != _DEADLINE:
+            high = max(high, t_least)  # who can do the first duration may need more of it, by rounding
             low = min(low, high)
         bounds[p, T_LOW], bounds[p, T_HIGH] = low, high
         e_first, e_low, e_high = bounds[p, E_LEAST], bounds[p, E_LEAST], math.inf
