@@ -54,6 +54,8 @@ def test_ceilings_of_searches_that_were_stopped(power: float, monkeypatch: pytes
         assert with_ceiling(task, stopped).ceiling == found.ceiling
         deadline = dataclasses.replace(task, goal=Goal.DEADLINE, value=4.0)
         assert with_ceiling(deadline, nothing).ceiling == float(task.gains.max()) / 4.0
+        at_once = dataclasses.replace(deadline, value=0.0)
+        assert with_ceiling(at_once, nothing).ceiling == math.inf
         for same, whose in (
             (dataclasses.replace(stopped, stopped=False), task),
             (dataclasses.replace(stopped, proof=Proof.MATCHINGS), task),

@@ -263,6 +263,18 @@ def test_where_no_partition_has_an_answer_the_marginal_matchings_say_why(
     assert not found.lower.any()
 
 
+def test_where_the_time_is_up_meanwhile_they_say_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first of them is known, which has no answer."""
+    results = empty_results(P)
+    results[0, STOPPED] = Stop.UNREACHABLE
+    partly = Searched(results=results, passes=100, assign={}.__getitem__, stopped=True)
+    monkeypatch.setattr("solvers.matching.marginal.search", lambda task: partly)
+    made = Made(task_of(REPLICAS), tables()[0], np.full((P, 2), math.inf))
+    found, _ = searched(made, Scripted(), monkeypatch)
+    assert found.stopped
+    assert found.lower is None
+
+
 def test_of_no_time_what_is_known_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     """Of other partitions some matching, though it is not the cheapest."""
     first, cheapest = tables()

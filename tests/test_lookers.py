@@ -44,6 +44,14 @@ def test_the_most_replicas_in_time_rise_in_steps(seed: int, covers: tuple[int, .
         assert (replicas[step - 1] if step else 0.0) == pytest.approx(in_time(menu, T), abs=1e-12)
 
 
+def test_where_nobody_can_do_anything_the_replicas_never_rise() -> None:
+    menu = drawn(0, 5, COVERS[0])
+    menu.least[:] = math.inf
+    times, replicas = steps_of(menu)  # type: ignore[arg-type]
+    assert len(times) == len(replicas) == 0
+    assert AllMatchings(unlisted_of(menu, Goal.ENERGY, 1.0)).cap(1.0, math.inf) == 0.0
+
+
 @pytest.mark.parametrize("power", [0.0, 0.5, 1.0, 2.0])
 def test_what_time_alone_allows_between_two_durations(power: float) -> None:
     """The greatest R^beta / T of whole replicas, at the first duration or where they rise, the ends included."""

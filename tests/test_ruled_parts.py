@@ -138,6 +138,21 @@ def test_of_no_time_the_first_partition_is_left(monkeypatch: pytest.MonkeyPatch)
         assert [report[:2] for report in seen] == [(1, P)]
 
 
+@pytest.mark.parametrize("goal", [Goal.DEADLINE, Goal.ENERGY])
+def test_where_the_time_is_up_while_none_has_an_answer_nothing_is_said(
+    goal: Goal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of the marginal matchings only those with an answer are kept."""
+    results = empty_results(P)
+    results[0, STOPPED], results[1, DURATION] = Stop.TOO_LITTLE, 2.0 if goal is Goal.ENERGY else math.nan
+    partly = Searched(results=results, passes=0, assign={1: ORDER}.__getitem__, stopped=True)
+    monkeypatch.setattr("solvers.matching.marginal.search", lambda task: partly)
+    turns = Turns(drawn(0), goal, 0.0)
+    found = ruled.search(turns.task(REPLICAS, progress=pytest.fail), turns)
+    assert found.stopped
+    assert goal is Goal.DEADLINE or found.assign(1) is ORDER
+
+
 def test_a_budget_without_limit_for_what_takes_no_time() -> None:
     """Durations of nothing, or gains without end: nothing to look for."""
     for gains, duration in ((None, 0.0), (np.array([1e308, *np.full(P - 1, 1e-10)]), 1.0)):

@@ -47,3 +47,47 @@ def test_a_search_without_time_stops(access: Any, matching: str, more: dict[str,
             assert found.utility <= whole.utility * (1.0 + 1e-12)
     if not math.isnan(found.bound):
         assert found.bound >= whole.utility * (1.0 - 1e-12)
+
+
+OUT_OF_REACH, WITHIN = [0.0, 1e-11], [1e-11, 1e-11]
+TYPES = (fedopt.SubModel("full", flops=2e7, upload_bits=3e5), fedopt.SubModel("half", flops=1e7, upload_bits=1e5))
+
+
+@pytest.mark.parametrize(
+    ("access", "matching"),
+    [
+        *((None, matching) for matching in ("exact", "assignment", "sorted", "marginal")),
+        *((access, matching) for access in (SHARED, SLOTS) for matching in ("sorted", "marginal")),
+    ],
+)
+@pytest.mark.parametrize(
+    ("gains", "budget"),
+    [
+        (OUT_OF_REACH[:1], EnergyBudget(10.0)),
+        (OUT_OF_REACH, PowerBudget(1.0)),
+        (OUT_OF_REACH, EnergyBudget(1e3)),
+        (OUT_OF_REACH, TimePrice(1.0)),
+        (WITHIN, EnergyBudget(1e-9)),
+        (WITHIN, Deadline(1e-9)),
+        (WITHIN, Deadline(0.0)),
+    ],
+)
+@pytest.mark.parametrize("utility", ["replica_rate", "least_energy"])
+def test_where_nobody_can_train_a_search_without_time_says_no_more_than_it_knows(
+    gains: list[float], budget: Any, access: Any, matching: str, utility: str
+) -> None:
+    """That it was stopped, or as with all the time there is that there is no answer."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=1.5e9, samples=500.0, channel_gain=gains, bandwidth=2e5, power_max=0.2
+    )
+    problem = fedopt.Problem(clients, TYPES, budget=budget, access=access, utility=utility)
+    whole = fedopt.solve(problem, matching=matching)
+    assert whole.status is Status.INFEASIBLE
+    found = fedopt.solve(problem, matching=matching, time_limit=1e-9)
+    assert found.status in (Status.LIMIT, Status.INFEASIBLE)
+    if found.status is Status.LIMIT:
+        assert "time limit" in found.reason
+        assert found.partition is None
+        assert math.isnan(found.bound)
+    else:
+        assert found.reason == whole.reason

@@ -78,7 +78,7 @@ class Coupled:
         if not stopped and not np.isfinite(self.results[:, DURATION]).any():
             start = marginal.search(task.quiet())
             self.passes += start.passes
-            self.results, self.chosen = start.results, {p: start.assign(p) for p in range(total)}
+            self.results, self.chosen, stopped = start.results, start.assignments(), start.stopped
         return Searched(
             results=self.results,
             passes=self.passes,

@@ -63,7 +63,7 @@ def with_ceiling(task: Task, found: Searched) -> Searched:
     with np.errstate(divide="ignore", invalid="ignore"):
         best = float(np.nanmax(task.gains / found.results[:, DURATION], initial=0.0))
     if task.goal is Goal.DEADLINE:
-        ceiling = float(task.gains.max()) / task.value
+        ceiling = float(task.gains.max()) / task.value if task.value > 0.0 else math.inf
     elif best == 0.0 or len(task.menu) > _FEW:
         start = max(task.menu.shortest, 1e-300)
         ceiling = AllMatchings(task).cap(start, max(float(task.gains.max()) / best, start) if best > 0.0 else math.inf)

@@ -324,5 +324,5 @@ def steps_of(menu: Menu) -> tuple[FloatArray, FloatArray]:
     times, rise = times[counts], rise[counts]
     order = np.argsort(times, kind="stable")
     times, replicas = times[order], np.cumsum(rise[order])
-    last = np.append(np.flatnonzero(np.diff(times)), len(times) - 1)
+    last = np.flatnonzero(np.diff(times, append=math.inf))
     return times[last], replicas[last]

@@ -47,7 +47,8 @@ class Scheme(Protocol):
 
 def search(task: Task, scheme: Scheme) -> Searched:
     """Every partition that can win by what is proved of it, the one with the most to hope for first."""
-    run, total, stopped = _Run(task, scheme), task.counts.shape[0], False
+    run, total = _Run(task, scheme), task.counts.shape[0]
+    stopped = run.stopped
     left = np.ones(total, dtype=np.bool_)
     while run.possible and not stopped:
         p = run.hopeful(left)
@@ -68,19 +69,19 @@ def search(task: Task, scheme: Scheme) -> Searched:
         proof=Proof.NONE if ceiling is None else Proof.MATCHINGS,
         lower=None if ceiling is None or task.goal is Goal.DEADLINE else run.lower,
         ceiling=ceiling,
-        stopped=stopped,
+        stopped=stopped or run.stopped,
     )
 
 
 class _Run:
     """One task: the best matchings of its partitions, and what no matching of one goes below.
 
-    possible: there is something to search; best: the greatest gain / T so far.
+    possible: there is something to search; best: the greatest gain / T so far; stopped: the time was up meanwhile.
     """
 
     def __init__(self, task: Task, scheme: Scheme) -> None:
         self.task, self.menu, self._scheme, total = task, task.menu, scheme, task.counts.shape[0]
-        self.results, self.best, self.passes = empty_results(total), 0.0, 0
+        self.results, self.best, self.passes, self.stopped = empty_results(total), 0.0, 0, False
         self._ruled = task.gains is not None and task.goal is not Goal.DEADLINE
         self.chosen, self._tried, self._matchings = dict[int, IntArray](), set[bytes](), 0
         self._begin()
@@ -107,8 +108,7 @@ class _Run:
         """Every partition's marginal matching: where none has an answer either it says what is wrong."""
         start = marginal.search(self.task.quiet())
         self.passes += start.passes
-        self.results = start.results
-        self.chosen = {p: start.assign(p) for p in range(len(self.results))}
+        self.results, self.chosen, self.stopped = start.results, start.assignments(), start.stopped
         self._raise_best()
 
     def _last(self) -> float:

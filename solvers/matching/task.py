@@ -117,6 +117,11 @@ class Searched:
     counts: IntArray | None = None
     crowds: Mapping[int, Crowd] = dataclasses.field(default_factory=dict)
 
+    def assignments(self) -> dict[int, IntArray]:
+        """Behind every row; of a search that was stopped, behind those that have an answer."""
+        known = np.isfinite(self.results[:, DURATION]) | (not self.stopped)
+        return {p: self.assign(p) for p in np.flatnonzero(known).tolist()}
+
 
 def empty_results(partitions: int) -> FloatArray:
     """Results before anything is found."""
