@@ -224,7 +224,7 @@ def test_why_partitions_have_no_answer(goal: Goal, why: Stop) -> None:
     sandwich._explain(made(goal=goal), bounds, results)
     assert np.array_equal(results[0], empty_results(1)[0], equal_nan=True)
     assert results[1, [STOPPED, LEAST_TIME, LEAST_ENERGY]].tolist() == [why, 2.0, 4.0]
-    assert results[2, [STOPPED, LEAST_TIME, LEAST_ENERGY]].tolist() == [Stop.UNREACHABLE, math.inf, 5.0]
+    assert results[2, [STOPPED, LEAST_TIME, LEAST_ENERGY]].tolist() == [Stop.UNREACHABLE, math.inf, math.inf]
 
 
 @pytest.mark.parametrize("late", [False, True])

@@ -248,6 +248,27 @@ def test_an_infeasible_answer_is_about_the_closest_partition(kind: str) -> None:
     assert found.partition is found.assignment is found.allocation is found.verdict is None
 
 
+@pytest.mark.parametrize("size", [6, 14])
+def test_a_partition_out_of_reach_is_not_the_closest_of_few_or_many(size: int) -> None:
+    """The last client cannot send: only where everybody computes is there a round at all."""
+    clients = fedopt.Clients(
+        frequency_min=1e9,
+        frequency_max=1.5e9,
+        samples=500.0,
+        channel_gain=[1e-11] * (size - 1) + [0.0],
+        bandwidth=2e5,
+        power_max=0.2,
+    )
+    work = [("computes", 2e7, 0.0), ("sends", 1e6, 3e5), ("sends less", 5e5, 2e5)]
+    types = tuple(fedopt.SubModel(name, flops=flops, upload_bits=bits) for name, flops, bits in work)
+    budget = EnergyBudget(1e-3)
+    alone = fedopt.schedule(clients, clients.workload(types, 0), budget)
+    found = fedopt.solve(fedopt.Problem(clients, types, budget=budget), matching="sorted")
+    assert found.shortfall == pytest.approx(alone.shortfall, rel=1e-12)
+    assert found.reason.startswith(alone.reason)
+    assert f", {(size, 0, 0)}." in found.reason
+
+
 @pytest.mark.parametrize("matching", METHODS.names)
 @pytest.mark.parametrize("budget", [EnergyBudget(1e-3), PowerBudget(0.0), Deadline(1e-2)], ids=str)
 def test_no_matching_hides_that_there_is_no_answer(matching: str, budget: Budget) -> None:

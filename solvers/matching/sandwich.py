@@ -235,5 +235,7 @@ def _explain(task: Task, bounds: FloatArray, results: FloatArray) -> None:
     """Enter why partitions have no answer, and what they would need at the least."""
     none = np.isinf(bounds[:, T_LOW])
     why = Stop.TOO_SHORT if task.goal is Goal.DEADLINE else Stop.TOO_LITTLE
-    results[none, STOPPED] = np.where(np.isinf(bounds[none, T_LEAST]), Stop.UNREACHABLE, why)
-    results[none, LEAST_TIME], results[none, LEAST_ENERGY] = bounds[none, T_LEAST], bounds[none, E_LEAST]
+    unreachable = np.isinf(bounds[none, T_LEAST])
+    results[none, STOPPED] = np.where(unreachable, Stop.UNREACHABLE, why)
+    results[none, LEAST_TIME] = bounds[none, T_LEAST]
+    results[none, LEAST_ENERGY] = np.where(unreachable, math.inf, bounds[none, E_LEAST])
