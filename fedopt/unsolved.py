@@ -6,6 +6,7 @@ import math
 
 import numpy as np
 
+from fedopt.candidates import menu_of
 from fedopt.claims import gave_up
 from fedopt.crowded import why_crowded
 from fedopt.problem import Budget, EnergyBudget, PowerBudget, Problem
@@ -56,10 +57,16 @@ def infeasible(
         )
     elif len(counts) > 1:
         reason += f" That is the closest of {len(counts)} partitions, {tuple(counts[closest].tolist())}."
-    if tried and stop is not Stop.UNREACHABLE:
+    if tried and (stop is not Stop.UNREACHABLE or _in_reach(problem, counts, scheme)):
         reason += f" Only {tried} matchings were tried: others may meet it."
     scope = {"": Proof.MATCHINGS.value, "sorted": Proof.SORTED.value}.get(tried, "")
     return unsolved(problem, reason, who, missing, stats, scope)
+
+
+def _in_reach(problem: Problem, counts: IntArray, scheme: Scheme | None) -> bool:
+    """Whether every client is within reach of some type that a partition has places of."""
+    least = menu_of(problem, problem.clients if scheme is None else scheme.clients).least_times
+    return bool(np.isfinite(least[counts.any(axis=0)]).any(axis=0).all())
 
 
 def _proves(stop: Stop, budget: Budget, least_energy: float) -> bool:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pytest
 from matchings import best_utility, every_matching
 
 import fedopt
-from fedopt import Deadline, EnergyBudget, PowerBudget, Status, TimePrice
+from fedopt import Deadline, EnergyBudget, PowerBudget, SharedBandwidth, Status, TimeDivision, TimePrice
 
 BUDGETS = (EnergyBudget(1.0), PowerBudget(1.0), TimePrice(1.0), TimePrice(1e-9))
 NO_FLOPS = fedopt.Workload(cycles=0.0, upload_bits=1e5)
@@ -190,6 +191,26 @@ def test_a_rule_of_thumb_does_not_call_a_problem_impossible_that_another_matchin
     assert found.status is Status.INFEASIBLE
     assert f"Only {matching} matchings were tried" in found.reason
     assert "were tried" not in fedopt.solve(problem).reason
+
+
+@pytest.mark.parametrize(
+    ("access", "matching"),
+    [(None, "sorted"), (None, "random"), (TimeDivision(1e6), "sorted"), (SharedBandwidth(1e6), "marginal")],
+)
+def test_who_is_out_of_reach_of_one_type_alone_may_be_helped_by_another_matching(access: Any, matching: str) -> None:
+    """Not where no type reaches, nor where the one that does has no places."""
+    clients = loud(3, channel_gain=[0.0, 1e-11, 2e-11], power_max=0.2)
+    sends = fedopt.SubModel("sends", flops=2e7, upload_bits=3e5)
+    for other, counts, hedged in (
+        (fedopt.SubModel("computes", flops=3e7, upload_bits=0.0), (2, 1), True),
+        (fedopt.SubModel("computes", flops=3e7, upload_bits=0.0), (3, 0), False),
+        (fedopt.SubModel("sends too", flops=3e7, upload_bits=1e5), (2, 1), False),
+    ):
+        problem = fedopt.Problem(clients, (sends, other), budget=PowerBudget(100.0), access=access, partitions=[counts])
+        found = fedopt.solve(problem, matching=matching)
+        assert found.status is Status.INFEASIBLE
+        assert found.reason.startswith("Infeasible: no duration suffices for client 0")
+        assert (f"Only {matching} matchings were tried: others may meet it." in found.reason) is hedged
 
 
 @pytest.mark.parametrize("budget", [EnergyBudget(20.0), PowerBudget(3.0), Deadline(60.0)], ids=str)
