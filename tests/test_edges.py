@@ -195,7 +195,7 @@ def test_a_rule_of_thumb_does_not_call_a_problem_impossible_that_another_matchin
 
 @pytest.mark.parametrize(
     ("access", "matching"),
-    [(None, "sorted"), (None, "random"), (TimeDivision(1e6), "sorted"), (SharedBandwidth(1e6), "marginal")],
+    [(None, "sorted"), (None, "random"), (TimeDivision(1e6), "sorted"), (SharedBandwidth(1e6), "sorted")],
 )
 def test_who_is_out_of_reach_of_one_type_alone_may_be_helped_by_another_matching(access: Any, matching: str) -> None:
     """Not where no type reaches, nor where the one that does has no places."""
@@ -211,6 +211,31 @@ def test_who_is_out_of_reach_of_one_type_alone_may_be_helped_by_another_matching
         assert found.status is Status.INFEASIBLE
         assert found.reason.startswith("Infeasible: no duration suffices for client 0")
         assert (f"Only {matching} matchings were tried: others may meet it." in found.reason) is hedged
+
+
+@pytest.mark.parametrize("access", [TimeDivision(1e6), SharedBandwidth(1e6)])
+@pytest.mark.parametrize("budget", [EnergyBudget(20.0), PowerBudget(3.0), Deadline(60.0)], ids=str)
+@pytest.mark.parametrize("listed", [[(2, 1)], [(3, 0), (2, 1)]])
+def test_on_a_shared_channel_the_matching_is_found_that_has_all_within_reach(
+    listed: list[tuple[int, int]], budget: Any, access: Any
+) -> None:
+    """The sorted one and the marginal ones leave a client to the type that it cannot send: against all there are."""
+    clients = loud(3, channel_gain=[0.0, 1e-11, 2e-11], power_max=0.2)
+    types = (
+        fedopt.SubModel("sends", flops=2e7, upload_bits=3e5),
+        fedopt.SubModel("computes", flops=3e7, upload_bits=0.0),
+    )
+    problem = fedopt.Problem(clients, types, budget=budget, access=access, partitions=listed)
+    each = [
+        fedopt.schedule(clients, clients.workload(types, np.array(matching)), budget, access=access)
+        for matching in ((1, 0, 0), (0, 1, 0), (0, 0, 1))
+    ]
+    assert [one.status.solved for one in each] == [True, False, False]
+    found = fedopt.solve(problem)
+    assert found.partition == (2, 1)
+    assert found.duration == pytest.approx(each[0].duration, rel=1e-9)
+    kept = fedopt.solve(problem, warm=found, keep="partition")
+    assert kept.duration == pytest.approx(found.duration, rel=1e-9)
 
 
 @pytest.mark.parametrize("budget", [EnergyBudget(20.0), PowerBudget(3.0), Deadline(60.0)], ids=str)

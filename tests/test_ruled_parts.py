@@ -153,6 +153,29 @@ def test_where_the_time_is_up_while_none_has_an_answer_nothing_is_said(
     assert goal is Goal.DEADLINE or found.assign(1) is ORDER
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_where_all_are_out_of_reach_the_quickest_matchings_are_looked_for(
+    late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until one has an answer, or the time is up; not of a partition that is too dear."""
+    results, seen = empty_results(P), list[int]()
+    results[:, STOPPED] = Stop.UNREACHABLE
+    results[1, STOPPED] = Stop.TOO_LITTLE
+
+    def shortest(run: Any, p: int) -> None:
+        seen.append(p)
+        run.results[p, DURATION] = 2.0 if p == 3 else math.nan
+
+    marginal = Searched(results=results, passes=0, assign=lambda p: ORDER)
+    monkeypatch.setattr("solvers.matching.marginal.search", lambda task: marginal)
+    monkeypatch.setattr(ruled._Run, "_shortest", shortest)
+    turns = Turns(drawn(0), Goal.ENERGY, 0.0)
+    run = ruled._Run(turns.task(REPLICAS, until=0.0 if late else math.inf), turns)
+    assert seen == ([0] if late else [0, 2, 3])
+    assert run.stopped is late
+    assert run.found is not late
+
+
 def test_a_budget_without_limit_for_what_takes_no_time() -> None:
     """Durations of nothing, or gains without end: nothing to look for."""
     for gains, duration in ((None, 0.0), (np.array([1e308, *np.full(P - 1, 1e-10)]), 1.0)):

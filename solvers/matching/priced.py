@@ -19,6 +19,7 @@ from solvers.duration.verdicts import allowance
 from solvers.matching import banded
 from solvers.matching.bandcosts import BandCosts
 from solvers.matching.best import Cut
+from solvers.matching.hall import least_feasible
 from solvers.matching.task import (
     DURATION,
     ENERGY,
@@ -205,6 +206,8 @@ class _Run:
     def _first(self, p: int, results: FloatArray) -> Best | None:
         """Where the sorted matching fails: matchings at longer and longer durations."""
         T = float(results[p, LEAST_TIME])
+        if math.isinf(T):  # of the sorted matching: another may be within reach
+            T = least_feasible(self.menu.least_times, self.task.counts[p]).duration
         for _ in range(8):
             if not 0.0 < T < math.inf:
                 return None

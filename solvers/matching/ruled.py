@@ -26,7 +26,7 @@ from solvers.matching.task import (
 )
 from solvers.matching.transport import Impossible, Transport, transport
 from solvers.menu import IntArray, fill
-from solvers.rows import ROUNDING, BoolArray, FloatArray, Goal, Rows, Timing
+from solvers.rows import ROUNDING, BoolArray, FloatArray, Goal, Rows, Stop, Timing
 
 _FIRST = 8  # partitions whose sorted matchings make a first best, where proofs rule the rest out
 _LOOKS = 200  # at one partition
@@ -84,20 +84,26 @@ class _Run:
         self.results, self.best, self.passes, self.stopped = empty_results(total), 0.0, 0, False
         self._ruled = task.gains is not None and task.goal is not Goal.DEADLINE
         self.chosen, self._tried, self._matchings = dict[int, IntArray](), set[bytes](), 0
-        self._begin()
         self._least = np.zeros(total)  # the least duration [s] of each partition, where it was looked for
+        self._begin()
         end = task.value if task.goal is Goal.DEADLINE else self._last()
         self.possible = 0.0 < end < math.inf
         self._stretches = self._stretched(end if self.possible else 1.0)
 
     def _begin(self) -> None:
-        """Some sorted matchings; should none of them meet a budget, all marginal ones."""
+        """Some sorted matchings; should none of them meet a budget, all marginal ones, then the quickest of those whom
+        that leaves out of reach."""
         total = self.task.counts.shape[0]
         some = self.task.gains is not None or self.task.thrifty
         for p in range(0, total, max(1, total // _FIRST) if some else 1):
             self._try(fill(self.task.counts[p], self.menu.types, self.menu.order), p)
         if not self.found and self.task.goal is not Goal.DEADLINE:
             self.explain()
+            for p in np.flatnonzero(self.results[:, STOPPED] == Stop.UNREACHABLE).tolist():
+                if self.found or self.stopped:
+                    break
+                self._shortest(p)
+                self.stopped = self.task.late
 
     @property
     def found(self) -> bool:
