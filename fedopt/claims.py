@@ -16,6 +16,7 @@ from solvers.access import LAST_DIGITS
 from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched
 from solvers.rows import Stop
 
+_FAR = 0.5  # of the energy: where a bound is below that share of it, the bound itself is said
 _KEPT = 1e-6  # relative: the utility of a matching and what its search said of it
 
 
@@ -117,10 +118,14 @@ def scope_of(solution: Solution) -> str:
     """What is proved of other answers, in a sentence that cannot be taken for more."""
     utility, bound = solution.utility, solution.bound
     by = f" by more than {_percent((bound - utility) / abs(utility))} %" if bound > utility else ""
+    problem, far = solution.problem, ""
+    assert problem is not None
+    if isinstance(problem.utility, LeastEnergy) and bound > _FAR * utility:
+        far = f" The least energy may be as little as {max(-bound, 0.0):.6g} J."
     if solution.scope == Proof.MATCHINGS.value:
-        return f"No partition and no matching is better{by}."
+        return f"No partition and no matching is better{by}.{far}"
     if solution.scope == Proof.SORTED.value:
-        return f"No partition is better{by} with its sorted matching; other matchings may be better."
+        return f"No partition is better{by} with its sorted matching; other matchings may be better.{far}"
     low, cost = solution.cost_bracket
     if low >= cost * (1.0 - 1e-9):
         return "No matching is cheaper, and no other partition's cheapest matching is better."
@@ -142,4 +147,4 @@ def _percent(share: float) -> str:
     if not 0.0 < share < math.inf:
         return f"{100.0 * share:g}"
     unit = 10.0 ** (math.floor(math.log10(100.0 * share)) - 1)
-    return f"{math.ceil(100.0 * share / unit) * unit:.2g}"
+    return f"{math.ceil(100.0 * share / unit) * unit:.3g}"

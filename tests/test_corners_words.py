@@ -77,6 +77,19 @@ def test_utilities_that_say_nothing_of_a_share() -> None:
     assert claims.stopped_at(unsolved, 1.0) is unsolved
 
 
+@pytest.mark.parametrize("scope", ["all matchings", "sorted matchings"])
+def test_a_bound_far_below_the_energy_is_said_itself(scope: str) -> None:
+    """As a share of the energy nearly all of it says nothing."""
+    solution = fedopt.solve(dataclasses.replace(problem_of(fedopt.Deadline(60.0)), utility="least_energy"))
+    for joules, said in ((1.5, ""), (0.6, " The least energy may be as little as 0.6 J."), (0.001, "as 0.001 J.")):
+        text = claims.scope_of(dataclasses.replace(solution, utility=-2.0, bound=-joules, scope=scope))
+        assert text.endswith(said)
+        assert ("as little as" in text) is (said != "")
+    assert "by more than 100 %" in text
+    in_time = dataclasses.replace(fedopt.solve(problem_of()), utility=1.0, bound=9.0, scope=scope)
+    assert "as little as" not in claims.scope_of(in_time)
+
+
 def test_a_kind_of_violation_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """The first block's worst is named, the worst of all measured."""
     monkeypatch.setattr(verdict, "_BLOCK", 2)
