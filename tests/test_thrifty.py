@@ -17,6 +17,7 @@ from solvers.matching.lookers import AllMatchings, SortedMatchings
 from solvers.matching.relaxed import Least
 from solvers.matching.task import DURATION, ENERGY, RESULTS, STOPPED, Task
 from solvers.matching.transport import Impossible
+from solvers.matching.unlisted import neighbours
 from solvers.matching.wholes import whole_counts
 from solvers.menu import IntArray, fill
 from solvers.rows import Goal, Stop
@@ -272,6 +273,41 @@ def test_no_more_are_matched_than_are_worth_it(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(thrifty, "_TRIES", 2)
     task = deadline_of(drawn(2, size=8, covers=(1, 2, 2)), 1.2)
     assert matched(unlisted(task), np.array([2, 2, 4]))[1] <= 2
+
+
+def test_where_the_bound_is_far_below_partitions_an_exchange_away_are_tried() -> None:
+    """From a bad one on until none that is one exchange away is cheaper, by every matching there is."""
+    better = 0
+    for seed in range(8):
+        task = deadline_of(drawn(seed, size=8, covers=(1, 2, 2)), 2.0)
+        every = everyone(task)
+        least = {tuple(task.counts[p].tolist()): float(every.E[every.rows == p].min()) for p in np.unique(every.rows)}
+        worst = np.array(max(least, key=lambda counts: (least[counts] < math.inf, least[counts])))
+        looker = AllMatchings(unlisted(task))
+        start = thrifty._cheapest(looker.task, looker, worst[None, :], worst)
+        assert start is not None
+        found, energy = thrifty._elsewhere(looker.task, looker, start, 0.0)
+        around = neighbours(np.bincount(found, minlength=3), task.menu.covers).tolist()
+        assert energy == pytest.approx(min(least.get(tuple(each), math.inf) for each in around), rel=1e-12)
+        better += energy < 0.99 * start[1]
+    assert better > 4
+
+
+def test_partitions_an_exchange_away_are_not_tried_of_many_rows_near_the_bound_or_late(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    task = unlisted(deadline_of(drawn(0, size=8, covers=(1, 2, 2)), 3.0))
+    best = np.array([0, 0, 1, 1, 2, 2, 2, 2]), 1e3
+    for limit, bound, until, tried in (
+        (24, 0.0, math.inf, True),
+        (23, 0.0, math.inf, False),
+        (24, 0.9e3, math.inf, False),
+        (24, 0.0, 0.0, False),
+    ):
+        monkeypatch.setattr(thrifty, "_QUICK", limit)
+        looker = AllMatchings(dataclasses.replace(task, until=until))
+        found = thrifty._elsewhere(looker.task, looker, best, bound)
+        assert (looker.matchings > 0) is (found is not best) is tried
 
 
 def test_a_deadline_before_the_shortest_round_is_too_short() -> None:

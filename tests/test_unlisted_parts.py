@@ -65,7 +65,7 @@ def exchanges(counts: tuple[int, ...], covers: IntArray) -> set[tuple[int, ...]]
 @pytest.mark.parametrize("counts", [(5, 4, 8, 8), (0, 2, 3, 16), (25, 0, 0, 0), (4, 6, 12, 0)])
 def test_neighbours_are_all_exchanges_of_two_types(counts: tuple[int, ...]) -> None:
     for covers in (np.array([1, 2, 4, 8]), np.array([1, 2, 3, 4]), np.array([1, 1, 1, 1])):
-        found = near._neighbours(np.array(counts), covers).tolist()
+        found = near.neighbours(np.array(counts), covers).tolist()
         assert found[0] == list(counts)
         assert {tuple(row) for row in found} == exchanges(counts, covers)
         assert len({tuple(row) for row in found}) == len(found)

@@ -14,7 +14,7 @@ from fedopt import Status, TimePrice, devices
 from fedopt.candidates import menu_of
 from fedopt.problem import ReplicaRate, ShortestRound
 from solvers.matching.relaxed import prices_of_cheapest
-from solvers.matching.unlisted import _neighbours
+from solvers.matching.unlisted import neighbours
 
 
 def priced(size: int, watts: float, **more: object) -> fedopt.Problem:
@@ -114,7 +114,7 @@ def test_prices_of_the_cheapest_types_are_those_of_plain_numpy() -> None:
 
 def test_neighbours_are_partitions_of_whole_replicas() -> None:
     counts, covers = np.array([5, 4, 8, 8]), np.array([1, 2, 4, 8])
-    near = _neighbours(counts, covers)
+    near = neighbours(counts, covers)
     assert near[0].tolist() == counts.tolist()
     assert (near.sum(axis=1) == 25).all()
     assert (near % covers == 0).all()

@@ -17,6 +17,7 @@ from solvers.matching.lookers import AllMatchings, Look, OrderedLook, SortedMatc
 from solvers.matching.relaxed import Least, mixture
 from solvers.matching.task import RESULTS, Searched, Task
 from solvers.matching.transport import Transport, transport
+from solvers.matching.unlisted import neighbours
 from solvers.matching.wholes import whole_counts
 from solvers.menu import IntArray, fill
 from solvers.rows import Stop
@@ -24,6 +25,9 @@ from solvers.rows import Stop
 _ONE = 1.0 - 1e-9  # a replica, rounded
 _MEETINGS = 60
 _TRIES = 64  # partitions matched
+_NEAR = 0.9  # of the energy: an answer whose bound is below that share of it is looked for elsewhere too
+_ROUNDS = 50  # there
+_QUICK = 20_000  # rows x types up to which that is done
 _SAFE = 1e-12  # relative: sums of energies are this good, and more
 
 
@@ -38,7 +42,11 @@ def search_thrifty(task: Task, looker: AllMatchings | SortedMatchings) -> Search
     bound, below, above = found
     between = above.replicas - below.replicas
     counts = mixture(below, above, (_ONE - below.replicas) / between if between > 0.0 else 0.0)
-    near = _ordered(task, look, counts, above) if isinstance(look, OrderedLook) else _matched(task, looker, counts)
+    if isinstance(look, OrderedLook):
+        near: tuple[IntArray, float] | None = _ordered(task, look, counts, above)
+    else:
+        near = _matched(task, looker, counts)
+        near = near if near is None else _elsewhere(task, looker, near, bound)
     results = np.full((1, RESULTS), math.nan)
     if near is not None:
         results[0, :3] = task.value, near[1], Stop.OPTIMAL
@@ -89,9 +97,31 @@ def _ordered(task: Task, look: OrderedLook, counts: IntArray, above: Least) -> t
 
 def _matched(task: Task, looker: AllMatchings | SortedMatchings, counts: IntArray) -> tuple[IntArray, float] | None:
     """The cheapest matching of partitions near some counts, and its energy; None where none is feasible."""
+    return _cheapest(task, looker, whole_counts(counts, task.menu.covers, task.menu.weights, math.inf), counts)
+
+
+def _elsewhere(
+    task: Task, looker: AllMatchings | SortedMatchings, best: tuple[IntArray, float], bound: float
+) -> tuple[IntArray, float]:
+    """An answer no dearer: where the bound is far below, of partitions one exchange of places away, while they help."""
+    for _ in range(_ROUNDS if len(task.menu) * len(task.menu.rows) <= _QUICK else 0):
+        if bound >= _NEAR * best[1] or task.late:
+            break
+        counts = np.bincount(best[0], minlength=len(task.menu.rows))
+        near = neighbours(counts, task.menu.covers)
+        found = _cheapest(task, looker, near[near @ task.menu.weights > 0.5], counts)
+        if found is None or not found[1] < best[1] * (1.0 - _SAFE):
+            break
+        best = found
+    return best
+
+
+def _cheapest(
+    task: Task, looker: AllMatchings | SortedMatchings, near: IntArray, counts: IntArray
+) -> tuple[IntArray, float] | None:
+    """The cheapest matching of some partitions, the nearest to some counts first; None where none is feasible."""
     menu = task.menu
     costs, prices = menu.costs(task.value), np.zeros(len(counts))
-    near = whole_counts(counts, menu.covers, menu.weights, math.inf)
     far = (np.abs(near - counts) / menu.covers).sum(axis=1)
     floor, best, assignment = np.full(len(near), -math.inf), math.inf, None
     for _ in range(_TRIES):

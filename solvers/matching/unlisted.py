@@ -43,7 +43,7 @@ def at_its_cheapest(task: Task, found: Searched, matcher: Solver) -> Searched:
         answer, best = replace(cheapest, counts=counts, matchings=found.matchings), float(rates[first])
         if len(task.menu) * counts.shape[1] > _QUICK or best >= ceiling:
             break
-        counts = _neighbours(counts[first], task.menu.covers)
+        counts = neighbours(counts[first], task.menu.covers)
         counts = counts[_gains(task, counts) > 0.0]
     ceiling = max(ceiling, best)
     return replace(
@@ -65,7 +65,7 @@ def _rates(task: Task, counts: IntArray, found: Searched) -> FloatArray:
     return rates
 
 
-def _neighbours(counts: IntArray, covers: IntArray) -> IntArray:
+def neighbours(counts: IntArray, covers: IntArray) -> IntArray:
     """A partition (K,) and those in which two types exchange as few places as keep replicas whole, or four times so."""
     near = [counts]
     for k, l in itertools.permutations(range(len(counts)), 2):
