@@ -95,9 +95,14 @@ def check_units(family: str, seed: int, unit: str, factor: float, tolerance: flo
         return
     one = {"energy": 1.0, "time": 1.0, "cycle": 1.0} | {unit: factor}
     other = rescaled(instance, **one)
-    budget = plain(instance, 0.3)
+    budget, power = plain(instance, 0.3), one["energy"] / one["time"]
+    timely = solve(instance, Deadline(instance.duration))
+    assert timely.allocation is not None
+    watts = 1.1 * float(timely.allocation.price.sum())
     for here, there in (
         (budget, EnergyBudget(budget.joules * one["energy"])),
+        (PowerBudget(budget.joules / instance.duration), PowerBudget(budget.joules / instance.duration * power)),
+        (TimePrice(watts), TimePrice(watts * power)),
         (Deadline(instance.duration), Deadline(other.duration)),
         (EnergyBudget(np.inf), EnergyBudget(np.inf)),
     ):
@@ -105,7 +110,10 @@ def check_units(family: str, seed: int, unit: str, factor: float, tolerance: flo
         assert first.status is second.status
         assert first.allocation is not None
         assert second.allocation is not None
-        conditioned = tolerance * (1.0 if not isinstance(here, EnergyBudget) else condition(instance, first))
+        budgeted = isinstance(here, EnergyBudget | PowerBudget)
+        conditioned = tolerance * (condition(instance, first) if budgeted else 1.0)
+        if isinstance(here, TimePrice):  # halved in logarithms: roots of odd powers of two are rounded
+            conditioned = max(conditioned, 32 * EPS)
         near(second.duration, first.duration * one["time"], conditioned)
         near(second.energy, first.energy * one["energy"], 8.0 * tolerance)
         near(second.allocation.frequency, first.allocation.frequency * (one["cycle"] / one["time"]), 100 * conditioned)
