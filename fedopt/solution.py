@@ -161,7 +161,8 @@ class Solution:
     bound : proved upper limit of the utility, NaN where the method proves none. scope : what it is a limit of: "all
         matchings" of all partitions searched, or their "sorted matchings" only, which says nothing of other matchings.
         Of an infeasible answer: of which matchings it is proved; "" of those tried only.
-    bracket : [s] as in Schedule; where ``scope`` is "all matchings", over all matchings of the partition.
+    bracket : [s] as in Schedule; where ``scope`` is "all matchings", over all matchings of the partition: on a shared
+        uplink, and of partitions too many to list, as wide as the proof leaves it.
     cost_bracket : [J] at a price of time, proved lower bound of energy + price x duration over all matchings of the
         partition, and what this solution costs; NaN where nothing is proved.
     place_prices : (K,) [J] what one more place of each type would change the energy by, up to a common constant,

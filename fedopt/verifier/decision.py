@@ -18,6 +18,8 @@ from fedopt.verifier.report import About, Check, Outcome, judged, worst
 
 CLIENT = "client"
 _DIGITS = 2.0**-47  # relative: what the last digits of the end of computing hide of it
+KNOWN = 1e-2  # relative: what is called solved leaves no more of the duration open
+_SHARED = 1e-6  # the same where clients send on a shared channel
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -199,6 +201,16 @@ def number_checks(r: Round) -> list[Check]:
         judged("energy of the round", About.NUMBERS, wrong, limit, found=f"{r.E:.12g} J against {total:.12g} J")
     )
     return checks
+
+
+def known(r: Round, low: float) -> list[Check]:
+    """What is called solved leaves little of the best duration open, from ``low`` [s] on; NaN: from this one on."""
+    low, high = r.T if math.isnan(low) else low, r.bracket[1]
+    if not r.status.solved or math.isnan(high):
+        return []
+    limit = _SHARED if r.access is not None and r.tasks.sends.any() else KNOWN
+    open_ = 0.0 if high <= low else (high - low) / r.T if r.T > 0.0 else math.inf
+    return [judged("solved: the bracket is narrow", About.CLAIMS, open_, limit, found=f"{low:.12g} to {high:.12g} s")]
 
 
 def _relative(value: float, truth: float) -> float:

@@ -11,14 +11,14 @@ import numpy as np
 
 from fedopt.access import SharedBandwidth
 from fedopt.checks import LARGEST, FloatArray, InputError
-from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice
+from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, TimePrice, utility_of
 from fedopt.solution import Solution, Status
-from fedopt.submodels import IntArray
+from fedopt.submodels import IntArray, too_many
 from fedopt.verifier.branch import Below
-from fedopt.verifier.decision import Round
+from fedopt.verifier.decision import KNOWN, Round, known
 from fedopt.verifier.digits import ENERGY, LOOSE, unless_hidden
 from fedopt.verifier.matchings import AllMatchings, SortedMatchings, TooManyError, dual_value, rule_out
-from fedopt.verifier.model import SAME, Tasks, best, least_times, tasks_of, too_late, work_of
+from fedopt.verifier.model import SAME, Tasks, best, least_times, sum_of, tasks_of, too_late, work_of
 from fedopt.verifier.report import About, Check, Outcome, judged
 from fedopt.verifier.shared import SharedMatchings, least_cost
 from fedopt.verifier.shares import narrowest
@@ -118,6 +118,7 @@ def search_checks(problem: Problem, solution: Solution, r: Round) -> list[Check]
         short = solution.utility - solution.bound
         said = f"{solution.bound:.12g}, utility {solution.utility:.12g}"
         checks.append(judged("bound is no less than the utility", C, short if short > 0.0 else 0.0, 0.0, found=said))
+    checks += _as_solved(problem, solution, r)
     menu, priced = menu_of(problem), isinstance(problem.budget, TimePrice)
     for name, claimed in claims:
         if claimed and isinstance(menu, str):
@@ -140,6 +141,42 @@ def search_checks(problem: Problem, solution: Solution, r: Round) -> list[Check]
                 why = f"not done after {LOOKS} looks"
                 checks.append(Check(name=name, about=C, outcome=Outcome.UNPROVED, why=why))
     return checks
+
+
+def _as_solved(problem: Problem, s: Solution, r: Round) -> list[Check]:
+    """What is called solved claims as much: a narrow bracket, and a bound no higher than that leaves open.
+
+    Over all matchings of a shared uplink, or of partitions too many to list, bound and bracket say what proofs leave
+    open; the bracket no more than the bound.
+    """
+    if not s.status.solved:
+        return []
+    listed = problem.partitions is not None or not too_many(len(problem.clients), problem.submodels)
+    settled, low = problem.access is None and listed, r.bracket[0]
+    checks = known(r, low if settled or s.scope != ALL else math.nan)
+    if math.isnan(s.bound) or not isinstance(problem.utility, ReplicaRate | ShortestRound | LeastEnergy):
+        return checks
+    assert s.partition is not None
+    if settled:
+        best = utility_of(problem, s.partition, _earliest(r) if math.isnan(low) else low, r.E)
+        found = f"{s.bound:.12g}, at most {best:.12g} is left open"
+        checks.append(judged("solved: the bound is reached", C, _above(s.bound, best), r.tolerance, found=found))
+    elif s.scope == ALL and _timed(problem) and low >= 0.0:
+        best = utility_of(problem, s.partition, low, r.E)
+        found = f"{best:.12g} at {low:.12g} s, bound {s.bound:.12g}"
+        checks.append(judged("bracket is within the bound", C, _above(best, s.bound), LOOSE, found=found))
+    return checks
+
+
+def _earliest(r: Round) -> float:
+    """Where no lower end of the bracket is claimed [s]: what energies may hide of the duration, and 1 % at most."""
+    price = sum_of(r.allocation.price) + getattr(r.budget, "watts", 0.0)  # a second earlier costs more than that
+    return r.T - min(ENERGY * r.E / price if price > 0.0 else math.inf, KNOWN * r.T)
+
+
+def _above(value: float, limit: float) -> float:
+    """By how much a utility is above another, relative."""
+    return 0.0 if value <= limit else (value - limit) / max(abs(limit), 1e-300)
 
 
 def _timed(problem: Problem) -> bool:

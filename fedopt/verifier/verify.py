@@ -13,7 +13,7 @@ from fedopt.clients import Clients
 from fedopt.problem import Budget, EnergyBudget, PowerBudget, Problem, Unstored, check_budget, utility_of
 from fedopt.solution import Schedule, Solution, Status
 from fedopt.submodels import Workload
-from fedopt.verifier.decision import decision_checks, number_checks, round_of
+from fedopt.verifier.decision import decision_checks, known, number_checks, round_of
 from fedopt.verifier.infeasible import nothing_checks, schedule_infeasible, solution_infeasible
 from fedopt.verifier.optimality import optimality_checks
 from fedopt.verifier.report import About, Check, Outcome, Report, judged
@@ -96,7 +96,7 @@ def verify_schedule(
     if isinstance(found, Check):
         return Report(checks=(found,))
     checks = [*decision_checks(found), *number_checks(found), *_state(budget, schedule, limit)]
-    return Report(checks=(*checks, *optimality_checks(found)))
+    return Report(checks=(*checks, *optimality_checks(found), *known(found, found.bracket[0])))
 
 
 def _undecided(status: Status) -> Check:
