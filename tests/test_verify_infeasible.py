@@ -173,10 +173,65 @@ def test_why_something_is_refuted_or_left_open_is_said() -> None:
     assert named == {"who is named": "not those who stand in the way, neediest first"}
     assert words(fedopt.verify(own, tried)) == {"by how much": "of what was tried alone"}
     assert words(fedopt.verify(shared, fedopt.solve(shared)))["by how much"] == "shared uplink"
-    easy = dataclasses.replace(own, budget=Deadline(1e3))
+    mixed = dataclasses.replace(own, partitions=[(3, 2, 0)])
+    tried, proved = (fedopt.solve(mixed, matching=name) for name in ("marginal", "exact"))
+    near = dataclasses.replace(mixed, budget=Deadline(1e-3 + proved.shortfall * (1.0 + 1e-6)))
     only = "; the answer speaks only of what was tried"
-    assert words(fedopt.verify(easy, tried))["infeasible"].endswith(only)
-    assert not words(fedopt.verify(easy, proved))["infeasible"].endswith(only)
+    assert words(fedopt.verify(near, tried))["infeasible"].endswith(only)
+    assert not words(fedopt.verify(near, proved))["infeasible"].endswith(only)
+    easy = dataclasses.replace(mixed, budget=Deadline(1e3))
+    assert not words(fedopt.verify(easy, tried))["infeasible"].endswith(only)
+
+
+SCOPES = ("", "sorted matchings", "all matchings")
+
+
+def called_infeasible(problem: Problem, shortfall: float, who: tuple[int, ...], scope: str) -> Report:
+    numbers: dict[str, Any] = dict.fromkeys(("duration", "energy", "utility"), NAN)
+    nothing: dict[str, Any] = dict.fromkeys(("allocation", "verdict", "partition", "assignment"))
+    said = fedopt.Solution(
+        status=Status.INFEASIBLE, reason="", scope=scope, clients=who, shortfall=shortfall, **numbers, **nothing
+    )
+    return fedopt.verify(problem, said)
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+@pytest.mark.parametrize("access", ACCESS)
+def test_a_budget_that_all_matchings_of_a_partition_meet_is_not_infeasible(access: str, scope: str) -> None:
+    """Whichever of them was tried, and whatever is said to be missing."""
+    poor = fedopt.solve(Problem(CLIENTS, TYPES[:1], budget=EnergyBudget(1e-3), access=ACCESS[access]))
+    needs = poor.shortfall + 1e-3  # of all with the largest type
+    for types in (TYPES, TYPES[:1]):
+        for budget in (Deadline(1e6), EnergyBudget(1.05 * needs), PowerBudget(0.5), TimePrice(0.5)):
+            problem = Problem(CLIENTS, types, budget=budget, access=ACCESS[access])
+            assert fedopt.solve(problem).status.solved
+            for missing, who in ((0.0, ()), (1e-3 * needs, poor.clients), (math.inf, (0,))):
+                failed = {check.name for check in called_infeasible(problem, missing, who, scope).failed}
+                assert "infeasible" in failed, (budget, missing)
+
+
+def test_time_is_missing_where_nobody_has_power_without_limit() -> None:
+    """Nothing missing, and nobody in the way: then nothing speaks against the deadline."""
+    problem = Problem(CLIENTS, TYPES, budget=Deadline(1e-3))
+    for scope in SCOPES:
+        failed = {check.name for check in called_infeasible(problem, 0.0, (), scope).failed}
+        assert "by how much" in failed
+
+
+def test_a_matching_that_was_tried_may_miss_what_another_meets() -> None:
+    """At random, or as it was: the answer speaks of no other."""
+    open_ = 0
+    for seed in range(8):
+        problem = Problem(CLIENTS, TYPES, budget=Deadline(1e-3), partitions=[(3, 2, 0)])
+        best, drawn = (fedopt.solve(problem, matching=name, seed=seed) for name in ("exact", "random"))
+        for share in (0.1, 0.5, 0.9):
+            seconds = 1e-3 + (1.0 - share) * best.shortfall + share * drawn.shortfall
+            tight = dataclasses.replace(problem, budget=Deadline(seconds))
+            found = fedopt.solve(tight, matching="random", seed=seed)
+            report = fedopt.verify(tight, found)
+            assert report.ok, str(report)
+            open_ += found.status is Status.INFEASIBLE
+    assert open_ > 3
 
 
 @pytest.mark.parametrize("partitions", [{}, {"partitions": [(3, 2, 0)]}, {"partitions": [(1, 4, 0), (3, 0, 2)]}])

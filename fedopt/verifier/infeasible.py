@@ -118,7 +118,9 @@ def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
     if answer.scope not in ("", ALL, SORTED):
         return [Check(name=name, about=C, outcome=Outcome.FAILED, found=answer.scope, why="no such matchings")]
     wrong = []
-    if not missing >= -_AMOUNT * given or (given == math.inf != missing):
+    loud = bool(np.isinf(problem.clients.power_max).any())
+    quiet = isinstance(problem.budget, Deadline) and not loud  # then it is time that is missing
+    if not missing >= -_AMOUNT * given or (given == math.inf != missing) or (quiet and missing <= 0.0):
         why = "no amount that can be missing"
         wrong.append(Check(name="by how much", about=C, outcome=Outcome.FAILED, found=f"{missing:.9g}", why=why))
     if not _exist(answer.clients, len(problem.clients)):
@@ -134,7 +136,7 @@ def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
             check = Check(name=name, about=C, outcome=Outcome.PASSED, found=found, allowed="proved again")
         else:
             claimed = answer.scope in (ALL, SORTED) and problem.access is None
-            claimed = claimed or (answer.scope == ALL and _together(menu))
+            claimed = claimed or (answer.scope == ALL and _together(menu)) or _always(menu)
             outcome = Outcome.FAILED if claimed else Outcome.UNPROVED
             why = f"partition {tuple(menu.counts[meets].tolist())} may meet it"
             why += "" if claimed else "; the answer speaks only of what was tried"
@@ -160,10 +162,11 @@ def _amount(menu: Menu, scope: str, answer: Solution) -> Check:
     below = _may_meet(menu, scope, 1.0 - _AMOUNT, missing, loud=False)
     above = missing == math.inf or _may_meet(menu, scope, 1.0 + _AMOUNT, missing + SMALLEST, loud=False) is not None
     enough = missing == 0.0 and isinstance(menu.problem.budget, Deadline)  # of time; it is power that is missing
+    most = _most_needed(menu, np.any(menu.counts > 0, axis=0))
     outcome, why = Outcome.PASSED, ""
     if not above:
         outcome, why = Outcome.FAILED, "more is needed"
-    elif missing > 0.0 and _given(menu.problem.budget) + missing > _most_needed(menu) * (1.0 + LOOSE) + SMALLEST:
+    elif missing > 0.0 and _given(menu.problem.budget) + missing > most * (1.0 + LOOSE) + SMALLEST:
         outcome, why = Outcome.FAILED, "no matching needs that much"
     elif menu.problem.access is not None or not answer.scope:
         outcome, why = Outcome.UNPROVED, "of what was tried alone" if menu.problem.access is None else "shared uplink"
@@ -172,10 +175,11 @@ def _amount(menu: Menu, scope: str, answer: Solution) -> Check:
     return Check(name="by how much", about=C, outcome=outcome, found=f"{missing:.9g}", why=why)
 
 
-def _most_needed(menu: Menu) -> float:
-    """What no matching needs more than: everybody with the most of every type's work and bits; inf out of reach."""
+def _most_needed(menu: Menu, used: BoolArray) -> float:
+    """What no matching of the types used (K,) needs more than: everybody with the most of their work and bits; inf out
+    of reach."""
     p = menu.problem
-    types = [p.submodels[k] for k in np.flatnonzero(menu.counts.any(axis=0))]
+    types = [p.submodels[k] for k in np.flatnonzero(used)]
     most = {name: max(getattr(t, name) for t in types) for name in ("flops", "upload_bits", "download_bits")}
     work = p.clients.workload((SubModel("most", **most),), np.zeros(len(p.clients), dtype=np.int64))
     hertz = p.clients.bandwidth if p.access is None else np.full(len(p.clients), p.access.hertz)
@@ -246,6 +250,17 @@ def _may_meet(
     bounds = menu.over(scope, lambda T: costs, allowed)
     found = rule_out(bounds, menu.counts, np.zeros(size), np.full(size, allowed), LOOKS)
     return None if found is None else found[0]
+
+
+def _always(menu: Menu) -> bool:
+    """Whether all matchings of a partition meet the budget, so that whichever was tried does: of those of few types."""
+    p = menu.problem
+    if isinstance(p.budget, Deadline) and np.isinf(p.clients.power_max).any():
+        return False  # what no power reaches is no shortest round
+    room = _given(p.budget) * (1.0 - (_ROUNDING if p.access is None else LOOSE))
+    used = np.unique(menu.counts > 0, axis=0)
+    fewest = used[np.argsort(used.sum(axis=1), kind="stable")[:_TRIED]]
+    return any(_most_needed(menu, types) < room for types in fewest)
 
 
 def _together(menu: Menu) -> bool:
