@@ -98,3 +98,19 @@ def test_every_number_that_is_not_so_is_noticed(budget: str, access: str) -> Non
             continue
         assert not report.ok, (what, str(report))
         assert by in ("", *(check.name for check in report.failed)), (what, str(report))
+
+
+@pytest.mark.parametrize("access", ACCESS)
+def test_who_is_idle_has_no_frequency_and_no_rate(access: str) -> None:
+    types = (fedopt.SubModel("one", flops=3e7, upload_bits=5e5), fedopt.SubModel.idle())
+    work = CLIENTS.workload(types, np.array([0, 1, 0, 0, 0]))
+    given = CLIENTS, work, PowerBudget(0.5)
+    true = fedopt.schedule(*given, access=ACCESS[access])
+    assert true.allocation is not None
+    assert fedopt.verify_schedule(*given, true, access=ACCESS[access]).complete
+    for name in ("frequency", "rate"):
+        values = getattr(true.allocation, name).copy()
+        values[1] = 7e9
+        wrong = dataclasses.replace(true, allocation=dataclasses.replace(true.allocation, **{name: values}))
+        report = fedopt.verify_schedule(*given, wrong, access=ACCESS[access])
+        assert "who is idle does nothing" in {check.name for check in report.failed}

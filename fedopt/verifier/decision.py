@@ -189,7 +189,8 @@ def number_checks(r: Round) -> list[Check]:
         "upload_time": ("s", r.tau),
         "energy": ("J", energies(k, r.f, r.x)),
     }
-    checks = []
+    still = np.where(k.busy, 0.0, np.abs(given.frequency) + np.abs(given.rate))
+    checks = [worst("who is idle does nothing", About.NUMBERS, still, 0.0, None, CLIENT)]
     for name, (unit, values) in own.items():
         said = getattr(given, name)
         with np.errstate(all="ignore"):
