@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 from fedopt.access import Sharing
 from fedopt.checks import InputError, brief, harmless, printable, whole
 from fedopt.disk import check_parts, read_limited, replace_file
+from fedopt.keys import as_table, known
 from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, Unstored, UtilityFunction
 from fedopt.scenario import from_document, to_document
-from fedopt.solution import Allocation, Rule, Solution, Status
+from fedopt.solution import Allocation, Rule, Solution, Status, Verdict
 from fedopt.submodels import Partition
 from fedopt.timeline import decision, timeline
 from fedopt.verdict import judge_solution
@@ -31,6 +32,10 @@ FORMAT, VERSION = "fedopt-solution", 1
 LIMIT = 256 * 2**20  # bytes of a record
 _ARRAYS = tuple(Allocation.__slots__)
 _FACTS = ("duration", "energy", "utility", "bound", "shortfall")
+_KEYS = (
+    "problem", "utility_not_stored", "status", "reason", *_FACTS, "scope", "bracket", "cost_bracket", "partition",
+    "assignment", "allocation", "sharing", "verdict", "place_prices", "paper", "clients", "stats",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -138,6 +143,7 @@ def read_json(path: str | PathLike[str], *, judged: bool = True) -> Record:
         )
     content = record.get("content")
     try:
+        known("key", record, ("format", "version", "sha256", "content"))
         if not isinstance(content, dict) or record.get("sha256") != _digest(_canonical(content)):
             raise InputError("sha256", "the checksum of the content", "another: the file is damaged")
         return _record(content, judged)
@@ -160,6 +166,7 @@ def _sized(where: str, raw: bytes) -> bytes:
 
 
 def _record(content: Mapping[str, Any], judged: bool) -> Record:
+    _check_keys(content)
     scenario = from_document(content["problem"])
     problem, allocation, partition, assignment = scenario.problem, None, None, None
     if content.get("utility_not_stored") is not None:  # the first records have it not
@@ -207,6 +214,23 @@ def _record(content: Mapping[str, Any], judged: bool) -> Record:
     )
     checked = _judged(problem, solution) if judged else solution
     return Record(problem=problem, solution=checked, settings=scenario.settings)
+
+
+def _check_keys(content: Mapping[str, Any]) -> None:
+    """Raise InputError where a key is none of a record's; the verdict is not used, but must be one."""
+    known("content", content, _KEYS)
+    parts = {"allocation": _ARRAYS, "sharing": Sharing.__slots__, "paper": Rule.__slots__, "verdict": Verdict.__slots__}
+    for name, keys in parts.items():
+        if content.get(name) is not None:
+            known(name, as_table(name, content[name]), keys)
+    said = content.get("verdict")
+    if said is not None:
+        for name in ("energy", "duration", "violation"):
+            _number(said[name])
+        if not isinstance(said["violations"], list):
+            raise InputError("verdict violations", "a list", type(said["violations"]).__name__)
+        for text in said["violations"]:
+            _text(text)
 
 
 def _judged(problem: Problem, solution: Solution) -> Solution:

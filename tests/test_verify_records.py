@@ -199,3 +199,53 @@ def test_an_infeasible_record_is_verified(tmp_path: Path) -> None:
     assert back.scope == "all matchings"
     assert math.isnan(back.duration)
     assert fedopt.verify(problem, back).ok
+
+
+def written(path: Path) -> dict[str, Any]:
+    fedopt.write_solution(solved(), path)
+    record: dict[str, Any] = json.loads(path.read_text())
+    return record
+
+
+def read(path: Path, record: dict[str, Any]) -> fedopt.Solution:
+    """The record with the checksum of what it holds now."""
+    body = json.dumps(record["content"], sort_keys=True, separators=(",", ":"))
+    path.write_text(json.dumps({**record, "sha256": files._digest(body)}))
+    return fedopt.read_solution(path)[1]
+
+
+@pytest.mark.parametrize("where", ["", "content", "allocation", "paper", "verdict"])
+def test_a_key_that_no_record_has_is_refused(tmp_path: Path, where: str) -> None:
+    record = written(tmp_path / "a.json")
+    table = {"": record, "content": record["content"]}.get(where) or record["content"][where]
+    table["priec"] = 1.0
+    with pytest.raises(fedopt.InputError, match="priec"):
+        read(tmp_path / "a.json", record)
+    del table["priec"]
+    assert read(tmp_path / "a.json", record).status.solved
+
+
+@pytest.mark.parametrize(
+    "verdict",
+    [
+        7,
+        "fine",
+        {},
+        *({"energy": value} for value in ("1", None, True)),
+        *({"violations": value} for value in ("none", [7], None)),
+    ],
+    ids=str,
+)
+def test_a_verdict_that_is_none_is_refused(tmp_path: Path, verdict: Any) -> None:
+    record = written(tmp_path / "a.json")
+    own = record["content"]["verdict"]
+    record["content"]["verdict"] = {**own, **verdict} if verdict and isinstance(verdict, dict) else verdict
+    with pytest.raises(fedopt.InputError):
+        read(tmp_path / "a.json", record)
+
+
+def test_records_that_lack_what_came_later_are_read(tmp_path: Path) -> None:
+    record = written(tmp_path / "a.json")
+    for key in ("utility_not_stored", "scope", "cost_bracket", "sharing", "verdict"):
+        del record["content"][key]
+    assert read(tmp_path / "a.json", record).status.solved
