@@ -9,6 +9,10 @@ bits, as nothing is fused or reordered in compiled code.
 from __future__ import annotations
 
 import builtins
+import os
+import signal
+import sys
+import threading
 import time
 from functools import cache
 from types import FunctionType
@@ -44,7 +48,7 @@ class FirstCalls:
         worth_it = total > READY if FirstCalls.loading else numbers > MANY or FirstCalls.spent > WAIT
         if total > PATIENCE or (worth_it and self._on_disk(arguments)):
             FirstCalls.loading = True
-            return self.compile(*arguments)
+            return uninterrupted(self.compile, *arguments)
         self.gone_over = total
         return self._plainly
 
@@ -70,6 +74,32 @@ class FirstCalls:
             return False
         key = known._index_key(tuple(map(numba.typeof, arguments)), self.compiled.targetctx.codegen())
         return key in known._cache_file._load_index()
+
+
+def uninterrupted(compiling: Any, *arguments: Any) -> Any:
+    """compiling(*arguments), after which an interrupt that came meanwhile is served; the second one at once.
+
+    Half-made machine code would break every later call: a notebook would have to start anew.
+    """
+    serve = signal.getsignal(signal.SIGINT)
+    if not callable(serve) or threading.current_thread() is not threading.main_thread():
+        return compiling(*arguments)
+    came: list[tuple[Any, ...]] = []
+
+    def wait(*what: Any) -> None:
+        came.append(what)
+        if len(came) > 1:
+            serve(*came.pop())
+        elif sys.stderr is not None and (sys.stderr.isatty() or hasattr(sys, "ps1")):
+            os.write(2, b"fedopt: ends when this is compiled, some seconds; once more: at once\n")
+
+    signal.signal(signal.SIGINT, wait)
+    try:
+        return compiling(*arguments)
+    finally:
+        signal.signal(signal.SIGINT, serve)
+        if len(came) == 1:
+            serve(*came[0])
 
 
 def much_to_do() -> None:

@@ -7,9 +7,11 @@ import itertools
 import math
 import os
 import re
+import signal
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +61,64 @@ def test_a_kernel_is_compiled_when_it_has_gone_over_enough(monkeypatch: pytest.M
         assert _summed(values) == np.inf  # as compiled code divides: no warning, no exception
         compiled.append(bool(_summed.signatures))  # type: ignore[attr-defined]
     assert compiled == [False, False, True, True]
+
+
+@pytest.fixture
+def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
+    """Which interrupts were served; the handler is another's, and raises nothing."""
+    signals: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _frame: signals.append(number))
+    yield signals
+    assert signal.signal(signal.SIGINT, before).__qualname__.startswith("served.")
+
+
+def test_an_interrupt_waits_until_a_kernel_is_compiled_and_the_second_does_not(
+    served: list[int], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    def compiling(interrupts: int) -> int:
+        for _ in range(interrupts):
+            signal.raise_signal(signal.SIGINT)
+        return len(served)
+
+    for session in (True, False):
+        monkeypatch.setattr(sys, "ps1", ">>> ", raising=False) if session else monkeypatch.delattr(sys, "ps1")
+        for interrupts, before in ((0, 0), (1, 0), (2, 1), (3, 2)):
+            served.clear()
+            assert firstcalls.uninterrupted(compiling, interrupts) == before
+            assert len(served) == interrupts
+            assert ("once more: at once" in capfd.readouterr().err) is (session and interrupts > 0)
+
+
+def test_an_interrupted_kernel_is_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(firstcalls.FirstCalls, "spent", 0.0)
+    monkeypatch.setattr(firstcalls.FirstCalls, "loading", False)
+
+    def added(values: FloatArray) -> float:
+        return total(values)
+
+    compiled: Any = kernel(added)
+    compiling = compiled._compile_for_args.compile
+    compiled._compile_for_args.compile = lambda *given: (signal.raise_signal(signal.SIGINT), compiling(*given))[1]
+    with pytest.raises(KeyboardInterrupt):
+        compiled(np.ones(firstcalls.PATIENCE + 1))
+    assert len(compiled.signatures) == 1
+    assert compiled(np.ones(firstcalls.PATIENCE + 1)) == firstcalls.PATIENCE + 1
+
+
+def test_only_the_main_thread_and_a_handler_are_kept_from_interrupts() -> None:
+    def handler() -> Any:
+        return signal.getsignal(signal.SIGINT)
+
+    own = handler()
+    assert firstcalls.uninterrupted(handler) is not own
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(firstcalls.uninterrupted, handler).result() is own
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        assert firstcalls.uninterrupted(handler) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert handler() is own
 
 
 @pytest.mark.parametrize("reason", ["one call", "time spent", "much to do"])
