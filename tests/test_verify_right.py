@@ -151,3 +151,22 @@ def test_prices_of_places_are_as_large_as_the_energies_of_endless_power(budget: 
     for wrong in ([0.0, 1e300], [-1e308, 1e308], [0.0, 0.1 * answer.place_prices[1]]):
         forged = dataclasses.replace(answer, place_prices=np.array(wrong))
         assert [check.name for check in fedopt.verify(problem, forged).failed] == ["place prices"]
+
+
+@pytest.mark.parametrize("matching", ["exact", "sorted", "marginal"])
+def test_who_is_late_by_the_last_digits_of_a_deadline_is_named_rightly(matching: str) -> None:
+    """A deadline within 1e-15 of the shortest round of three is met, or missed by whom rounding tells."""
+    instance = make("typical", 5, 3)
+    types = [fedopt.SubModel("one", flops=3e7, upload_bits=5e5), fedopt.SubModel("less", flops=1e7, upload_bits=2e5)]
+    shortest = -fedopt.solve(
+        fedopt.Problem(instance.clients, types, budget=EnergyBudget(math.inf), utility=fedopt.ShortestRound()),
+        matching=matching,
+    ).utility
+    statuses = set()
+    for ulps in range(-12, 3):
+        deadline = shortest * (1.0 + ulps * 2.0**-53)
+        problem = fedopt.Problem(instance.clients, types, budget=Deadline(deadline), utility=fedopt.LeastEnergy())
+        answer = fedopt.solve(problem, matching=matching)
+        statuses.add(answer.status)
+        assert not fedopt.verify(problem, answer).failed
+    assert statuses == {Status.OPTIMAL, Status.INFEASIBLE}

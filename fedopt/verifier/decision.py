@@ -13,7 +13,7 @@ from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, TimePrice
 from fedopt.solution import Allocation, Schedule, Solution, Status
 from fedopt.submodels import Workload
-from fedopt.verifier.model import LN2, Tasks, energies, sum_of, tasks_for
+from fedopt.verifier.model import LN2, SAME, Tasks, energies, sum_of, tasks_for
 from fedopt.verifier.report import About, Check, Outcome, judged, worst
 
 CLIENT = "client"
@@ -137,7 +137,7 @@ def decision_checks(r: Round) -> list[Check]:
         checks.append(judged("budget", D, over, limit, found=f"{energy:.12g} J", why=f"at most {most:.12g} J"))
     elif isinstance(r.budget, Deadline):
         off = abs(_relative(r.T, r.budget.seconds)) if r.budget.seconds != r.T else 0.0
-        checks.append(judged("deadline", D, off, 1e-15, found=f"{r.T:.15g} s"))
+        checks.append(judged("deadline", D, off, SAME - 1.0, found=f"{r.T:.15g} s"))
     return checks
 
 

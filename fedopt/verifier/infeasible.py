@@ -197,6 +197,8 @@ def _may_be(menu: Menu, scope: str, answer: Solution) -> bool:
         return bool((named == np.isinf(problem.clients.power_max)).all())
     if not _ordered(alone if timed or missing == math.inf else least_energies(tasks), answer.clients):
         return False
+    if timed and missing <= _ROUNDING * _given(problem.budget):
+        return True  # the last digits tell who is late
     if (timed or missing == math.inf) and scope == ALL and _crowded(menu, named):
         return True
     if missing == math.inf:
