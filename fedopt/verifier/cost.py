@@ -91,7 +91,7 @@ def _at_price(r: Round, gap: float) -> Check:
         steep = np.nan_to_num(r.x * r.x * np.exp(r.x) / marginal(r.x))
         noise = sum_of(hidden_price(r, 3.0 * (price + k.p_s), r.t) + hidden_price(r, steep * (price + k.p_c), r.tau))
     before, after = best(k, low * (1.0 - r.tolerance)).price, best(k, high * (1.0 + r.tolerance)).price
-    off = max(watts - sum_of(before), sum_of(after) - watts) - noise
+    off = max(watts - sum_of(before) if low > 0.0 else 0.0, sum_of(after) - watts) - noise
     return judged(name, About.CLAIMS, max(off, 0.0) / watts, r.tolerance, found=said, why=f"{watts:.12g} W")
 
 
