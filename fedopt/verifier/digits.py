@@ -67,5 +67,5 @@ def early(r: Round) -> BoolArray:
         end = float(np.where(r.tasks.busy, done, 0.0).max())
     else:
         done = done + r.tau
-    early: BoolArray = r.tasks.busy & (done < end * (1.0 - r.tolerance))
-    return early
+    result: BoolArray = r.tasks.busy & (done < end * (1.0 - r.tolerance))
+    return result
