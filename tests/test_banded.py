@@ -15,7 +15,7 @@ from tasks import task_asked
 from test_ruled_parts import Scripted
 
 import fedopt
-from fedopt import Deadline, SharedBandwidth, TimePrice
+from fedopt import Deadline, EnergyBudget, PowerBudget, SharedBandwidth, TimeDivision, TimePrice
 from solvers.access import shared
 from solvers.matching import banded
 from solvers.matching.bandcosts import BandCosts
@@ -144,6 +144,52 @@ def test_one_client_and_one_type_have_the_channel_for_themselves(budget: Any) ->
     assert (found.duration, found.energy) == pytest.approx((alone.duration, alone.energy), rel=1e-9)
 
 
+@pytest.mark.parametrize(
+    "access", [SharedBandwidth(HERTZ), TimeDivision(HERTZ)], ids=lambda access: type(access).__name__
+)
+@pytest.mark.parametrize("more", [1.0, 1e-3, 1e-6])
+def test_the_bound_of_the_only_matching_is_that_of_its_own_round(access: Any, more: float) -> None:
+    """Next to the least energy, where prices say next to nothing of the duration, too."""
+    clients = make("typical", 3, 4).clients
+    work = clients.workload(TYPES[:1], np.zeros(4, dtype=np.int64))
+    for budget in (EnergyBudget, PowerBudget):
+        least = fedopt.schedule(clients, work, Deadline(1e9), access=access).energy
+        amount = least * (1.0 + more) / (1.0 if budget is EnergyBudget else 100.0)
+        problem = fedopt.Problem(clients, TYPES[:1], budget=budget(amount), access=access)
+        found, alone = fedopt.solve(problem), fedopt.schedule(clients, work, budget(amount), access=access)
+        assert found.status is alone.status is fedopt.Status.OPTIMAL
+        assert found.duration == alone.duration
+        assert found.bracket[0] == alone.bracket[0] > 0.0
+        assert 1.0 <= found.bound / found.utility < 1.0 + 1e-8
+        report = fedopt.verify(problem, found)
+        assert report.ok, str(report)
+
+
+@pytest.mark.parametrize("partitions", [((2, 1),), ((3, 0), (2, 1))])
+def test_at_a_price_of_time_who_has_no_channel_gets_what_sends_nothing(partitions: Any) -> None:
+    """Sorted and marginal matchings give it to a client with a channel; that price is what the matching costs."""
+    clients = fedopt.Clients(
+        frequency_min=0.0,
+        frequency_max=1.5e9,
+        samples=500.0,
+        channel_gain=[0.0, 1e-11, 2e-11],
+        bandwidth=2e5,
+        power_max=0.2,
+    )
+    types = [
+        fedopt.SubModel("sends", flops=2e7, upload_bits=3e5), fedopt.SubModel("computes", flops=3e7, upload_bits=0.0),
+    ]  # fmt: skip
+    budget, access = TimePrice(10.0), SharedBandwidth(1e6)
+    problem = fedopt.Problem(clients, types, budget=budget, access=access, partitions=partitions)
+    found = fedopt.solve(problem)
+    assert found.status is fedopt.Status.OPTIMAL
+    assert found.assignment.tolist() == [1, 0, 0]
+    alone = fedopt.schedule(clients, clients.workload(types, found.assignment), budget, access=access)
+    assert found.energy + 10.0 * found.duration == pytest.approx(alone.energy + 10.0 * alone.duration, rel=1e-12)
+    report = fedopt.verify(problem, found)
+    assert report.ok, str(report)
+
+
 def test_the_cheapest_answer_of_a_partition_is_kept_beyond_rounding(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each matching is tried once, from the last answer on where that has a duration and a price."""
     close, better = 100.0 * (1.0 - 1e-11), 100.0 * (1.0 - 1e-9)
@@ -198,7 +244,7 @@ def test_the_first_matching_is_the_best_at_the_last_answer(monkeypatch: pytest.M
     for mine, its, at, duration, solved, tried in (
         ((50.0, 9.0), (40.0, 8.0), (60.0, 30.0), 50.0, 1, 1),
         (None, (40.0, 8.0), (60.0, 30.0), 40.0, 1, 2),
-        (None, None, (60.0, 30.0), 0.0, 1, 2),
+        (None, None, (60.0, 30.0), 0.0, 2, 2),  # and what leaves nobody out of reach: one of these two
         ((50.0, 9.0), (40.0, 8.0), (60.0, 0.5), 50.0, 1, 1),
         ((50.0, 9.0), (40.0, 8.0), (60.0, 0.0), 40.0, 0, 1),
         ((50.0, 9.0), (40.0, 8.0), (0.0, 30.0), 40.0, 0, 1),

@@ -74,7 +74,7 @@ def test_only_a_shorter_matching_is_better(monkeypatch: pytest.MonkeyPatch) -> N
     assert better.assignment is first
     assert min(durations) == better.T
     for T, wins in ((better.T, False), (better.T * (1.0 + 5e-11), False), (better.T * (1.0 + 2e-10), True)):
-        held = Best(assignment=other, T=T, E=1.0, mu=1.0, stop=Stop.OPTIMAL)
+        held = Best(assignment=other, T=T, lower=0.0, E=1.0, mu=1.0, stop=Stop.OPTIMAL)
         assert (it._better(held, bound_of(1.0, assignment=first), 0, results) is held) is not wins
     assert it._better(None, bound_of(1.0, assignment=first), 0, results).T == better.T
     assert better.mu == pytest.approx(menu.rows_of(first).channel())
@@ -91,7 +91,7 @@ def test_late_with_one_partition_left_it_is_stopped(monkeypatch: pytest.MonkeyPa
 def test_it_is_looked_below_the_best_until_that_is_too_dear_then_between(monkeypatch: pytest.MonkeyPatch) -> None:
     """At the gaps in turn; where one proves too short, three halvings to the last that was not."""
     _, it = prepared(monkeypatch, Goal.ENERGY, 1.0, [(1, 2, 2)])
-    best = Best(assignment=np.zeros(5, dtype=np.int64), T=100.0, E=1.0, mu=2.0, stop=Stop.OPTIMAL)
+    best = Best(assignment=np.zeros(5, dtype=np.int64), T=100.0, lower=0.0, E=1.0, mu=2.0, stop=Stop.OPTIMAL)
     for edge in (99.99999995, 99.95, 92.0, 75.0, 55.0, 1e-3):
         asked, cuts = list[float](), list[Cut]()
 
@@ -130,17 +130,17 @@ def test_nothing_is_looked_at_at_the_floor_or_beyond_what_has_to_be_beaten(monke
 
     it._bound = bound
     for T, needed in ((it.floor, math.inf), (math.inf, it.floor), (math.inf, math.inf)):
-        held = Best(assignment=np.zeros(5, dtype=np.int64), T=T, E=1.0, mu=2.0, stop=Stop.OPTIMAL)
+        held = Best(assignment=np.zeros(5, dtype=np.int64), T=T, lower=0.0, E=1.0, mu=2.0, stop=Stop.OPTIMAL)
         assert it._prove(None if math.isinf(T) else held, needed, 0, [], empty_results(1))[1] == it.floor
     assert not asked
-    held = Best(assignment=np.zeros(5, dtype=np.int64), T=9.0, E=1.0, mu=2.0, stop=Stop.OPTIMAL)
+    held = Best(assignment=np.zeros(5, dtype=np.int64), T=9.0, lower=0.0, E=1.0, mu=2.0, stop=Stop.OPTIMAL)
     it._prove(held, 8.0, 0, [], empty_results(1))
     assert asked[0] == 8.0 * (1.0 - priced._GAPS[0])
     asked.clear()
     it._prove(None, 8.0, 0, [], empty_results(1))
     assert asked[0] == 8.0 * (1.0 - priced._GAPS[0])
     asked.clear()
-    better = Best(assignment=np.ones(5, dtype=np.int64), T=7.0, E=1.0, mu=2.0, stop=Stop.OPTIMAL)
+    better = Best(assignment=np.ones(5, dtype=np.int64), T=7.0, lower=0.0, E=1.0, mu=2.0, stop=Stop.OPTIMAL)
     it._better = lambda best, *_: better if len(asked) == 3 else best
     assert it._prove(held, math.inf, 0, [], empty_results(1))[0] is better
     assert asked[:5] == [T * (1.0 - gap) for T, gaps in ((9.0, 3), (7.0, 2)) for gap in priced._GAPS[:gaps]]

@@ -133,6 +133,17 @@ def test_other_methods_are_verified_to_their_accuracy() -> None:
     assert not fedopt.verify_schedule(clients, work, budget, rough, tolerance=1e-12).ok
 
 
+def test_a_bracket_is_as_certain_as_the_energies_it_rests_on() -> None:
+    """Of one found with energies to 1e-5 the lower end holds to that; to more digits it is not proved."""
+    pytest.importorskip("cvxpy")
+    clients, types = make("typical", 1, 4).clients, (fedopt.SubModel("one", flops=3e7, upload_bits=5e5),)
+    problem = fedopt.Problem(clients, types, budget=PowerBudget(0.5))
+    solution = fedopt.solve(problem, matching="sorted", allocation="cvxpy")
+    report = fedopt.verify(problem, solution, tolerance=1e-4)
+    assert report.ok, str(report)
+    assert "lower end of the bracket" in {check.name for check in fedopt.verify(problem, solution).failed}
+
+
 def test_infeasible_answers_are_proved_again() -> None:
     for budget in (EnergyBudget(0.1), EnergyBudget(0.0), PowerBudget(0.0), Deadline(0.5)):
         for matching in ("exact", "sorted", "marginal"):

@@ -164,7 +164,7 @@ def shorter(r: Round, T: float, name: str, about: About) -> Check:
     else:
         short = (most - proved) / most if most > 0.0 else most - proved
     found = f"at {T:.15g} s {proved:.12g} J or more" if proved < math.inf else f"at {T:.15g} s nobody can"
-    limit = ENERGY if r.access is None else LOOSE
+    limit = max(ENERGY, 0.1 * r.tolerance) if r.access is None else LOOSE
     return unless_hidden(judged(name, about, short, limit, found=found, why=f"{most:.12g} J"), r, most)
 
 

@@ -96,8 +96,12 @@ class _Run(Coupled):
         return self._coupling
 
     def begin(self, p: int) -> None:
-        """The sorted matching."""
+        """The sorted matching; where that leaves somebody out of reach, one that does not."""
         self.propose(fill(self.task.counts[p], self.menu.types, self.menu.order), p)
+        if p not in self.chosen:
+            found = self.match(self._costs.ready, p)
+            if isinstance(found, Transport):
+                self.propose(found.assignment, p)
 
     def first(self, p: int) -> float:
         """The best matching at the last answer's duration and price; the sorted one where that has no answer."""

@@ -59,10 +59,14 @@ class Bound:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Best:
-    """The best matching of a partition: its duration [s], energy [J] and price of bandwidth [J/channel]."""
+    """The best matching of a partition: its duration [s], energy [J] and price of bandwidth [J/channel].
+
+    lower: what its own duration is not below [s].
+    """
 
     assignment: IntArray
     T: float
+    lower: float
     E: float
     mu: float
     stop: Stop
@@ -148,6 +152,8 @@ class _Run:
         """
         task, counts = self.task, self.task.counts[p]
         best = self._solve(self.sorted(p), p, results)
+        if best is not None and np.count_nonzero(counts) == 1:  # there is no other
+            return best, max(self.floor, best.lower)
         if math.isfinite(needed):
             bound = self._bound(needed, self._mu, counts)
             cuts.append(bound.cut)
@@ -240,8 +246,8 @@ class _Run:
             return None
         mu = found.bandwidth_price * self.hertz
         self._mu = mu if mu > 0.0 else self._mu
-        T, E = found.timing.duration, float(found.timing.point.energy.sum())
-        return Best(assignment=assignment, T=T, E=E, mu=self._mu, stop=found.timing.stop)
+        T, E, lower = found.timing.duration, float(found.timing.point.energy.sum()), found.timing.lower
+        return Best(assignment=assignment, T=T, lower=lower, E=E, mu=self._mu, stop=found.timing.stop)
 
     def _bound(self, T: float, mu: float, counts: IntArray, *, once: bool = False) -> Bound:
         """The best bound at a duration: steps in ln mu towards a matching that takes just the whole channel.

@@ -192,7 +192,7 @@ class _Run:
         counts = self.task.counts[p]
         self._try(fill(counts, self.menu.types, self.menu.order), p)
         self._shortest(p)
-        for _ in range(_LOOKS):
+        for _ in range(0 if self._alone(p) else _LOOKS):
             at = self._stretches.weakest(p)
             if at < 0 or self._useless(p) or self._stretches.bound(at, p) >= self._aim(p):
                 break
@@ -206,9 +206,13 @@ class _Run:
             return transport(costs, self.task.counts[p])
 
         found = self._scheme.shortest(match)
-        self._least[p] = math.inf if found is None else found[0] * (1.0 - 1e-12)
+        self._least[p] = max(self._least[p], math.inf if found is None else found[0] * (1.0 - 1e-12))
         if found is not None and not self._useless(p):
             self._try(found[1], p)
+
+    def _alone(self, p: int) -> bool:
+        """Whether a partition has one matching only, whose own bracket is what bounds its duration."""
+        return self.task.goal is not Goal.DEADLINE and np.count_nonzero(self.task.counts[p]) == 1
 
     def _useless(self, p: int) -> bool:
         """Whether even the quickest matching of a partition takes too long."""
@@ -234,6 +238,8 @@ class _Run:
                     result[LEAST_TIME], result[LEAST_ENERGY], result[STOPPED] = known.t_min, known.e_inf, found.stop
                     self.chosen[p] = assignment
             return
+        if self._alone(p):
+            self._least[p] = max(self._least[p], float(np.nan_to_num(found.lower)))
         T, E = found.duration, float(found.point.energy.sum())
         score = E if self.task.goal is Goal.DEADLINE else T
         if not score >= result[self._asked]:
