@@ -162,9 +162,9 @@ def test_a_bracket_is_what_the_tangents_at_both_ends_leave_open(goal: Goal) -> N
         low, high = step(3.0, 0.5, 10.0, point(10.5, 1.0, early)), step(4.0, 0.0, 10.0, point(10.0, saved))
         found = bisection._timing(price, known, Stop.OPTIMAL, low, high)
         slope = saved + watts
-        lower = max(1.0, 3.0 + 0.5 / (1.0 + watts)) if early else 1.0
+        lower = max(1.0, 3.0 + (0.5 - hidden) / (1.0 + watts)) if early else 1.0
         lower = max(lower, 4.0 - hidden / slope) if slope > 0.0 else lower
         beyond = 2.0 * hidden / slope if slope > 0.0 else math.inf
-        assert found.lower == pytest.approx(lower, rel=1e-14)
+        assert found.lower == pytest.approx(lower, rel=1e-15)
         assert found.upper == pytest.approx(4.0 + beyond if beyond < 0.02 else (math.inf if watts else 6.0), rel=1e-15)
         assert found.lower < 4.0 < found.upper

@@ -112,8 +112,6 @@ def check_units(family: str, seed: int, unit: str, factor: float, tolerance: flo
         assert second.allocation is not None
         budgeted = isinstance(here, EnergyBudget | PowerBudget)
         conditioned = tolerance * (condition(instance, first) if budgeted else 1.0)
-        if isinstance(here, TimePrice):  # halved in logarithms: roots of odd powers of two are rounded
-            conditioned = max(conditioned, 32 * EPS)
         near(second.duration, first.duration * one["time"], conditioned)
         near(second.energy, first.energy * one["energy"], 8.0 * tolerance)
         near(second.allocation.frequency, first.allocation.frequency * (one["cycle"] / one["time"]), 100 * conditioned)

@@ -191,11 +191,11 @@ def test_a_bracket_is_what_two_tangents_leave_open(goal: Goal, unit: float) -> N
         state[A_T], state[A_G], state[A_PRICE], state[PASSES] = early * unit, 0.5, 1.0 / unit, 7.0
         found = newton._timing(state, goal, point)
         slope = saved + watts
-        low = max(1.0, 3.0 + 0.5 / (1.0 + watts)) if early > 0.0 else 1.0
+        low = max(1.0, 3.0 + (0.5 - hidden) / (1.0 + watts)) if early > 0.0 else 1.0
         low = max(low, 4.0 - hidden / slope) if slope > 0.0 else low
         beyond = 2.0 * hidden / slope if slope > 0.0 else math.inf
         high = 4.0 + beyond if beyond < 0.02 else (math.inf if watts else 6.0)
-        assert found.lower == pytest.approx(low * unit, rel=1e-14)
+        assert found.lower == pytest.approx(low * unit, rel=1e-15)
         assert found.upper == pytest.approx(high * unit, rel=1e-15)
         assert found.lower < 4.0 * unit < found.upper
         assert (found.duration, found.passes, found.stop) == (4.0 * unit, 7, Stop.OPTIMAL)

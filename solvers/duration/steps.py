@@ -117,7 +117,7 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
         if far and low > state[T_MIN] and high < math.inf:  # the bounds are proved: halve what is between them
             guess = 0.5 * (low + high)
     if rounding:  # but E is flat between, and the least T that is met may be far before B_T
-        guess = math.sqrt(T) * math.sqrt(state[B_T])
+        guess = T * math.sqrt(state[B_T] / T)
     elif met and g > 0.0 and slope > 0.0:  # g ~ (B_T - T)^n: where it is no more than rounding
         left = state[B_T] - T
         guess = max(low, state[B_T] - left * (2.0 * margin / g) ** min(g / (slope * left), 1.0))
@@ -157,7 +157,7 @@ def _advance_price(state: State, e: float, price: float, curve: float, exact: bo
     T, value = state[T_NOW], state[VALUE]
     if not (e < math.inf and price < math.inf):  # next to a T_min that no power reaches (p_max = inf): no model of it
         state[A_T], state[A_PRICE], state[LOWER] = T, 0.0, T
-        half = math.sqrt(T) * math.sqrt(state[B_T]) if T > 0.0 else 0.5 * state[B_T]
+        half = T * math.sqrt(state[B_T] / T) if T > 0.0 else 0.5 * state[B_T]
         state[T_NOW] = half if state[B_T] < math.inf else 2.0 * T
         return
     if price <= value:
@@ -196,9 +196,9 @@ def _advance_price(state: State, e: float, price: float, curve: float, exact: bo
     state[STUCK] = state[STUCK] + 1.0 if width > 0.5 * state[WIDTH] and miss > 0.5 * state[MISS] else 0.0
     if state[STUCK] == 2.0 and low < guess < high < math.inf:  # beyond that guess, short of the far end
         near, far = abs(guess - T), high - T if guess > T else T - low
-        guess = T + math.copysign(min(near ** (2.0 / 3.0) * far ** (1.0 / 3.0), 0.5 * far), guess - T)
+        guess = T + math.copysign(far * min((near / far) ** (2.0 / 3.0), 0.5), guess - T)
     elif (not low < guess < high and guess != state[T_MIN]) or (state[STUCK] > 2.0 and high < math.inf):
-        guess = math.sqrt(low) * math.sqrt(high) if high < math.inf else 4.0 * T
+        guess = low * math.sqrt(high / low) if high < math.inf else 4.0 * T
         guess = guess if low < guess < high else 0.5 * (low + high)
     state[WIDTH], state[OFF], state[MISS] = width, off, min(state[MISS], miss)
     state[EXACTLY] = off if exact else state[EXACTLY]
