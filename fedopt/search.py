@@ -38,6 +38,7 @@ Progress = Callable[[int, int, float], None]
 
 _SOME = ("sorted", "marginal", "random")  # methods that try some matchings of a partition
 _SHARED = ("sorted", "marginal")  # methods that work under an access scheme
+_ROUNDED = 1e-12  # relative: energies this close are one
 
 
 def solve(
@@ -209,15 +210,24 @@ def _incumbent(problem: Problem, warm: Solution | None) -> IntArray | None:
 
 
 def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None:
-    """The partition of greatest utility; of equals the one of least energy, then the first. None if none is solved."""
-    best, found = None, (-math.inf, math.inf)
-    for p in np.flatnonzero(np.isfinite(results[:, 0])):
-        duration, energy = float(results[p, 0]), float(results[p, 1])
-        partition = Partition(counts[p].tolist(), problem.submodels)
-        utility = utility_of(problem, partition, duration, energy)
-        if best is None or (utility, -energy) > (found[0], -found[1]):
-            best, found = int(p), (utility, energy)
-    return best
+    """The partition of greatest utility; of equals the one of least energy, then the first. None if none is solved.
+
+    Of energies that differ by rounding alone the shortest round is the best, as where all use a budget up.
+    """
+    solved = np.flatnonzero(np.isfinite(results[:, 0])).tolist()
+    if not solved:
+        return None
+    durations, energies = results[:, 0].tolist(), results[:, 1].tolist()
+    if isinstance(problem.utility, LeastEnergy):
+        most = min(energies[p] for p in solved) * (1.0 + _ROUNDED)
+        return min((p for p in solved if energies[p] <= most), key=durations.__getitem__)
+
+    def worth(p: int) -> tuple[float, float]:
+        return utility_of(
+            problem, Partition(counts[p].tolist(), problem.submodels), durations[p], energies[p]
+        ), -energies[p]
+
+    return max(solved, key=worth)
 
 
 def _paper(problem: Problem, task: Task) -> Rule | None:

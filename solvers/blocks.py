@@ -5,6 +5,8 @@ A column has shape (N,), or (1,) where one number stands for all rows; kernels r
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from solvers.compile import inlined, stage
@@ -67,6 +69,14 @@ def block_of(columns: Columns, constant: FloatArray, start: int, n: int) -> Colu
         view(columns[12], constant[12], start, n),
         view(columns[13], constant[13], start, n),
     )
+
+
+@inlined
+def left_out(before: float, more: float, now: float) -> float:
+    """What rounding leaves out of a sum ``now`` = before + more: of many equal terms it is no accident (Knuth)."""
+    added = now - before
+    left = (before - (now - added)) + (more - added)
+    return left if abs(left) < math.inf else 0.0
 
 
 @inlined

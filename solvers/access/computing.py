@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from solvers.blocks import BLOCK, FIXED, NO_UPLOAD, ORDINARY, P_S, T_FREE, T_LOW, K
+from solvers.blocks import BLOCK, FIXED, NO_UPLOAD, ORDINARY, P_S, T_FREE, T_LOW, K, left_out
 from solvers.compile import kernel
 from solvers.plan import Plan, rows_of
 from solvers.rows import FloatArray
@@ -157,9 +157,10 @@ def computing_sums(
     """Computing that ends by ``end`` [s]: sum of 2 kappa f^3 - P_s [W], its fall [W/s], and of the energies [J].
 
     k, fixed, p_s, t_low, t_free: kappa W^3 [J s^2], t_0 + t_d [s], P_s [W], least t and t when time is free [s] of the
-    rows that compute, (N,). Sums are per block of rows and then over the blocks, in order.
+    rows that compute, (N,). Sums are per block of rows and then over the blocks, in order; what
+    rounding leaves out of these is added.
     """
-    worth, fall, energy = 0.0, 0.0, 0.0
+    worth, fall, energy, low, lost = 0.0, 0.0, 0.0, 0.0, 0.0
     for first in range(0, k.shape[0], BLOCK):
         watts, slopes, joules = 0.0, 0.0, 0.0
         for i in range(first, min(first + BLOCK, k.shape[0])):
@@ -171,7 +172,9 @@ def computing_sums(
             if left < t_free[i]:
                 watts += max(2.0 * cube * per - p_s[i], 0.0)
                 slopes += 6.0 * cube * per * per
-        worth += watts
+        before, worth = worth, worth + watts
+        low += left_out(before, watts, worth)
         fall += slopes
-        energy += joules
-    return worth, fall, energy
+        before, energy = energy, energy + joules
+        lost += left_out(before, joules, energy)
+    return worth + low, fall, energy + lost

@@ -24,7 +24,6 @@ from solvers.access.proof import one_sided, relative
 from solvers.access.shares import OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
 from solvers.access.uplink import row_energy
 from solvers.blocks import (
-    BLOCK,
     E_FIXED,
     FIXED,
     GAMMA,
@@ -40,6 +39,7 @@ from solvers.blocks import (
     Columns,
     K,
     at,
+    left_out,
 )
 from solvers.compile import cbrt, kernel, stage
 from solvers.elementary import EXP_MAX, marginal_given
@@ -112,43 +112,41 @@ def times_and_prices(
     the sum of the prices, that without rows at the end of their free time, what these could have at most [W], the sum
     of the slots [s], and a row that cannot be done before this end, -1 if there is none.
     """
-    whole, rest, room, slots, held = 0.0, 0.0, 0.0, 0.0, -1
-    for begin in range(0, out.shape[1], BLOCK):
-        sending = 0.0
-        for i in range(begin, min(begin + BLOCK, out.shape[1])):
-            k, a, fixed = at(columns[K], i), at(columns[A], i), at(columns[FIXED], i)
-            t_low, t_free, p_s = at(columns[T_LOW], i), at(columns[T_FREE], i), at(columns[P_S], i)
-            t, tau, price = 0.0, 0.0, 0.0
-            if k > 0.0:
-                t = t_low if fixed + t_low >= end else min(max(end - fixed, t_low), t_free)
-                most = max(2.0 * k / (t * t * t) - p_s, 0.0)
-                price = most if end - fixed < t_free else 0.0
-                whole += price
-                if abs(fixed + t_free - end) <= KINK * end:
-                    room += most
-                else:
-                    rest += price
-            if a > 0.0:
-                x = min(max(out[X_OUT, i], a / at(columns[TAU_HIGH], i)), a / at(columns[TAU_LOW], i))
-                tau = a / x
-                out[X_OUT, i] = x
-            out[T_OUT, i], out[TAU_OUT, i], out[PRICE_OUT, i] = t, tau, price
-            energy[i] = 0.0
-            if (kind[i] if kind.shape[0] > 1 else kind[0]) != IDLE:
-                if held < 0 and fixed + t_low >= end * (1.0 - KINK) and (k == 0.0 or t <= t_low * (1.0 + _AT_BOUND)):
-                    held = i
-                gamma, p_c, e_fixed = at(columns[GAMMA], i), at(columns[P_C], i), at(columns[E_FIXED], i)
-                energy[i] = row_energy(k, a, gamma, p_s, p_c, e_fixed, t, tau, out[X_OUT, i])
-            sending += tau
-        slots += sending
-    return whole, rest, room, slots, held
+    whole, rest, room, slots, off, held = 0.0, 0.0, 0.0, 0.0, 0.0, -1
+    for i in range(out.shape[1]):
+        k, a, fixed = at(columns[K], i), at(columns[A], i), at(columns[FIXED], i)
+        t_low, t_free, p_s = at(columns[T_LOW], i), at(columns[T_FREE], i), at(columns[P_S], i)
+        t, tau, price = 0.0, 0.0, 0.0
+        if k > 0.0:
+            t = t_low if fixed + t_low >= end else min(max(end - fixed, t_low), t_free)
+            most = max(2.0 * k / (t * t * t) - p_s, 0.0)
+            price = most if end - fixed < t_free else 0.0
+            whole += price
+            if abs(fixed + t_free - end) <= KINK * end:
+                room += most
+            else:
+                rest += price
+        if a > 0.0:
+            x = min(max(out[X_OUT, i], a / at(columns[TAU_HIGH], i)), a / at(columns[TAU_LOW], i))
+            tau = a / x
+            out[X_OUT, i] = x
+        out[T_OUT, i], out[TAU_OUT, i], out[PRICE_OUT, i] = t, tau, price
+        energy[i] = 0.0
+        if (kind[i] if kind.shape[0] > 1 else kind[0]) != IDLE:
+            if held < 0 and fixed + t_low >= end * (1.0 - KINK) and (k == 0.0 or t <= t_low * (1.0 + _AT_BOUND)):
+                held = i
+            gamma, p_c, e_fixed = at(columns[GAMMA], i), at(columns[P_C], i), at(columns[E_FIXED], i)
+            energy[i] = row_energy(k, a, gamma, p_s, p_c, e_fixed, t, tau, out[X_OUT, i])
+        before, slots = slots, slots + tau
+        off += left_out(before, tau, slots)
+    return whole, rest, room, slots + off, held
 
 
 @kernel
 def share_out(columns: Columns, end: float, share: float, held: int, extra: float, out: FloatArray) -> float:
     """Rows at the end of their free time get a ``share`` of their marginals (NaN: as they are), row ``held`` ``extra``
     watts more; returns the sum of the prices."""
-    total = 0.0
+    total, left = 0.0, 0.0
     for i in range(out.shape[1]):
         k, fixed = at(columns[K], i), at(columns[FIXED], i)
         if share == share and k > 0.0 and abs(fixed + at(columns[T_FREE], i) - end) <= KINK * end:
@@ -156,8 +154,9 @@ def share_out(columns: Columns, end: float, share: float, held: int, extra: floa
             out[PRICE_OUT, i] = share * max(2.0 * k / (t * t * t) - at(columns[P_S], i), 0.0)
         if i == held:
             out[PRICE_OUT, i] += extra
-        total += out[PRICE_OUT, i]
-    return total
+        before, total = total, total + out[PRICE_OUT, i]
+        left += left_out(before, out[PRICE_OUT, i], total)
+    return total + left
 
 
 @kernel
@@ -167,33 +166,32 @@ def prove_slots(
     """The dual value but for - lambda T [J], the greatest relative violation, and the static power of rows that
     compute [W]. out (5, N): as left by share_out; ``scale``: of its prices, so that they add up to ``price``.
     """
-    bound, worst, steady = 0.0, 0.0, 0.0
-    for begin in range(0, out.shape[1], BLOCK):
-        joules = 0.0
-        for i in range(begin, min(begin + BLOCK, out.shape[1])):
-            if (kind[i] if kind.shape[0] > 1 else kind[0]) == IDLE:
-                continue
-            k, a, gamma = at(columns[K], i), at(columns[A], i), at(columns[GAMMA], i)
-            p_s, p_c, nu = at(columns[P_S], i), at(columns[P_C], i), out[PRICE_OUT, i]
-            t, tau, x = out[T_OUT, i], out[TAU_OUT, i], out[X_OUT, i]
-            best = t
-            if k > 0.0:
-                t_low, t_high = at(columns[T_LOW], i), at(columns[T_HIGH], i)
-                off = relative(2.0 * k / (t * t * t) - p_s, nu, p_s)
-                at_least = t >= t_high * (1.0 - _AT_BOUND)
-                worst = max(worst, one_sided(off, at_least, t <= t_low * (1.0 + _AT_BOUND)))
-                steady += p_s
-                worth = scale * nu + p_s
-                best = min(max(cbrt(2.0 * k / worth) if worth > 0.0 else math.inf, t_low), t_high)
-            if a > 0.0:
-                off = relative(_worth(x) / gamma - p_c, price, p_c)
-                at_least = tau >= at(columns[TAU_HIGH], i) * (1.0 - _AT_BOUND)
-                worst = max(worst, one_sided(off, at_least, tau <= at(columns[TAU_LOW], i) * (1.0 + _AT_BOUND)))
-            joules += row_energy(k, a, gamma, p_s, p_c, at(columns[E_FIXED], i), best, tau, x) + price * tau
-            if nu > 0.0:
-                joules += scale * nu * (at(columns[FIXED], i) + best)
-        bound += joules
-    return bound, worst, steady
+    bound, left, worst, steady = 0.0, 0.0, 0.0, 0.0
+    for i in range(out.shape[1]):
+        if (kind[i] if kind.shape[0] > 1 else kind[0]) == IDLE:
+            continue
+        k, a, gamma = at(columns[K], i), at(columns[A], i), at(columns[GAMMA], i)
+        p_s, p_c, nu = at(columns[P_S], i), at(columns[P_C], i), out[PRICE_OUT, i]
+        t, tau, x = out[T_OUT, i], out[TAU_OUT, i], out[X_OUT, i]
+        best = t
+        if k > 0.0:
+            t_low, t_high = at(columns[T_LOW], i), at(columns[T_HIGH], i)
+            off = relative(2.0 * k / (t * t * t) - p_s, nu, p_s)
+            at_least = t >= t_high * (1.0 - _AT_BOUND)
+            worst = max(worst, one_sided(off, at_least, t <= t_low * (1.0 + _AT_BOUND)))
+            steady += p_s
+            worth = scale * nu + p_s
+            best = min(max(cbrt(2.0 * k / worth) if worth > 0.0 else math.inf, t_low), t_high)
+        if a > 0.0:
+            off = relative(_worth(x) / gamma - p_c, price, p_c)
+            at_least = tau >= at(columns[TAU_HIGH], i) * (1.0 - _AT_BOUND)
+            worst = max(worst, one_sided(off, at_least, tau <= at(columns[TAU_LOW], i) * (1.0 + _AT_BOUND)))
+        joules = row_energy(k, a, gamma, p_s, p_c, at(columns[E_FIXED], i), best, tau, x) + price * tau
+        if nu > 0.0:
+            joules += scale * nu * (at(columns[FIXED], i) + best)
+        before, bound = bound, bound + joules
+        left += left_out(before, joules, bound)
+    return bound + left, worst, steady
 
 
 @stage

@@ -1,6 +1,6 @@
 """Time division, the slots: at a price of time lambda every upload has x = F^-1(gamma (lambda + P_c)), clipped.
 
-Sums are per block of rows and then over the blocks, in order.
+Sums are per block of rows and then over the blocks, in order, what rounding leaves out of these added.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from solvers.access.stages import LEAST, begin_efficiency_block, grown_block
-from solvers.blocks import BLOCK, GAMMA, NO_WORK, ORDINARY, P_C, TAU_FREE, TAU_HIGH, TAU_LOW, A
+from solvers.blocks import BLOCK, GAMMA, NO_WORK, ORDINARY, P_C, TAU_FREE, TAU_HIGH, TAU_LOW, A, left_out
 from solvers.compile import kernel, stage, wide
 from solvers.elementary import EXP_MAX, expm1, inverse_marginal, log, marginal_given
 from solvers.plan import Plan, rows_of
@@ -91,7 +91,7 @@ def slot_sums(
     """
     wide()
     scratch = np.empty((5, BLOCK))
-    total, energy = 0.0, 0.0
+    total, energy, late, lost = 0.0, 0.0, 0.0, 0.0
     for first in range(0, transfer.shape[0], BLOCK):
         n = min(BLOCK, transfer.shape[0] - first)
         m, f, g, miss, none = scratch[0, :n], scratch[1, :n], scratch[2, :n], scratch[3, :n], scratch[4, :n]
@@ -121,9 +121,11 @@ def slot_sums(
             times += m[i]
             circuit = p_c[first + i] * m[i] if p_c[first + i] > 0.0 else 0.0
             joules += transfer[first + i] / snr[first + i] * f[i] + circuit
-        total += times
-        energy += joules
-    return total, energy
+        before, total = total, total + times
+        late += left_out(before, times, total)
+        before, energy = energy, energy + joules
+        lost += left_out(before, joules, energy)
+    return total + late, energy + lost
 
 
 @stage
