@@ -57,7 +57,7 @@ def test_between_two_durations_the_replicas_lie_below_the_line(power: float, lim
     """Against the greatest of a fine grid of durations, and whole replicas at the first of them."""
     start, end = 2.0, 5.0
     grid = np.linspace(start, end, 20001)
-    for early, late in itertools.product((-math.inf, 0.4, 1.7, 4.0, 9.2), repeat=2):
+    for early, late in itertools.product((-math.inf, 0.4, 1.0, 1.7, 4.0, 9.2), repeat=2):
         run = stretches(Told(early, late, limit), power=power)
         bound, most = run._bound(start, end), max(early, late)
         if most < 1.0:
