@@ -147,7 +147,7 @@ def test_a_price_of_the_right_size_is_what_rows_would_pay_on_average() -> None:
     instance = of_kinds("mixed", 3, ["both", "both", "no work", "no upload", "both", "only a download"])
     u = uplinks(instance)
     c = [np.broadcast_to(column, 6) for column in u.plan.columns]
-    for T in (1.05 * u.plan.t_min, 3.0 * u.plan.t_min, 0.5 * float(c[FIXED].max())):
+    for T in (1.05 * u.plan.t_min, 3.0 * u.plan.t_min, 0.9 * float(c[FIXED][c[K] > 0.0].max())):
         for alike in (1.0, 40.0):
             left = np.maximum(T - c[FIXED], 1e-3 * T)
             with np.errstate(all="ignore"):
