@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from fleets import make, of_kinds
 
+import fedopt
 from fedopt.rounds import rows_of
 from solvers.access import LAST_DIGITS, timedivision
 from solvers.access.settle import Settled, settle
@@ -320,3 +321,19 @@ def test_a_power_without_a_limit_reaches_no_shortest_round(monkeypatch: pytest.M
     capped = rows_of(instance.clients.on_channel(1e6), instance.work)
     t_min = Fleet(make_plan(capped)).limits().t_min
     assert schedule(capped, 1e6, Goal.DEADLINE, t_min).timing.stop is Stop.OPTIMAL
+
+
+@pytest.mark.parametrize(("hurry", "kink"), [(0.5, 0.0), (1.0, 0.0), (1.0, 0.5), (1.0, 1.0), (2.0, 1.0), (7.0, 1.0)])
+def test_who_has_all_the_time_it_wants_pays_no_more_than_that_is_worth(hurry: float, kink: float) -> None:
+    """One can compute no faster than in 2 s, the other no slower: 2 kappa f^3 is 0.25 W and 0.5 W there."""
+    clients = fedopt.Clients(
+        frequency_min=[1e8, 5e8], frequency_max=[5e8, 1e9], capacitance=[1e-27, 2e-27], samples=1, channel_gain=1e-10,
+        bandwidth=1e6, power_max=0.1,
+    )  # fmt: skip
+    work, access = fedopt.Workload(cycles=1e9, upload_bits=1e5, download_bits=0.0), fedopt.TimeDivision(1e6)
+    own = np.array([0.25 * hurry, 0.5 * kink])
+    found = fedopt.schedule(clients, work, fedopt.TimePrice(own.sum()), access=access)
+    assert found.status is fedopt.Status.OPTIMAL
+    assert found.allocation is not None
+    assert found.allocation.price == pytest.approx(own, rel=1e-12)
+    assert found.allocation.compute_time == pytest.approx([2.0 / min(hurry, 1.0) ** (1.0 / 3.0), 2.0], rel=1e-12)
