@@ -356,6 +356,24 @@ def test_where_time_saves_next_to_nothing_a_shorter_round_and_the_latest_are_ask
     assert (2.0 - low, high - 2.0) == (pytest.approx(1.6e-5, rel=0.1), pytest.approx(3.2e-5, rel=0.1))
 
 
+@pytest.mark.parametrize(
+    ("hides", "expected"), [(0.33, ""), (0.34, "latest"), (0.99, "latest"), (1.01, "sooner latest")]
+)
+@pytest.mark.parametrize("T", [0.01, 300.0])
+def test_they_are_asked_for_where_rounding_hides_a_millionth_of_the_duration(
+    hides: float, expected: str, T: float
+) -> None:
+    """``hides`` of that before the duration, and twice as much after it."""
+    asked = list[str]()
+    price = 4.0 * 4e-15 / (hides * 1e-6 * T)
+    low, high = bracketed(
+        Goal.ENERGY, 4.0, T, 4.0, 4.0, price, 1.0, 0.0,
+        lambda: asked.append("latest") or math.inf, lambda budget: asked.append("sooner"),
+    )  # fmt: skip
+    assert " ".join(asked) == expected
+    assert (T - low, high - T) == (pytest.approx(hides * 1e-6 * T, rel=0.1), pytest.approx(2e-6 * hides * T, rel=0.1))
+
+
 @pytest.mark.parametrize("scheme", [SharedBandwidth, TimeDivision])
 def test_next_to_the_least_energy_the_best_duration_is_in_the_bracket(scheme: Any) -> None:
     """One phone, against 60 digits on a channel of its own; what leaves more than 1e-6 open is a limit."""
