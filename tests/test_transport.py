@@ -144,6 +144,9 @@ def test_only_what_has_to_move_moves() -> None:
     assert isinstance(again, Transport)
     assert again.moved <= 4  # ties at its prices
     assert np.array_equal(again.assignment, found.assignment)
+    alike = transport(np.ones((3, 30)), np.array([30, 0, 0]))  # of types as cheap the first
+    assert isinstance(alike, Transport)
+    assert alike.moved == 0
 
 
 def crowded(costs: np.ndarray, counts: np.ndarray) -> dict[tuple[int, ...], tuple[int, int]]:
