@@ -13,7 +13,7 @@ from test_verify_forged import CLIENTS, SIZE, WORK
 from test_verify_price import AT_F_MIN, AT_P_MIN, STEEP
 
 import fedopt
-from fedopt import Deadline, EnergyBudget, SharedBandwidth, Status, TimePrice
+from fedopt import Deadline, EnergyBudget, SharedBandwidth, Status, TimeDivision, TimePrice
 from fedopt.verifier import Outcome, cost
 from fedopt.verifier.cost import bound_of_cost, gap_checks, greatest_price
 from fedopt.verifier.decision import Round, round_of
@@ -128,3 +128,39 @@ def test_what_the_last_digits_of_a_small_energy_hide_of_a_gap_may_be_claimed(ove
     sharing = dataclasses.replace(r.sharing, gap=0.2 + over)
     (check,) = gap_checks(dataclasses.replace(r, budget=budget, status=Status.LIMIT, sharing=sharing), 0.2, energy)
     assert (check.outcome is Outcome.FAILED) is fails
+
+
+@pytest.mark.parametrize("access", [SharedBandwidth(2e6), TimeDivision(2e6)], ids=["shared", "slots"])
+def test_where_a_cost_is_too_flat_to_tell_a_duration_the_prices_of_a_scheme_need_not_add_up(access: Any) -> None:
+    """As flat as last digits make it; elsewhere they add up to the budget's, to a millionth."""
+    r = round_at(TimePrice(0.5), access=access)
+    for times, steep in ((1.0, Outcome.PASSED), (1.0 + 5e-7, Outcome.PASSED), (1.001, Outcome.CLAIMED)):
+        allocation = dataclasses.replace(r.allocation, price=times * r.allocation.price)
+        other = dataclasses.replace(r, allocation=allocation)
+        hidden = 1e-13 + DIGITS * last_digits(other) / r.cost
+        assert cost._at_price(other, 0.99 * hidden).outcome is Outcome.PASSED
+        assert cost._at_price(other, 1.01 * hidden).outcome is steep
+
+
+@pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
+def test_a_cost_above_the_least_by_a_thousandth_is_noticed_in_any_unit(unit: float) -> None:
+    """Energies so many times as great: of a chip and of a channel."""
+    clients = CLIENTS.replace(capacitance=unit * CLIENTS.capacitance, noise_density=unit * CLIENTS.noise_density,
+                              power_max=unit * CLIENTS.power_max)  # fmt: skip
+    r = round_at(TimePrice(0.5 * unit), clients)
+    for more, outcome in ((1.0, Outcome.PASSED), (1.001, Outcome.FAILED)):
+        assert cost.least_cost(dataclasses.replace(r, E=more * r.E))[0].outcome is outcome
+
+
+@pytest.mark.parametrize("faster", [1.0, 1e3])
+def test_a_bracket_beside_the_duration_of_its_price_is_noticed(faster: float) -> None:
+    """Of short rounds and of long ones, by a hundred-thousandth; one around it is fine, though it begin at 0."""
+    work = dataclasses.replace(WORK, cycles=WORK.cycles / faster, upload_bits=WORK.upload_bits / faster)
+    r = round_at(TimePrice(0.5), work=work)
+    assert (r.T < 0.1) is (faster > 1.0)
+    for low, high, outcome in (
+        (1.0, 1.0, Outcome.PASSED), (0.0, 2.0, Outcome.PASSED), (1.0 + 1e-5, 1.0 + 2e-5, Outcome.FAILED),
+        (1.0 - 2e-5, 1.0 - 1e-5, Outcome.FAILED), (0.0, 1.0 - 1e-5, Outcome.FAILED),
+    ):  # fmt: skip
+        other = dataclasses.replace(r, bracket=(low * r.T, high * r.T))
+        assert cost._at_price(other, 0.0).outcome is outcome
