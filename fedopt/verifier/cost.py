@@ -18,7 +18,6 @@ from fedopt.verifier.digits import (
     LAST,
     LOOSE,
     early,
-    hidden_price,
     last_digits,
     unless_hidden,
 )
@@ -86,12 +85,8 @@ def _at_price(r: Round, gap: float) -> Check:
         off = 0.0 if flat else abs(own / watts - 1.0)
         check = judged(name, About.CLAIMS, off, LOOSE, found=said, why=f"{watts:.12g} W")
         return replace(check, outcome=Outcome.CLAIMED) if off > LOOSE else check
-    k, price = r.tasks, np.maximum(r.allocation.price, 0.0)
-    with np.errstate(all="ignore"):
-        steep = np.nan_to_num(r.x * r.x * np.exp(r.x) / marginal(r.x))
-        noise = sum_of(hidden_price(r, 3.0 * (price + k.p_s), r.t) + hidden_price(r, steep * (price + k.p_c), r.tau))
-    before, after = best(k, low * (1.0 - r.tolerance)).price, best(k, high * (1.0 + r.tolerance)).price
-    off = max(watts - sum_of(before) if low > 0.0 else 0.0, sum_of(after) - watts) - noise
+    before, after = best(r.tasks, low * (1.0 - r.tolerance)).price, best(r.tasks, high * (1.0 + r.tolerance)).price
+    off = max(watts - sum_of(before) if low > 0.0 else 0.0, sum_of(after) - watts)
     return judged(name, About.CLAIMS, max(off, 0.0) / watts, r.tolerance, found=said, why=f"{watts:.12g} W")
 
 
