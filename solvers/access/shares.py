@@ -155,9 +155,8 @@ def share_blocks(
                 what = kind[start + i] if kind.shape[0] > 1 else kind[0]
                 if what == ORDINARY and work[i] > 0.0:
                     continue
-                begin = begun[i] if 1e-200 < begun[i] < 1e200 else 0.0
                 t[i], tau[i], x[i], beta[i], f[i], bend[i], g[i], send[i] = share_row(
-                    what, left[i], mu, begin, k[i], a[i], gamma[i], t_low[i], t_free[i], p_s[i], p_c[i], g_min[i],
+                    what, left[i], mu, begun[i], k[i], a[i], gamma[i], t_low[i], t_free[i], p_s[i], p_c[i], g_min[i],
                     g_max[i],
                 )  # fmt: skip
                 energy[i] = 0.0

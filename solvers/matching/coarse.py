@@ -200,7 +200,7 @@ class _Stretches:
             if start <= T <= end:
                 line = max(line, float(max(early + slope * (T - start), 0.0) ** power / T))
         if power == 0.0:  # the first duration with a replica
-            T = start if early >= 1.0 or slope <= 0.0 else start + (1.0 - early) / slope
+            T = start + (1.0 - early) / slope if slope > 0.0 else start
             line = 1.0 / min(max(T * (1.0 - _SAFE), start), end)
         return min(cap, entire, line)
 

@@ -43,8 +43,9 @@ def whole_counts(counts: IntArray, covers: IntArray, weights: FloatArray, most: 
     has = np.flatnonzero(counts)
     rest = int(has[np.lexsort((-counts[has], covers[has]))[0]])
     others = [k for k in np.argsort(-counts, kind="stable").tolist() if k != rest]
-    steps = [range(-2, 3) if i < _VARIED and len(others) <= 3 else range(-1, 2) if i < _VARIED else range(1)
-             for i in range(len(others))]  # fmt: skip
+    steps = [
+        range(-2, 3) if len(others) <= 3 else range(-1, 2) if i < _VARIED else range(1) for i in range(len(others))
+    ]
     every = list(itertools.product(*steps))
     moves = np.array(every, dtype=np.int64).reshape(len(every), len(others))
     single = np.eye(len(others), dtype=np.int64)[_VARIED:]
