@@ -143,12 +143,12 @@ def test_where_a_cost_is_too_flat_to_tell_a_duration_the_prices_of_a_scheme_need
 
 
 @pytest.mark.parametrize("unit", [1e-6, 1.0, 1e6])
-def test_a_cost_above_the_least_by_a_thousandth_is_noticed_in_any_unit(unit: float) -> None:
+def test_a_cost_above_the_least_by_a_millionth_is_noticed_in_any_unit(unit: float) -> None:
     """Energies so many times as great: of a chip and of a channel."""
     clients = CLIENTS.replace(capacitance=unit * CLIENTS.capacitance, noise_density=unit * CLIENTS.noise_density,
                               power_max=unit * CLIENTS.power_max)  # fmt: skip
     r = round_at(TimePrice(0.5 * unit), clients)
-    for more, outcome in ((1.0, Outcome.PASSED), (1.001, Outcome.FAILED)):
+    for more, outcome in ((1.0, Outcome.PASSED), (1.0 + 1e-6, Outcome.FAILED)):
         assert cost.least_cost(dataclasses.replace(r, E=more * r.E))[0].outcome is outcome
 
 
