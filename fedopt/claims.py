@@ -10,7 +10,7 @@ import numpy as np
 
 from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, utility_of
 from fedopt.reasons import is_open
-from fedopt.solution import Schedule, Solution, Status
+from fedopt.solution import ONE, Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
 from solvers.access import LAST_DIGITS
 from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched
@@ -114,25 +114,52 @@ def stopped_at(solution: Solution, limit: float) -> Solution:
     return dataclasses.replace(solution, status=Status.LIMIT, reason=reason)
 
 
-def scope_of(solution: Solution) -> str:
-    """What is proved of other answers, in a sentence that cannot be taken for more."""
+def of_one(solution: Solution, problem: Problem) -> Solution:
+    """The answer of a problem's one partition, said to be that where the whole problem has others."""
+    alone, types = solution.problem, problem.submodels
+    assert alone is not None
+    assert alone.partitions is not None
+    count = partition_count(len(problem.clients), types) if problem.partitions is None else len(problem.partitions)
+    found = dataclasses.replace(solution, problem=problem)
+    if count == 1:
+        return found
+    reason, said = solution.reason, scope_of(solution)
+    scope = f"{solution.scope}{ONE}" if solution.scope else ""
+    if solution.status is Status.INFEASIBLE:
+        reason += f" Only partition {tuple(alone.partitions[0].tolist())} was tried: others may meet it."
+        scope = scope or f"some matchings{ONE}"
+    elif reason.endswith(said):
+        reason = reason.removesuffix(said) + scope_of(solution, alone=True)
+    return dataclasses.replace(found, reason=reason, scope=scope, paper=None)
+
+
+def scope_of(solution: Solution, *, alone: bool = False) -> str:
+    """What is proved of other answers, in a sentence that cannot be taken for more.
+
+    alone: the answer's partition was the only one searched, and the problem has others.
+    """
     utility, bound = solution.utility, solution.bound
     by = f" by more than {_percent((bound - utility) / abs(utility))} %" if bound > utility else ""
     problem, far = solution.problem, ""
+    rest = "; other partitions were not tried" if alone else ""
     assert problem is not None
     if isinstance(problem.utility, LeastEnergy) and bound > _FAR * utility:
         far = f" The least energy may be as little as {max(-bound, 0.0):.6g} J."
     if solution.scope == Proof.MATCHINGS.value:
-        return f"No partition and no matching is better{by}.{far}"
-    if solution.scope == Proof.SORTED.value:
+        which = "No matching of this partition" if alone else "No partition and no matching"
+        return f"{which} is better{by}{rest}.{far}"
+    if solution.scope == Proof.SORTED.value and not alone:
         return f"No partition is better{by} with its sorted matching; other matchings may be better.{far}"
     low, cost = solution.cost_bracket
     if low >= cost * (1.0 - 1e-9):
+        if alone:
+            return f"No matching of this partition is cheaper{rest}."
         return "No matching is cheaper, and no other partition's cheapest matching is better."
     if low > 0.0:
         share = _percent(1.0 - low / cost)
-        return f"No matching of this partition is cheaper by more than {share} %; other matchings may be better."
-    return "Other matchings may be better."
+        rest = rest or "; other matchings may be better"
+        return f"No matching of this partition is cheaper by more than {share} %{rest}."
+    return f"Other matchings may be better{rest}."
 
 
 def ordered_by_duration(problem: Problem) -> bool:

@@ -7,6 +7,7 @@ next point goes where the box is largest. A budget's answer lies in one box, so 
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass, field
 from os import PathLike
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from fedopt.box import Answer, Box
 from fedopt.candidates import menu_of
 from fedopt.checks import FloatArray, InputError, by_constructor, choice, kind, whole
-from fedopt.claims import bracket_over, ordered_by_duration
+from fedopt.claims import bracket_over, of_one, ordered_by_duration
 from fedopt.problem import Budget, Problem, TimePrice, check_budget, utility_of
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.search import cost_bracket, solution_of, solve
@@ -79,14 +80,20 @@ class Front:
     def at(self, budget: Budget) -> Solution:
         """The answer of solve() under another budget, from the curves and a short search within one box of each.
 
-        The partitions are those of the curves; what the solution says is proved is so for them. ``paper`` and
-        ``place_prices`` are left out. At a price of time no box holds the answer for certain: the curve's cheapest
-        point is where a search of all durations starts. Raises InputError where ``budget`` is none.
+        The partitions are those of the curves; where that is one and the problem lists none, ``scope`` says that what
+        is proved is of that one. ``paper`` and ``place_prices`` are left out. At a price of time no box holds the
+        answer for certain: the curve's cheapest point is where a search of all durations starts. Raises InputError
+        where ``budget`` is none.
         """
         check_budget("budget", budget)
-        clients, types, utility = self.problem.clients, self.problem.submodels, self.problem.utility
-        counts = [list(curve.partition) for curve in self.curves]
-        problem = Problem(clients, types, budget=budget, partitions=counts, utility=utility)
+        counts = np.array([curve.partition for curve in self.curves])
+        answer = self._answer(dataclasses.replace(self.problem, budget=budget, partitions=counts))
+        asked = dataclasses.replace(self.problem, budget=budget)
+        return of_one(answer, asked) if asked.partitions is None else answer
+
+    def _answer(self, problem: Problem) -> Solution:
+        """The answer of a problem with the curves' partitions."""
+        budget, clients, types = problem.budget, problem.clients, problem.submodels
         found: list[Answer] = []
         for curve in self.curves:
             answer = self._within(curve, budget)
@@ -103,7 +110,7 @@ class Front:
             exact, more["cost_bracket"] = False, cost_bracket(best.lower, budget.watts, round_)
         elif exact and round_.status.solved:
             more["bracket"] = bracket_over(best.lower, round_)
-        stats = {"partitions": float(len(counts)), "passes": float(timing.passes)}
+        stats = {"partitions": float(len(self.curves)), "passes": float(timing.passes)}
         proved = exact and round_.status.solved
         return solution_of(problem, np.array(best.partition), best.assignment, round_, stats, proved, more)
 

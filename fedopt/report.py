@@ -11,7 +11,7 @@ import numpy as np
 from fedopt.access import Access, Sharing, TimeDivision
 from fedopt.checks import FloatArray
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem, ReplicaRate, ShortestRound
-from fedopt.solution import Rule, Solution, Status
+from fedopt.solution import ONE, Rule, Solution, Status
 from fedopt.timeline import AT_LIMIT, decision, flat_out_clients, holders
 
 
@@ -251,9 +251,10 @@ def _utility(problem: Problem, solution: Solution) -> str:
     text = f"{solution.utility:.6g}{unit}"
     if not np.isfinite(solution.bound):
         return text
-    if solution.scope == "sorted matchings":
-        return f"{text} (no sorted matching above {solution.bound:.6g} exists; others may)"
-    return f"{text} (none above {solution.bound:.6g} exists)"
+    own = " of this partition" if solution.scope.endswith(ONE) else ""
+    if solution.scope.startswith("sorted matchings"):
+        return f"{text} (no sorted matching{own} above {solution.bound:.6g} exists; others may)"
+    return f"{text} (none{own} above {solution.bound:.6g} exists)"
 
 
 def _paper(rule: Rule, utility: float) -> str:
@@ -273,7 +274,7 @@ def _bracket(problem: Problem, solution: Solution) -> str:
     known = solution.status.solved and np.isfinite(low) and np.isfinite(high)
     if isinstance(problem.budget, Deadline) or not known:
         return ""
-    scope = "of all matchings of this partition" if solution.scope == "all matchings" else "for this matching"
+    scope = "of all matchings of this partition" if solution.scope.startswith("all matchings") else "for this matching"
     width = f" to within {high - low:.1g} s" if high > low else ""
     return f"  (the best {scope}, proved{width})"
 

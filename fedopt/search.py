@@ -20,11 +20,11 @@ import numpy as np
 from fedopt.access import SharedBandwidth, TimeDivision
 from fedopt.candidates import candidates_of, gains_of, menu_of
 from fedopt.checks import FloatArray, InputError, choice, kind, number, refuse, whole
-from fedopt.claims import bracket_over, claim_of, counted, held_to, scope_of, stopped_at
+from fedopt.claims import bracket_over, claim_of, counted, held_to, of_one, scope_of, stopped_at
 from fedopt.problem import LeastEnergy, Problem, ReplicaRate, utility_of
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.sharing import Scheme, nothing_else
-from fedopt.solution import Rule, Schedule, Solution, Status
+from fedopt.solution import ONE, Rule, Schedule, Solution, Status
 from fedopt.submodels import IntArray, Partition
 from fedopt.unsolved import infeasible, nothing_yet, unsolved
 from fedopt.verdict import judge_solution
@@ -69,8 +69,9 @@ def solve(
     warm : solution of a similar problem, such as the last round's, with as many clients and types: where the exact
         matching starts under an energy or power budget. The answer is the same and as proved, only sooner; other
         methods have no use for it but for ``keep``.
-    keep : what of ``warm`` is kept: "nothing" (default), "partition" (who trains what may change, proved for that
-        partition) or "matching" (every client trains what it did; levels 2 and 3 alone).
+    keep : what of ``warm`` is kept: "nothing" (default), "partition" (who trains what may change; what is proved is
+        proved of that partition, and ``scope`` says so) or "matching" (every client trains what it did; levels 2 and 3
+        alone). A partition that the problem does not list is refused.
     progress : called as progress(partitions done, partitions, best utility so far) while the search runs.
     time_limit : [s] after which the search stops where it is, None for none: status LIMIT, the best answer so far in
         hand, ``bound`` what is proved of all others, and both compared in the reason. Looked at between two steps of a
@@ -108,16 +109,21 @@ def solve(
     if choice("keep", keep, ("nothing", "partition", "matching")) != "nothing":
         if warm is None or warm.partition is None or incumbent is None:
             raise InputError("keep", "a warm start with a decision to keep", "none" if warm is None else warm.reason)
-        problem = dataclasses.replace(problem, partitions=np.array([warm.partition]))
+        alone = _alone(problem, warm.partition)
+        if keep == "partition":
+            settings: dict[str, Any] = {"matching": matching, "timing": timing, "allocation": allocation, "seed": seed}
+            settings |= {"progress": progress, "time_limit": time_limit, "gap": gap}
+            return of_one(solve(alone, warm=warm, **settings), problem)
     scheme = None if problem.access is None else Scheme(problem.clients, problem.access)
     if keep == "matching" and incumbent is not None:
         round_ = _round(problem, incumbent, find_duration, price_rows, scheme)
         stats = {"partitions": 1.0, "passes": round_.stats["passes"], "seconds": time.perf_counter() - started}
         if round_.allocation is None:
             reason = f"{round_.reason} Only the matching kept was tried: others may meet it."
-            return unsolved(problem, reason, round_.clients, round_.shortfall, stats, "", round_.status)
+            scope = f"some matchings{ONE}" if round_.status is Status.INFEASIBLE else ""
+            return unsolved(problem, reason, round_.clients, round_.shortfall, stats, scope, round_.status)
         more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
-        return solution_of(problem, problem.candidates()[0], incumbent.copy(), round_, stats, False, more)
+        return solution_of(problem, alone.candidates()[0], incumbent.copy(), round_, stats, False, more)
     counts = candidates_of(problem, matching)
     task = Task(
         menu=menu_of(problem, problem.clients if scheme is None else scheme.clients),
@@ -207,6 +213,14 @@ def _incumbent(problem: Problem, warm: Solution | None) -> IntArray | None:
             "warm", "a solution of {} clients and {} types".format(*wanted), "one of {} and {}".format(*given)
         )
     return warm.assignment
+
+
+def _alone(problem: Problem, partition: Partition) -> Problem:
+    """The problem with a partition that is kept as its only one. Raises InputError where it has no such partition."""
+    alone = dataclasses.replace(problem, partitions=np.array([partition]))
+    if problem.partitions is not None and not (problem.partitions == alone.partitions).all(axis=1).any():
+        raise InputError("keep", "a partition that Problem.partitions lists", f"{tuple(partition)}")
+    return alone
 
 
 def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from fedopt.problem import Problem
 
 
+ONE = " of one partition"  # ends a scope where that alone was searched of those that the problem has
+
+
 class Status(IntEnum):
     """Why a solve stopped. What is in hand then is another matter: see ``verdict``.
 
@@ -159,15 +162,18 @@ class Solution:
     assignment : (N,) type index of each client, read-only; None where infeasible.
     utility : of (partition, duration, energy), NaN where infeasible.
     bound : proved upper limit of the utility, NaN where the method proves none. scope : what it is a limit of: "all
-        matchings" of all partitions searched, or their "sorted matchings" only, which says nothing of other matchings.
-        Of an infeasible answer: of which matchings it is proved; "" of those tried only.
-    bracket : [s] as in Schedule; where ``scope`` is "all matchings", over all matchings of the partition: on a shared
-        uplink, and of partitions too many to list, as wide as the proof leaves it.
+        matchings" of all partitions of the problem, or their "sorted matchings" only, which says nothing of other
+        matchings; either with " of one partition", the answer's own, where that one was kept and no other tried.
+        Of an infeasible answer: of which matchings it is proved; "" of those tried only, "some matchings of one
+        partition" where these are of one that was kept.
+    bracket : [s] as in Schedule; where ``scope`` begins with "all matchings", over all matchings of the partition: on a
+        shared uplink, and of partitions too many to list, as wide as the proof leaves it.
     cost_bracket : [J] at a price of time, proved lower bound of energy + price x duration over all matchings of the
         partition, and what this solution costs; NaN where nothing is proved.
     place_prices : (K,) [J] what one more place of each type would change the energy by, up to a common constant,
         read-only; from the exact matching, else None.
-    paper : what the paper's sorted rule would have given; from the exact matching of listed partitions, else None.
+    paper : what the paper's sorted rule would have given; from the exact matching of listed partitions, else None, as
+        where one of several was kept.
     problem : what this is the answer of. sensitivity : how it depends on the budget and on every client, see there.
     stats : evaluations per level and seconds. ``partitions`` there are, ``screened`` of them by proofs alone, and those
         ``solved``; best ``matchings`` solved; ``passes`` of level 3 over all clients; ``seconds`` of the whole call, of

@@ -10,7 +10,7 @@ from fedopt.access import Access, SharedBandwidth
 from fedopt.checks import LARGEST, SMALLEST, FloatArray
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem
-from fedopt.solution import Schedule, Solution, Status
+from fedopt.solution import ONE, Schedule, Solution, Status
 from fedopt.submodels import SubModel, Workload
 from fedopt.verifier import uplink
 from fedopt.verifier.digits import LOOSE, BoolArray
@@ -115,7 +115,8 @@ def _who(answer: Schedule | Solution, right: bool) -> Check:
 def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
     """For every partition and matching that was tried: Hall's crowd or prices that show too little is given."""
     name, given, missing = "infeasible", _given(problem.budget), answer.shortfall
-    if answer.scope not in ("", ALL, SORTED):
+    one, said = answer.scope.endswith(ONE), answer.scope.removesuffix(ONE)  # of one: which, the answer does not say
+    if said not in (("some matchings" if one else ""), ALL, SORTED):
         return [Check(name=name, about=C, outcome=Outcome.FAILED, found=answer.scope, why="no such matchings")]
     wrong = []
     loud = bool(np.isinf(problem.clients.power_max).any())
@@ -128,7 +129,7 @@ def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
     menu = menu_of(problem)
     if isinstance(menu, str):
         return [*wrong, Check(name=name, about=C, outcome=Outcome.UNPROVED, why=menu)]
-    scope = answer.scope or ALL
+    scope = said if said == SORTED and not one else ALL
     try:
         meets = _may_meet(menu, scope, 1.0 - _ROUNDING, 0.0)
         if meets is None:
@@ -136,7 +137,7 @@ def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
             check = Check(name=name, about=C, outcome=Outcome.PASSED, found=found, allowed="proved again")
         else:
             claimed = answer.scope in (ALL, SORTED) and problem.access is None
-            claimed = claimed or (answer.scope == ALL and _together(menu)) or _always(menu)
+            claimed = claimed or (answer.scope == ALL and _together(menu)) or _always(menu, every=one)
             outcome = Outcome.FAILED if claimed else Outcome.UNPROVED
             why = f"partition {tuple(menu.counts[meets].tolist())} may meet it"
             why += "" if claimed else "; the answer speaks only of what was tried"
@@ -168,7 +169,7 @@ def _amount(menu: Menu, scope: str, answer: Solution) -> Check:
         outcome, why = Outcome.FAILED, "more is needed"
     elif missing > 0.0 and _given(menu.problem.budget) + missing > most * (1.0 + LOOSE) + SMALLEST:
         outcome, why = Outcome.FAILED, "no matching needs that much"
-    elif menu.problem.access is not None or not answer.scope:
+    elif menu.problem.access is not None or answer.scope not in (ALL, SORTED):
         outcome, why = Outcome.UNPROVED, "of what was tried alone" if menu.problem.access is None else "shared uplink"
     elif below is not None and not enough:
         outcome, why = Outcome.FAILED, "less would do"
@@ -254,13 +255,16 @@ def _may_meet(
     return None if found is None else found[0]
 
 
-def _always(menu: Menu) -> bool:
-    """Whether all matchings of a partition meet the budget, so that whichever was tried does: of those of few types."""
+def _always(menu: Menu, *, every: bool) -> bool:
+    """Whether all matchings of a partition meet the budget, so that whichever was tried does: of those of few types.
+
+    every: of every partition, so that whichever was kept does.
+    """
     p = menu.problem
     if isinstance(p.budget, Deadline) and np.isinf(p.clients.power_max).any():
         return False  # what no power reaches is no shortest round
     room = _given(p.budget) * (1.0 - (_ROUNDING if p.access is None else LOOSE))
-    used = np.unique(menu.counts > 0, axis=0)
+    used = np.any(menu.counts > 0, axis=0, keepdims=True) if every else np.unique(menu.counts > 0, axis=0)
     fewest = used[np.argsort(used.sum(axis=1), kind="stable")[:_TRIED]]
     return any(_most_needed(menu, types) < room for types in fewest)
 

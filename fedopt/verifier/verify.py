@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -11,7 +12,7 @@ from fedopt.access import Access, check_access
 from fedopt.checks import kind, number
 from fedopt.clients import Clients
 from fedopt.problem import Budget, EnergyBudget, PowerBudget, Problem, Unstored, check_budget, utility_of
-from fedopt.solution import Schedule, Solution, Status
+from fedopt.solution import ONE, Schedule, Solution, Status
 from fedopt.submodels import Workload
 from fedopt.verifier.decision import decision_checks, known, number_checks, round_of
 from fedopt.verifier.infeasible import nothing_checks, schedule_infeasible, solution_infeasible
@@ -54,6 +55,10 @@ def verify(problem: Problem, solution: Solution, *, tolerance: float = TOLERANCE
     if any(check.outcome is Outcome.FAILED for check in wrong):
         return Report(checks=tuple(wrong))
     assert solution.assignment is not None
+    assert solution.partition is not None
+    if solution.scope.endswith(ONE):  # it claims what the answer of its partition alone would
+        problem = dataclasses.replace(problem, partitions=np.array([solution.partition]))
+        solution = dataclasses.replace(solution, scope=solution.scope.removesuffix(ONE))
     work = problem.clients.workload(problem.submodels, solution.assignment)
     found = round_of(problem.clients, work, problem.budget, problem.access, solution, limit)
     if isinstance(found, Check):
