@@ -158,6 +158,9 @@ class Clients:
             return 1  # all scalars: a fleet of one
         longest = max(sizes, key=sizes.__getitem__)
         for name, size in sizes.items():
+            if size != sizes[longest] and name == "name":
+                expected = f"{sizes[longest]} texts (as many as there are numbers in {longest})"
+                raise InputError("Clients.name", expected, f"{size} texts")
             if size != sizes[longest]:
                 expected = f"one number or {sizes[longest]} numbers (as many as {longest})"
                 raise InputError(f"Clients.{name}", expected, f"{size} numbers")
@@ -186,7 +189,7 @@ class Clients:
     def take(self, index: Any) -> Clients:
         """The clients at ``index`` (integers, a slice or a mask), in that order. Raises InputError."""
         try:
-            rows = np.atleast_1d(np.arange(len(self))[index])
+            rows = np.atleast_1d(np.arange(len(self))[list(index) if isinstance(index, tuple) else index])
         except (IndexError, ValueError, TypeError):
             refuse("index", f"whole numbers below {len(self)}, a slice or a mask of {len(self)}", index)
         names = None if self.name is None else tuple(self.name[row] for row in rows)

@@ -106,9 +106,23 @@ def test_clients_are_taken_by_whole_numbers_or_a_mask(index: Any) -> None:
     named("index", lambda: clients().take(index))
 
 
+@pytest.mark.parametrize("index", [(0, 2), (-3, -1), (True, False, True)])
+def test_a_tuple_of_clients_is_taken_as_a_list(index: Any) -> None:
+    assert np.array_equal(clients().take(index).frequency_max, clients().frequency_max[[0, 2]])
+    for nobody in ((), []):
+        assert "at least one client" in str(
+            named("Clients.frequency_min", lambda nobody=nobody: clients().take(nobody))
+        )
+
+
 @pytest.mark.parametrize("names", [np.array("abc"), np.array([["a", "b", "c"]]), b"abc", iter("abc")])
 def test_names_are_a_flat_list(names: Any) -> None:
     named("Clients.name", lambda: clients(name=names))
+
+
+def test_too_few_names_are_told_in_texts() -> None:
+    error = named("Clients.name", lambda: clients(name=["a", "b"]))
+    assert (error.expected, error.found) == ("3 texts (as many as there are numbers in frequency_max)", "2 texts")
 
 
 @pytest.mark.parametrize("counts", [None, 3, 2.0, {1: 2}, iter((1, 2)), object()])
