@@ -104,7 +104,7 @@ def _plain(owner: str, value: Any) -> NDArray[Any]:
     if array.dtype.kind not in "iuf":
         kinds = {"b": "booleans", "c": "complex numbers", "U": "text", "S": "bytes", "M": "dates", "m": "time spans"}
         raise InputError(owner, "real numbers", kinds.get(array.dtype.kind, f"dtype {array.dtype}"))
-    return array if array.dtype.itemsize <= 8 else _doubles(array)
+    return array if array.dtype.itemsize <= 8 else doubles(array)
 
 
 def _objects(owner: str, array: NDArray[Any]) -> NDArray[Any]:
@@ -113,12 +113,12 @@ def _objects(owner: str, array: NDArray[Any]) -> NDArray[Any]:
         if isinstance(entry, (bool, np.bool_)) or not isinstance(entry, (int, float, np.integer, np.floating)):
             raise InputError(owner, "a real number", _shown(entry), index if array.ndim else None)
     try:
-        return _doubles(array)
+        return doubles(array)
     except OverflowError:
         raise InputError(owner, "numbers within the range of a double", "a larger integer") from None
 
 
-def _doubles(array: NDArray[Any]) -> FloatArray:
+def doubles(array: NDArray[Any]) -> FloatArray:
     """As doubles: of extended precision, what none can hold becomes the least or greatest, and is judged as such."""
     with np.errstate(all="ignore"):
         found = array.astype(np.float64)
@@ -282,12 +282,16 @@ def whole(name: str, value: Any, *, least: int = 0, most: int | None = None) -> 
     return int(value)
 
 
+def reals(name: str, value: Any) -> FloatArray:
+    """Check that these are real numbers, of any shape and value, NaN too; as doubles. Raises InputError."""
+    return _plain(name, value).astype(np.float64, copy=False)
+
+
 def decided(name: str, value: Any, size: int) -> FloatArray:
     """Check a decision that is to be judged: ``size`` real numbers of any value, NaN too, or one for all."""
-    array = _plain(name, value)
+    array = reals(name, value)
     if array.ndim > 1 or array.shape not in ((), (1,), (size,)):
         raise InputError(name, f"one number or {size} numbers (one per client)", f"an array of shape {array.shape}")
-    array = array.astype(np.float64, copy=False)
     return array if array.shape == (size,) else np.broadcast_to(array, (size,))
 
 

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedopt.checks import FloatArray, InputError
+from fedopt.checks import LARGEST, FloatArray, InputError, brief, doubles
 from fedopt.clients import FIELD, FIELDS, Clients
 from fedopt.columns import Column, header
 from fedopt.disk import check_path, replace_file
@@ -276,10 +276,13 @@ def _series(series: pandas.Series[Any], column: Column) -> Any:
             if isinstance(entry, bool | np.bool_) or not isinstance(entry, int | float | np.integer | np.floating):
                 found = f"{type(entry).__name__} {entry!r}"[:80]
                 raise InputError(_row(series.index, row, column.title), "a real number", found)
-    return series.to_numpy(dtype=np.float64)
+            if isinstance(entry, int) and abs(entry) > LARGEST:
+                expected = f"a number up to {LARGEST:g}"
+                raise InputError(_row(series.index, row, column.title), expected, brief(entry))
+    return doubles(series.to_numpy())
 
 
 def _row(index: Any, row: int, title: str) -> str:
     """Where in a frame: position, label where it is another, column."""
     label = index[row]
-    return f"frame, row {row}{'' if label == row else f' (label {label!r})'}, column {title!r}"
+    return f"frame, row {row}{'' if str(label) == str(row) else f' (label {label!r})'}, column {title!r}"

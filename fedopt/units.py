@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fedopt.checks import Field, FloatArray, InputError
+from fedopt.checks import Field, FloatArray, InputError, kind, reals
 
 RATIO = "power ratio"
 
@@ -68,6 +68,7 @@ def parse_name(text: str) -> tuple[str, str | None]:
 
     Raises InputError where the text is not a name with at most one unit in square brackets.
     """
+    kind("column name", text, str, "a name such as frequency_max or frequency_max[GHz]")
     text = text.strip()
     match = _NAME.fullmatch(text[: _LONGEST + 1])
     if match is None or len(text) > _LONGEST:
@@ -100,7 +101,8 @@ def to_si(values: Any, unit: str | None, si_unit: str) -> FloatArray:
     float64 array of the same shape. Raises InputError where ``unit`` is of another dimension or unknown, and for a
     number that is finite and not 0 in its unit only.
     """
-    array = np.asarray(values, dtype=np.float64)
+    array = reals("value", values)
+    kind("unit", unit, (str, type(None)), "a unit's name, or None")
     if unit is None:
         return array
     level = _LEVEL.get(si_unit, {}).get(unit)
@@ -130,15 +132,15 @@ def _kept(values: FloatArray, unit: str, converted: FloatArray, si_unit: str, so
 
 
 def from_db(decibel: Any) -> FloatArray:
-    """Power ratio 10^(x/10) of a level [dB]; -inf is 0."""
+    """Power ratio 10^(x/10) of a level [dB]; -inf is 0. Raises InputError for what is no number."""
     with np.errstate(over="ignore", under="ignore"):
-        result: FloatArray = np.power(10.0, np.asarray(decibel, dtype=np.float64) / 10.0)
+        result: FloatArray = np.power(10.0, reals("decibel", decibel) / 10.0)
     return result
 
 
 def to_db(ratio: Any) -> FloatArray:
     """Level 10 log10(x) [dB] of a power ratio; 0 is -inf. Raises InputError for a negative ratio or NaN."""
-    array = np.asarray(ratio, dtype=np.float64)
+    array = reals("ratio", ratio)
     if not (array >= 0.0).all():
         raise InputError("ratio", "0 or more", repr(float(array[~(array >= 0.0)].ravel()[0])))
     with np.errstate(divide="ignore"):

@@ -233,6 +233,12 @@ def frame(**changes):
         (frame(samples=[True, False, True]), ["row 0", "'samples'", "bool"]),
         (frame(samples=[1j, 2j, 3j]), ["row 0", "'samples'", "complex"]),
         (frame(samples=[1, 2, -3]).set_axis(["x", "y", "z"]), ["row 2", "label 'z'", "'samples'", "-3"]),
+        (frame(samples=[1, -2, 3]).set_index(pandas.Index([1, pandas.NA, 3], dtype="Int64")), ["row 1 (label <NA>)"]),
+        (frame(samples=[1, None, 3]).set_index(pandas.Index([1, pandas.NA, 3], dtype="Int64")), ["<NA>", "a gap"]),
+        (frame(samples=pandas.Series([1, 10**400, 3], dtype=object)), ["row 1", "'samples'", "up to 1e+250", "1000"]),
+        (frame(samples=np.array([1, "1e400", 3], dtype=np.longdouble)), ["row 1", "'samples'", "1e+250"]),
+        (frame(samples=np.array([1, "1e-400", 3], dtype=np.longdouble)), ["row 1", "'samples'", "1e-250"]),
+        (frame(**{"power_max[kW]": np.array([1, "1e400", 3], dtype=np.longdouble)}), ["row 1", "'power_max[kW]'"]),
         (frame(**{"overhead[GHz]": 1.0}), ["'overhead[GHz]'", "s, ms, us, min"]),
         (frame(**{"power_max[dBm]": [23.0, 1e5, 1e5]}), ["row 1", "'power_max[dBm]'", "(W)", "100000.0 dBm"]),
         (frame(**{"bandwidth[MHz]": 1.0}), ["once", "'bandwidth[MHz]'"]),
@@ -306,3 +312,20 @@ def test_levels_and_their_inverses():
     with pytest.raises(InputError, match="one of bit/s"):
         units.to_si(2.0, "B", "bit/s")
     assert units.quantity(FIELD["channel_gain"]) == units.RATIO
+
+
+@pytest.mark.parametrize(
+    "value",
+    [None, "23", "23 dBm", True, [23.0, None], [True, 2.0], 23 + 0j, np.ma.array([1.0, 2.0], mask=[False, True])],
+)
+@pytest.mark.parametrize("convert", [units.dbm_to_watt, units.watt_to_dbm, units.from_db, units.to_db])
+def test_only_real_numbers_are_converted(convert, value):
+    with pytest.raises(InputError, match=r"number|a value for every client"):
+        convert(value)
+
+
+def test_a_unit_and_a_name_are_texts():
+    with pytest.raises(InputError, match="unit: expected a unit's name, or None, found list"):
+        units.to_si(1.0, ["GHz"], "Hz")
+    with pytest.raises(InputError, match=r"column name: expected a name such as .*, found NoneType None"):
+        units.parse_name(None)
