@@ -178,6 +178,7 @@ def from_document(
     except InputError as error:
         place = error.field.removeprefix("Problem.partitions")
         field = "[[submodels]]" if place == error.field else f"[search] partitions{place}"
+        field = "[search] beta" if error.field == "ReplicaRate.beta" else field
         raise InputError(field, error.expected, error.found) from None
     return Scenario(problem=problem, settings=_settings(search), training=training)
 

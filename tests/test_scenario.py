@@ -213,6 +213,7 @@ BAD = [
     (BUDGET, SEARCH + "partitions = [[2, 2], [4, -1]]", ("line 28: [search] partitions[1]['M']: expected", "found -1")),
     (BUDGET, SEARCH + "partitions = 4", ("line 28: [search] partitions: expected a list", "4")),
     (BUDGET, SEARCH + "partitions = []", ("line 28: [search] partitions: expected at least one",)),
+    (BUDGET, SEARCH + "beta = 400", ("line 28: [search] beta: expected at most", "found 400")),
     (BUDGET, SEARCH + "beta = nan", ("line 28: [search] beta: expected", "nan")),
     (
         BUDGET,
