@@ -72,6 +72,7 @@ class Sharing:
     gap: float
 
     def __post_init__(self) -> None:
+        kind("Sharing.bandwidth", self.bandwidth, np.ndarray, "an array, one entry per client")
         self.bandwidth.flags.writeable = False
 
     __reduce__ = by_constructor

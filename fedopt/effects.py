@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from fedopt.answers import check_answer_of
 from fedopt.checks import LARGEST, FloatArray, InputError, by_constructor, kind, whole
 from fedopt.clients import Clients
 from fedopt.problem import Deadline, EnergyBudget, PowerBudget, Problem, TimePrice
@@ -272,12 +273,11 @@ def _share(z: FloatArray) -> FloatArray:
 
 
 def _decided(problem: Problem, solution: Solution) -> tuple[Allocation, IntArray, Rows]:
-    kind("problem", problem, Problem, "a Problem")
+    check_answer_of(problem, solution)
     kind("Problem.access", problem.access, type(None), "None: sensitivities are of channels of the clients' own")
-    kind("solution", solution, Solution, "a Solution")
+    if solution.sharing is not None:
+        raise InputError("solution", "one of the clients' own channels", "one of a shared uplink")
     if solution.allocation is None or solution.assignment is None:
         raise InputError("solution", "a solution with a decision", solution.reason)
-    if len(solution.assignment) != len(problem.clients):
-        raise InputError("solution", f"the solution of {len(problem.clients)} clients", f"{len(solution.assignment)}")
     work = problem.clients.workload(problem.submodels, solution.assignment)
     return solution.allocation, solution.assignment, rows_of(problem.clients, work).full()

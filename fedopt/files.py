@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedopt.access import Sharing
-from fedopt.checks import InputError, brief, harmless, printable, whole
+from fedopt.answers import check_answer
+from fedopt.checks import InputError, brief, harmless, kind, printable, whole
 from fedopt.disk import check_parts, read_limited, replace_file
 from fedopt.keys import as_table, known
 from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, Unstored, UtilityFunction
@@ -52,7 +53,7 @@ def write_csv(problem: Problem, solution: Solution, path: str | PathLike[str]) -
 
     Raises ValueError where the solution is infeasible, OSError where the file cannot be written.
     """
-    allocation, assignment = decision(solution)
+    allocation, assignment = decision(problem, solution)
     parts, clients = timeline(problem, solution), problem.clients
     columns: dict[str, Any] = {
         "client": range(len(clients)),
@@ -91,6 +92,8 @@ def write_json(problem: Problem, solution: Solution, path: str | PathLike[str], 
     only the name is kept: a file holds no code. Raises OSError, InputError where there are other keywords or the record
     would be longer than can be read back.
     """
+    kind("problem", problem, Problem, "a Problem")
+    check_answer("solution", solution, Solution)
     named = isinstance(problem.utility, ReplicaRate | ShortestRound | LeastEnergy)
     written = problem if named else dataclasses.replace(problem, utility=ReplicaRate())
     arrays = None
@@ -112,7 +115,7 @@ def write_json(problem: Problem, solution: Solution, path: str | PathLike[str], 
         "verdict": _verdict(solution),
         "place_prices": None if solution.place_prices is None else solution.place_prices.tolist(),
         "paper": None if solution.paper is None else _rule(solution.paper),
-        "clients": list(solution.clients),
+        "clients": [whole("Solution.clients", n) for n in solution.clients],
         "stats": {name: float(value) for name, value in solution.stats.items()},
     }
     body = _canonical(content)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedopt.checks import InputError, kind
+from fedopt.checks import InputError, kind, reals
 from fedopt.front import Curve, Front
 from fedopt.plots import figure_type, shortened
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget
@@ -28,11 +28,13 @@ def draw_front(*fronts: Front, points: Mapping[str, tuple[float, float]] | None 
 
     A dot is a solved point; the shaded boxes between dots are where the curve lies, proved ("exact" fronts only).
     ``points`` {label: (T [s], E [J])} are drawn beside them, such as baselines; the grey line is the first front's
-    budget: what lies below it, or left of it for a deadline, meets it. Raises InputError without a front or a curve,
-    MissingExtra without matplotlib.
+    budget: what lies below it, or left of it for a deadline, meets it. Raises InputError without a front or a curve and
+    for points that are none, MissingExtra without matplotlib.
     """
     for front in fronts:
         kind("draw_front", front, Front, "Front objects")
+    kind("points", points, (Mapping, type(None)), "None, or labels with their (T, E)")
+    marks = [_mark(label, pair) for label, pair in (points or {}).items()]
     drawn = [(front, curve) for front in fronts for curve in front.curves if curve.duration.size]
     if not drawn:
         raise InputError("draw_front", "at least one front with a curve", "none")
@@ -40,14 +42,26 @@ def draw_front(*fronts: Front, points: Mapping[str, tuple[float, float]] | None 
     axes = figure.subplots()
     for index, (front, curve) in enumerate(drawn):
         _draw_curve(axes, front, curve, _COLOURS[index % len(_COLOURS)])
-    for index, (label, (T, E)) in enumerate((points or {}).items()):
+    for index, (label, T, E) in enumerate(marks):
         mark = _MARKS[index % len(_MARKS)]
         axes.plot([T], [E], mark, color="black", markersize=8, label=shortened(label), zorder=4, linestyle="none")
-    _frame(axes, [curve for _, curve in drawn], list((points or {}).values()))
+    _frame(axes, [curve for _, curve in drawn], [(T, E) for _, T, E in marks])
     _draw_budget(axes, fronts[0].problem.budget)
     axes.legend(frameon=False, fontsize=9)
     axes.set_title(f"{len(fronts[0].problem.clients)} clients: what a shorter round costs", fontsize=12)
     return figure
+
+
+def _mark(label: str, pair: Any) -> tuple[str, float, float]:
+    """A point and its label, checked."""
+    kind("points", label, str, "labels that are text")
+    try:
+        given = reals(f"points[{label!r}]", pair)
+    except InputError as error:  # which speaks of clients
+        raise InputError(error.field, error.expected, error.found) from None
+    if given.shape != (2,):
+        raise InputError(f"points[{label!r}]", "two numbers, T [s] and E [J]", f"an array of shape {given.shape}")
+    return label, float(given[0]), float(given[1])
 
 
 def _draw_curve(axes: Axes, front: Front, curve: Curve, colour: str) -> None:

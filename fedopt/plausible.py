@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedopt.checks import FloatArray
+from fedopt.checks import FloatArray, kind
 from fedopt.clients import FIELD, Clients
 
 
@@ -84,6 +84,7 @@ def hints(clients: Clients) -> tuple[str, ...]:
     Takes the column as a whole: a single odd client is the user's business. Problems in scaled units are legal and
     get hints at most.
     """
+    kind("clients", clients, Clients, "a Clients table")
     return tuple(hint for hint in (rule.hint(clients) for rule in _RULES) if hint)
 
 

@@ -61,7 +61,7 @@ def bars(problem: Problem, solution: Solution) -> Bars:
 
     Raises ValueError for an infeasible solution.
     """
-    allocation, assignment = decision(solution)
+    allocation, assignment = decision(problem, solution)
     parts, clients = timeline(problem, solution), problem.clients
     times = {"overhead": parts.overhead, "receiving": parts.downloading, "computing": parts.computing}
     times |= {"sending": parts.sending, "waiting": parts.waiting}

@@ -9,8 +9,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedopt.access import Access, Sharing, TimeDivision
-from fedopt.checks import FloatArray
-from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem, ReplicaRate, ShortestRound
+from fedopt.answers import check_answer_of
+from fedopt.checks import FloatArray, kind
+from fedopt.problem import (
+    Budget,
+    Deadline,
+    EnergyBudget,
+    PowerBudget,
+    Problem,
+    ReplicaRate,
+    ShortestRound,
+    check_budget,
+)
 from fedopt.solution import ONE, Rule, Solution, Status
 from fedopt.timeline import AT_LIMIT, decision, flat_out_clients, holders
 
@@ -48,6 +58,7 @@ class Entry:
 
 def headline(problem: Problem, solution: Solution) -> Table:
     """The answer in a dozen lines: status, partition, duration, energy, utility and how sure they are."""
+    check_answer_of(problem, solution)
     rows = [("status", _status(solution))]
     rows += [("budget", budget_text(problem.budget))]
     if solution.partition is not None and solution.verdict is not None:
@@ -80,7 +91,7 @@ def _uplink(access: Access, sharing: Sharing) -> str:
 
 def groups(problem: Problem, solution: Solution) -> Table:
     """Who got what: a row per type that is used. Raises ValueError for an infeasible solution."""
-    allocation, assignment = decision(solution)
+    allocation, assignment = decision(problem, solution)
     rows = []
     for k, submodel in enumerate(problem.submodels):
         who = np.flatnonzero(assignment == k)
@@ -125,7 +136,7 @@ def holding(problem: Problem, solution: Solution) -> Table:
 
     A client's price lambda [W] is what one more second of round would save it [J]. Raises ValueError where infeasible.
     """
-    allocation, assignment = decision(solution)
+    allocation, assignment = decision(problem, solution)
     flat_out, total = flat_out_clients(problem, solution), float(allocation.price.sum())
     rows = []
     for n in holders(problem, solution):
@@ -192,14 +203,16 @@ def budget_text(budget: Budget) -> str:
 
 
 def mean_power(solution: Solution) -> float:
-    """Energy over duration [W]; 0 for a round in which nobody does anything."""
-    return solution.energy / solution.duration if solution.duration > 0.0 else 0.0
+    """Energy over duration [W]; 0 for a round in which nobody does anything, NaN without a decision."""
+    kind("solution", solution, Solution, "a Solution")
+    return 0.0 if solution.duration == 0.0 else solution.energy / solution.duration
 
 
 def unused(budget: Budget, solution: Solution) -> str:
-    """What is left of the budget, in words; empty where next to nothing is."""
-    spent = {EnergyBudget: solution.energy, PowerBudget: mean_power(solution)}.get(type(budget))
-    if spent is None:
+    """What is left of the budget, in words; empty where next to nothing is, and without a decision."""
+    check_budget("budget", budget)
+    spent = {PowerBudget: mean_power(solution), EnergyBudget: solution.energy}.get(type(budget), math.nan)
+    if math.isnan(spent):
         return ""
     limit, unit = (budget.joules, "J") if isinstance(budget, EnergyBudget) else (budget.watts, "W")  # type: ignore[union-attr]
     if limit == math.inf:

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fedopt.access import SharedBandwidth, TimeDivision
+from fedopt.answers import check_answer
 from fedopt.candidates import candidates_of, gains_of, menu_of
 from fedopt.checks import FloatArray, InputError, choice, kind, number, refuse, whole
 from fedopt.claims import bracket_over, claim_of, counted, held_to, of_one, scope_of, stopped_at
@@ -204,7 +205,7 @@ def _incumbent(problem: Problem, warm: Solution | None) -> IntArray | None:
     """The assignment to start from, checked; None where there is none."""
     if warm is None:
         return None
-    kind("warm", warm, Solution, "a Solution")
+    check_answer("warm", warm, Solution)
     if warm.assignment is None or warm.partition is None:
         return None
     wanted, given = (len(problem.clients), len(problem.submodels)), (len(warm.assignment), len(warm.partition))

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedopt.access import Sharing
-from fedopt.checks import FloatArray, by_constructor
+from fedopt.checks import FloatArray, by_constructor, kind
 from fedopt.submodels import IntArray, Partition
 
 if TYPE_CHECKING:
@@ -83,6 +83,7 @@ class Allocation:
 
     def __post_init__(self) -> None:
         for name in self.__slots__:
+            kind(f"Allocation.{name}", getattr(self, name), np.ndarray, "an array, one entry per client")
             getattr(self, name).setflags(write=False)
 
     __reduce__ = by_constructor

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from fedopt.answers import check_answer_of
 from fedopt.checks import FloatArray
 from fedopt.problem import Problem
 from fedopt.solution import Allocation, Solution
@@ -31,8 +32,12 @@ class Timeline:
     waiting: FloatArray
 
 
-def decision(solution: Solution) -> tuple[Allocation, IntArray]:
-    """Allocation and assignment of a solution that has them. Raises ValueError where it is infeasible."""
+def decision(problem: Problem, solution: Solution) -> tuple[Allocation, IntArray]:
+    """Allocation and assignment of a problem's solution that has them.
+
+    Raises ValueError where it is infeasible, InputError where it is none of the problem's.
+    """
+    check_answer_of(problem, solution)
     if solution.allocation is None or solution.assignment is None:
         raise ValueError(f"there is no decision to show: {solution.reason}")
     return solution.allocation, solution.assignment
@@ -40,7 +45,7 @@ def decision(solution: Solution) -> tuple[Allocation, IntArray]:
 
 def timeline(problem: Problem, solution: Solution) -> Timeline:
     """Where every client's round goes (section 3 of the model). Raises ValueError for an infeasible solution."""
-    allocation, assignment = decision(solution)
+    allocation, assignment = decision(problem, solution)
     work = problem.clients.workload(problem.submodels, assignment)
     assert work.download_bits is not None
     overhead = np.where(work.idle, 0.0, problem.clients.overhead)
@@ -61,7 +66,7 @@ def holders(problem: Problem, solution: Solution) -> NDArray[np.intp]:
     Those flat out at the last moment where there are such, else those whose time is dearest: the greatest prices
     lambda [W], what one more second of round would save the client [J].
     """
-    allocation, _ = decision(solution)
+    allocation, _ = decision(problem, solution)
     dearest = np.argsort(-allocation.price, kind="stable")
     flat_out = flat_out_clients(problem, solution)
     if flat_out.size:
@@ -72,7 +77,7 @@ def holders(problem: Problem, solution: Solution) -> NDArray[np.intp]:
 
 def flat_out_clients(problem: Problem, solution: Solution) -> NDArray[np.intp]:
     """Indices of the clients that could not finish earlier whatever the budget: f_max and p_max and no waiting."""
-    allocation, assignment = decision(solution)
+    allocation, assignment = decision(problem, solution)
     clients, parts = problem.clients, timeline(problem, solution)
     work = clients.workload(problem.submodels, assignment)
     with np.errstate(invalid="ignore"):

@@ -102,7 +102,7 @@ def _named(answer: Schedule, needs: FloatArray, beyond: float) -> Check:
 
 def _exist(who: tuple[int, ...], size: int) -> bool:
     """Whether these are clients, none of them twice."""
-    return all(isinstance(n, int) and 0 <= n < size for n in who) and len(set(who)) == len(who)
+    return all(isinstance(n, int | np.integer) and 0 <= n < size for n in who) and len(set(who)) == len(who)
 
 
 def _who(answer: Schedule | Solution, right: bool) -> Check:

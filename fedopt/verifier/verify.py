@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fedopt.access import Access, check_access
+from fedopt.answers import check_answer
 from fedopt.checks import kind, number
 from fedopt.clients import Clients
 from fedopt.problem import Budget, EnergyBudget, PowerBudget, Problem, Unstored, check_budget, utility_of
@@ -44,7 +45,7 @@ def verify(problem: Problem, solution: Solution, *, tolerance: float = TOLERANCE
     Raises InputError for bad arguments. Formulas: sections 3 to 7 of the model; docs/verify.md says how each is proved.
     """
     kind("problem", problem, Problem, "a Problem")
-    kind("solution", solution, Solution, "a Solution")
+    check_answer("solution", solution, Solution)
     limit = number("tolerance", tolerance)
     if solution.allocation is None:
         checks = nothing_checks(solution)
@@ -89,7 +90,7 @@ def verify_schedule(
     kind("clients", clients, Clients, "a Clients table")
     kind("work", work, Workload, "a Workload")
     check_budget("budget", budget)
-    kind("schedule", schedule, Schedule, "a Schedule")
+    check_answer("schedule", schedule, Schedule)
     check_access("access", access)
     limit, work = number("tolerance", tolerance), work.sized(len(clients))
     if schedule.allocation is None:
