@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from types import GeneratorType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -162,7 +163,12 @@ class Partition(tuple[int, ...]):
 
     replicas: float
 
-    def __new__(cls, counts: Sequence[int], submodels: Sequence[SubModel]) -> Partition:
+    def __new__(cls, counts: Sequence[int], submodels: Sequence[SubModel] = ()) -> Partition:
+        if submodels == () and isinstance(counts, GeneratorType):  # so dataclasses.asdict copies a tuple
+            return tuple(counts)
+        kind("Partition", submodels, (tuple, list), "a tuple of SubModel beside the counts")
+        for entry in submodels:
+            kind("Partition", entry, SubModel, "SubModel entries")
         expected = f"{len(submodels)} counts, one per sub-model type"
         kind("Partition", counts, (Sequence, np.ndarray), expected)
         if np.ndim(counts) == 0 or len(counts) != len(submodels):

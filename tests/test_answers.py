@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -92,6 +94,24 @@ def test_clients_named_by_numpy_are_clients(tmp_path: Path) -> None:
     odd = dataclasses.replace(NOTHING, clients=(0.5,))  # type: ignore[arg-type]
     with pytest.raises(InputError, match=r"Solution\.clients: expected a whole number"):
         fedopt.write_solution(odd, tmp_path / "named.json")
+
+
+def test_plain_dicts_of_answers() -> None:
+    """dataclasses.asdict copies every tuple, partitions too."""
+    front = fedopt.pareto(PROBLEM, points=3)
+    for answer in (FOUND, FOUND.paper, front.curves[0]):
+        assert answer is not None
+        plain = dataclasses.asdict(answer)
+        assert plain["partition"] == tuple(answer.partition or ())
+        assert json.dumps(plain["partition"]) == json.dumps(list(answer.partition or ()))
+        assert dataclasses.astuple(answer)
+    assert copy.deepcopy(FOUND.partition).replicas == 3.0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("types", [None, (), ["L", "S"], 2])
+def test_a_partition_is_of_types(types: Any) -> None:
+    with pytest.raises(InputError, match=r"^Partition: expected"):
+        fedopt.Partition((1, 2), types)
 
 
 OTHERS: dict[str, tuple[Any, Any, str]] = {
