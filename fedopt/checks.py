@@ -287,6 +287,13 @@ def reals(name: str, value: Any) -> FloatArray:
     return _plain(name, value).astype(np.float64, copy=False)
 
 
+def lost(text: str, value: float) -> bool:
+    """Whether a decimal number is none that a double holds, and became 0 or inf."""
+    if value == 0.0:
+        return any(digit in "123456789" for digit in text.lower().partition("e")[0])
+    return value in (np.inf, -np.inf) and "inf" not in text
+
+
 def decided(name: str, value: Any, size: int) -> FloatArray:
     """Check a decision that is to be judged: ``size`` real numbers of any value, NaN too, or one for all."""
     array = reals(name, value)

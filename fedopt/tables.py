@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 
-from fedopt.checks import LARGEST, FloatArray, InputError, brief, doubles
+from fedopt.checks import LARGEST, FloatArray, InputError, brief, doubles, lost
 from fedopt.clients import FIELD, FIELDS, Clients
 from fedopt.columns import Column, header
 from fedopt.disk import check_path, replace_file
@@ -209,24 +209,30 @@ def _numbers(source: str, cells: Sequence[str], done: int, column: Column) -> Fl
         text = "".join(cells)
         if not text.encode().translate(None, _NUMERIC):
             values = np.fromiter(map(float, cells), dtype=np.float64, count=len(cells))
-            if np.count_nonzero(np.isinf(values)) == text.count("inf"):  # else 1e999 would pass for inf
+            zeros = {cells[place] for place in np.flatnonzero(values == 0.0).tolist()}
+            far = np.count_nonzero(np.isinf(values)) != text.count("inf")  # 1e999 would pass for inf
+            if not far and not any(lost(cell, 0.0) for cell in zeros):
                 return values
     except ValueError:
         pass
-    offset, cell = next((place, cell) for place, cell in enumerate(cells) if not _is_number(cell))
+    offset, cell = next((place, cell) for place, cell in enumerate(cells) if math.isnan(decimal(cell)))
     where = f"{source}, line {done + offset + 2}, column {column.title!r}"
     found = repr(cell[:80]) if cell.strip() else "an empty cell"
     raise InputError(where, "a number such as 1500, 2.4e9 or inf", found)
 
 
-def _is_number(cell: str) -> bool:
-    """Strictly: digits, sign, point, exponent or inf; no nan, no underscores, no digits of other scripts."""
+def decimal(cell: str) -> float:
+    """The number of a cell, NaN where it is none that a double holds.
+
+    Strictly: digits, sign, point, exponent or inf; no nan, no underscores, no digits of other scripts.
+    """
     if cell.encode(errors="replace").translate(None, _NUMERIC):
-        return False
+        return math.nan
     try:
-        return math.isfinite(float(cell)) or "inf" in cell
+        value = float(cell)
     except ValueError:
-        return False
+        return math.nan
+    return math.nan if lost(cell, value) else value
 
 
 def _placed(source: str, columns: list[Column], error: InputError) -> InputError:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 import re
 import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from fedopt.checks import lost
 from fedopt.disk import marks
 
 MOST = 100_000  # values and lines, to be read within a second and 100 MB
@@ -39,9 +39,9 @@ def loads(text: str) -> dict[str, Any]:
 
 
 def _number(text: str) -> float:
-    """A number; 1e999 is not silently inf."""
+    """A number; 1e999 is not silently inf, nor 1e-999 silently 0."""
     value = float(text)
-    if math.isinf(value) and "inf" not in text:
+    if lost(text, value):
         raise ValueError(f"a number beyond a double's range: {text[:80]}")
     return value
 

@@ -231,6 +231,9 @@ def test_a_key_of_many_parts_is_refused_by_its_line() -> None:
         toml.loads("a = 1\n" + ".".join("b" * 20) + " = 1")
     with pytest.raises(ValueError, match="beyond a double's range"):
         toml.loads("a = 1e999")
+    with pytest.raises(ValueError, match="beyond a double's range: -2_0E-400"):
+        toml.loads("a = -2_0E-400")
+    assert toml.loads("a = 0e-999\nb = -0.0\nc = [inf, 5e-324]") == {"a": 0.0, "b": 0.0, "c": [np.inf, 5e-324]}
 
 
 def test_a_frame_of_objects_is_read_if_they_are_numbers() -> None:

@@ -116,6 +116,8 @@ ERRORS = {
     "two numbers": (last("1 2"), ["line 3", "'1 2'"]),
     "other digits": (last("\u0661"), ["line 3", "\u0661"]),
     "overflow": (last("1e999"), ["line 3", "'1e999'"]),
+    "underflow": (last("1e-999"), ["line 3", "'bandwidth'", "'1e-999'"]),
+    "silent zero": (f"{HEADER},power_min\n{ROW},0.0\n{ROW},3E-400\n", ["line 3", "'power_min'", "'3E-400'"]),
     "decimal comma": (last('"1,5"'), ["line 3", "'1,5'"]),
     "nul": (last("1\0"), ["line 3", "bandwidth"]),
     "negative": (last("-3"), ["line 3", "'bandwidth'", "1e-250", "'-3'"]),

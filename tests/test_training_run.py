@@ -105,6 +105,8 @@ def test_a_history_comes_back_from_its_csv(whole: History, tmp_path: Path) -> No
         (text + "1,2\n", f"line {len(rows) + 2}: expected 9 cells, found 2"),
         (text.replace("3 1", "3 x"), f"line {len(rows) + 1}, column 'stragglers': expected whole numbers"),
         (text.replace("1e-300", "little"), "column 'joules.J.': expected a number, found 'little'"),
+        (text.replace("1e-300", "1_0.0"), "column 'joules.J.': expected a number, found '1_0.0'"),
+        (text.replace("3 1", "3 1_0"), "column 'stragglers': expected whole numbers, found '3 1_0'"),
         (text + '"', "CSV"),
     ):
         path.write_text(damage)

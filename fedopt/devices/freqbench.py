@@ -18,6 +18,7 @@ import numpy as np
 from fedopt.checks import FloatArray, InputError, by_constructor
 from fedopt.devices.power import PowerFit, fit_power
 from fedopt.disk import read_limited
+from fedopt.tables import decimal
 
 _CPU, _FREQUENCY, _SPEED, _POWER = "CPU", "Frequency (kHz)", "CoreMarks (iter/s)", "Power (mW)"
 _MAX_BYTES = 1 << 20
@@ -139,6 +140,9 @@ def _rows(source: str) -> Iterator[tuple[int, dict[str, str]]]:
     missing = [name for name in (_CPU, _FREQUENCY, _SPEED, _POWER) if name not in header]
     if missing:
         raise InputError(f"{source}, line 1", "freqbench's columns", "no " + ", ".join(missing))
+    again = [name for name in (_CPU, _FREQUENCY, _SPEED, _POWER) if header.count(name) > 1]
+    if again:
+        raise InputError(f"{source}, line 1", "each column once", f"{again[0]!r} again")
     for line, cells in enumerate(table[1:], start=2):
         if len(cells) != len(header):
             raise InputError(f"{source}, line {line}", f"{len(header)} cells, as in the header", f"{len(cells)}")
@@ -146,10 +150,7 @@ def _rows(source: str) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _number(source: str, line: int, row: dict[str, str], name: str) -> float:
-    try:
-        value = float(row[name])
-    except ValueError:
-        value = float("nan")
+    value = decimal(row[name])
     if not np.isfinite(value):
         raise InputError(f"{source}, line {line}, column {name!r}", "a number", repr(row[name][:80]))
     return value

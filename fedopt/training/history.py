@@ -121,6 +121,8 @@ def _row(where: str, cells: list[str]) -> Row:
     values: dict[str, Any] = {}
     for each, cell in zip(dataclasses.fields(Row), cells, strict=True):
         try:
+            if "_" in cell or not cell.isascii():  # Python reads 2_000 and digits of other scripts
+                raise ValueError(cell)
             if each.name in ("partition", "stragglers"):
                 values[each.name] = tuple(int(each) for each in cell.split())
             else:
