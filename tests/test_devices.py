@@ -61,7 +61,12 @@ def test_fit_is_the_least_of_its_sum_of_squares():
 @pytest.mark.parametrize(
     ("frequency", "power", "words"),
     [
-        (FREQUENCY[:3], FREQUENCY[:3] ** 3 * 1e-28, "at least 4 points, found 3"),
+        (FREQUENCY[:3], FREQUENCY[:3] ** 3 * 1e-28, "at least 4 points of different frequency, found 3"),
+        (
+            np.repeat(FREQUENCY[:3], 4),
+            np.repeat(FREQUENCY[:3], 4) ** 3 * 1e-28,
+            "of different frequency, found 3 in 12 points",
+        ),
         (FREQUENCY, FREQUENCY[:5] ** 3 * 1e-28, "12 numbers"),
         (FREQUENCY, np.where(FREQUENCY > 1e9, 0.0, 0.1), "point 4: expected a number above 0 W, found 0.0"),
         (FREQUENCY, np.full(12, np.nan), "point 0: .* found nan"),
@@ -123,6 +128,10 @@ def test_freqbench_units(tmp_path):
         (HEADER + "1,300000,1110\n", "line 2: expected 6 cells, as in the header, found 3"),
         (HEADER + "1,300000,1110,3.7,lots,30\n", r"line 2, column 'Power \(mW\)': expected a number, found 'lots'"),
         (HEADER + "1,nan,1110,3.7,5,30\n", r"line 2, column 'Frequency \(kHz\)'"),
+        (HEADER + "1,2_000_000,1110,3.7,5,30\n", r"'Frequency \(kHz\)': expected a number, found '2_000_000'"),
+        (HEADER + "1,300000,inf,3.7,5,30\n", r"column 'CoreMarks \(iter/s\)': expected a number, found 'inf'"),
+        (HEADER + "1,300000,1110,3.7,1e-400,30\n", r"column 'Power \(mW\)': expected a number, found '1e-400'"),
+        (HEADER.replace("Energy (J)", "Power (mW)"), r"line 1: expected each column once, found 'Power \(mW\)' again"),
         (HEADER + "1.5,300000,1110,3.7,5,30\n", "column 'CPU': expected a whole number"),
     ],
 )
@@ -305,3 +314,9 @@ def test_bundled_fleet_is_what_its_script_makes(tmp_path, capsys):
     script.make_fleet(DATA).to_csv(tmp_path / "phones64.csv")
     assert (tmp_path / "phones64.csv").read_bytes() == (ROOT / "fedopt" / "data" / "phones64.csv").read_bytes()
     assert "Realme C3 (Helio G70), core 6 left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("faded", ["no", None, 1, 0.0])
+def test_the_bundled_fleet_is_faded_or_not(faded):
+    with pytest.raises(InputError, match="faded: expected True or False"):
+        devices.phones64(faded=faded)

@@ -87,6 +87,7 @@ def phones64(*, faded: bool = True) -> Clients:
         shadowing alone are the mean gain, which a training run multiplies with fading of its own every round.
     See docs/devices.md for where every column comes from, and NOTICE.md beside the data for the sources' licences.
     """
+    kind("faded", faded, bool, "True or False")
     with resources.as_file(resources.files("fedopt").joinpath("data", "phones64.csv")) as path:
         clients = Clients.from_csv(path)
     if faded:

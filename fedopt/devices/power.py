@@ -60,13 +60,15 @@ def fit_power(frequency: Any, power: Any) -> PowerFit:
 
     Raises
     ------
-    InputError with the reason: fewer than 4 points, a power that is not positive, values no CPU core can have (a slip
-    of unit), frequencies too close together, power that falls as frequency rises, no dynamic power, or a median error
-    above 20 %.
+    InputError with the reason: fewer than 4 points of different frequency, a power that is not positive, values no CPU
+    core can have (a slip of unit), frequencies too close together, power that falls as frequency rises, no dynamic
+    power, or a median error above 20 %.
     """
     f = _points(_FREQUENCY, frequency, None)
-    if f.size < LEAST_POINTS:
-        raise InputError("fit_power.frequency", f"at least {LEAST_POINTS} points", f"{f.size}")
+    different = np.unique(f).size
+    if different < LEAST_POINTS:
+        found = f"{different}" if different == f.size else f"{different} in {f.size} points"
+        raise InputError("fit_power.frequency", f"at least {LEAST_POINTS} points of different frequency", found)
     p = _points(_POWER, power, f.size)
     order = np.argsort(f, kind="stable")
     f, p = f[order], p[order]
