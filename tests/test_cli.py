@@ -127,6 +127,14 @@ def test_a_time_limit_leaves_the_best_so_far_and_says_so(scenario: Path, tmp_pat
     assert_bad_input(code, "", err, "time_limit")
 
 
+def test_a_time_limit_before_any_answer_is_exit_code_1_with_the_reason(scenario: Path) -> None:
+    scenario.write_text(SCENARIO.replace('"power[W]" = 2', "deadline = 1e-3"))
+    code, out, err = fedopt_command("solve", scenario, "--time-limit", 0, "--matching", "exact")
+    assert code == 1
+    assert "Stopped before any answer was found or proved impossible, at the time limit of 0 s." in out
+    assert err.startswith("fedopt: Stopped before any answer was found")
+
+
 def test_a_folder_that_cannot_be_is_noticed_before_anything_is_solved(
     scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,9 +44,10 @@ def _root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Exit codes: 0 an answer (the best so far at a time limit), 1 infeasible (with the reason), 2 bad input.
+    """Exit codes: 0 an answer (the best so far at a time limit), 1 none (with the reason), 2 bad input.
 
-    Also 2: output that cannot be written. 130: interrupted. 141: output that nobody reads.
+    1: infeasible, stopped at a limit before any answer was found, or an answer that does not pass the judge. Also 2:
+    output that cannot be written. 130: interrupted. 141: output that nobody reads.
     """
 
 

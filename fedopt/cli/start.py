@@ -14,7 +14,7 @@ GONE = 141  # what a shell says of a command that the signal for a broken pipe h
 def main() -> None:
     """Run the command line.
 
-    Exits 0 solved, 1 infeasible, 2 bad input, missing packages or output that cannot be written, 130 interrupted, 141
+    Exits 0 solved, 1 no answer, 2 bad input, missing packages or output that cannot be written, 130 interrupted, 141
     where the reader of the output has gone away.
     """
     try:
