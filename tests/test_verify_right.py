@@ -174,3 +174,22 @@ def test_who_is_late_by_the_last_digits_of_a_deadline_is_named_rightly(matching:
         statuses.add(answer.status)
         assert not fedopt.verify(problem, answer).failed
     assert statuses == {Status.OPTIMAL, Status.INFEASIBLE}
+
+
+@pytest.mark.parametrize(("static", "circuit"), [(0.0, 0.0), (0.1, 0.0), (0.0, 0.1)])
+@pytest.mark.parametrize("slowest", [0.0, 1e8])
+def test_rounds_so_long_that_their_prices_leave_the_doubles(slowest: float, static: float, circuit: float) -> None:
+    """F(x) = x^2 / 2 and f^3 are 0, or have lost digits; a price that is a number is still told from another."""
+    fleet = fedopt.Clients(
+        frequency_min=slowest, frequency_max=1e9, samples=1.0, channel_gain=[1e-9, 1e-11], bandwidth=1e6,
+        static_power=static, circuit_power=circuit,
+    )  # fmt: skip
+    todo = fedopt.Workload(cycles=3.4e9, upload_bits=5.4e5)
+    for seconds in (1e110, 1e155, 1e158, 1e160, 1e165, 1e240):
+        for budget in (Deadline(seconds), fedopt.PowerBudget(0.03 / seconds)):
+            answer = fedopt.schedule(fleet, todo, budget)
+            assert answer.allocation is not None
+            assert fedopt.verify_schedule(fleet, todo, budget, answer).complete
+            price = answer.allocation.price + 1e-6
+            wrong = dataclasses.replace(answer, allocation=dataclasses.replace(answer.allocation, price=price))
+            assert failed(fleet, todo, budget, wrong)

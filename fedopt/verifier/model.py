@@ -20,6 +20,7 @@ LN2 = math.log(2.0)
 SAME = 1.0 + 1e-14  # two durations this close are the same instant
 LOUD = 700.0  # nats: e^x W, and what comes with it, is beyond all doubles
 ABOVE = 1.0 + 1e-12  # a speed this little above its least is at it
+_SMALL = 1e-100  # nats: x^2 is a double, and e^x is 1
 _HALVINGS = 90
 _NEWTONS = 100
 
@@ -118,6 +119,13 @@ def marginal(x: FloatArray) -> FloatArray:
     with np.errstate(all="ignore"):
         result: FloatArray = np.where(x < 0.5, near * near * series, x * np.exp(x) - np.expm1(x))
     return np.where(x > 709.0, np.inf, result)
+
+
+def steepness(x: FloatArray) -> FloatArray:
+    """x F'(x) / F(x), by which F grows with x, relative to both; 2 where x is so small that F leaves the doubles."""
+    with np.errstate(all="ignore"):
+        result: FloatArray = np.where(x < _SMALL, 2.0, x * x * np.exp(x) / marginal(x))
+    return result
 
 
 def inverse_marginal(m: FloatArray) -> FloatArray:

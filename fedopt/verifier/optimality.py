@@ -18,6 +18,7 @@ from fedopt.verifier.digits import (
     AT_BOUND,
     ENERGY,
     EPSILON,
+    LEAST,
     LOOSE,
     BoolArray,
     beyond,
@@ -26,7 +27,7 @@ from fedopt.verifier.digits import (
     last_digits,
     unless_hidden,
 )
-from fedopt.verifier.model import SAME, dual, marginal, proved_energy, too_late
+from fedopt.verifier.model import SAME, dual, marginal, proved_energy, steepness, too_late
 from fedopt.verifier.report import About, Check, Outcome, judged, worst
 from fedopt.verifier.slack import loose, shortest, used_up
 
@@ -61,9 +62,10 @@ def _stationary(r: Round) -> list[Check]:
     sending = price if not isinstance(r.access, TimeDivision) or r.sharing is None else r.sharing.time_price
     with np.errstate(all="ignore"):
         m_t, m_tau = 2.0 * k.kappa * r.f**3 - k.p_s, marginal(r.x) / k.gamma - k.p_c
-        steep = r.x * r.x * np.exp(r.x) / marginal(r.x)
-        scale_t, scale_tau = 3.0 * (np.maximum(price, m_t) + k.p_s), steep * (np.maximum(sending, m_tau) + k.p_c)
+        scale_t = 3.0 * (np.maximum(price, m_t) + k.p_s) + LEAST
+        scale_tau = steepness(r.x) * (np.maximum(sending, m_tau) + k.p_c) + LEAST
         hidden = hidden_price(r, scale_t, r.t) + hidden_price(r, scale_tau, r.tau)
+        hidden = hidden + LEAST + np.where(k.sends, LEAST / k.gamma, 0.0)  # f^3 and F(x) of rounds that last and last
         off_t, off_tau = beyond(m_t - price, hidden) / scale_t, beyond(m_tau - sending, hidden) / scale_tau
         above_t, above_tau = r.f > k.f_min * (1.0 + AT_BOUND), r.x > k.x_min * (1.0 + AT_BOUND)
         most_t, most_tau = (1.0 - r.tolerance - 8.0 * EPSILON * r.T / part for part in (r.t, r.tau))  # T is a double
