@@ -193,3 +193,50 @@ def test_rounds_so_long_that_their_prices_leave_the_doubles(slowest: float, stat
             price = answer.allocation.price + 1e-6
             wrong = dataclasses.replace(answer, allocation=dataclasses.replace(answer.allocation, price=price))
             assert failed(fleet, todo, budget, wrong)
+
+
+@pytest.mark.parametrize("access", [None, SharedBandwidth(1e6), fedopt.TimeDivision(1e6)], ids=str)
+def test_a_shortest_round_that_waits_for_one_who_only_computes_is_slack(access: Any) -> None:
+    """On a band with room for all others nobody sends at full power."""
+    fleet = phone(frequency_min=1e8, frequency_max=1e9, channel_gain=1e-9, bandwidth=1e6).take([0, 0])
+    todo = fedopt.Workload(cycles=[5e9, 1e9], upload_bits=[0.0, 1e5])
+    budget = fedopt.PowerBudget(8.0)
+    answer = fedopt.schedule(fleet, todo, budget, access=access)
+    assert answer.status is Status.SLACK
+    assert failed(fleet, todo, budget, answer, access=access) == set()
+    called = dataclasses.replace(answer, status=Status.OPTIMAL)
+    assert failed(fleet, todo, budget, called, access=access) == {"not slack: the budget is used up"}
+
+
+@pytest.mark.parametrize("access", [None, SharedBandwidth(1e6), fedopt.TimeDivision(1e6)], ids=str)
+def test_who_is_a_little_later_than_a_slack_round_is_not_the_best_for_it(access: Any) -> None:
+    fleet = phone(frequency_min=1e8, frequency_max=1e9, channel_gain=1e-9, bandwidth=1e6).take([0, 0])
+    todo, budget = fedopt.Workload(cycles=[5e9, 4e9], upload_bits=1e5), fedopt.PowerBudget(8.0)
+    shortest = fedopt.schedule(fleet, todo, budget, access=access)
+    assert shortest.status is Status.SLACK
+    for later in (1e-12, 1e-10, 1e-8, 9e-7):
+        answer = fedopt.schedule(fleet, todo, Deadline(shortest.duration * (1.0 + later)), access=access)
+        answer = dataclasses.replace(answer, bracket=(shortest.duration, answer.duration))
+        slack = "not slack: the budget is used up"
+        assert failed(fleet, todo, budget, answer, access=access) & {slack, "no shorter round"}
+        if access is not None or later < 1e-9:
+            assert slack in failed(fleet, todo, budget, answer, access=access)
+
+
+def test_a_band_so_steep_that_the_shares_of_a_round_1e15_longer_tell_nothing_of_the_shortest() -> None:
+    """The second computes for 99.95 % of it and takes the band: on these shares all seem in time at T_min, too."""
+    fleet = fedopt.Clients(
+        frequency_min=0.0, frequency_max=[48033715.15321128, 118861483.05679484, 122669279202.5656], samples=1.0,
+        capacitance=[3.3498134030111387e-31, 3.8439473342487157e-26, 2.4251717985162435e-30],
+        channel_gain=[3.5282364723010033e-16, 5.2787089840798783e-11, 1.115621669805472e-10], bandwidth=1e6,
+        power_max=[0.4255483123073728, 0.07931150816157251, 0.18968578908487005],
+        circuit_power=[0.0, 0.0, 0.009918611970542899],
+        download_rate=[592580.301219737, 270594.144406475, 71772228.66071498],
+    )  # fmt: skip
+    bits = [1491739.4551743856, 1491739.4551743856, 126808.38167507366]
+    todo = fedopt.Workload(cycles=[174091850.9528998, 1377690895974.8877, 117093708.93679461], upload_bits=bits)
+    access, budget = SharedBandwidth(16087159.279841222), fedopt.PowerBudget(0.676520988107952)
+    answer = fedopt.schedule(fleet, todo, budget, access=access)
+    assert answer.status is Status.OPTIMAL
+    assert answer.energy < 0.9 * budget.watts * answer.duration
+    assert failed(fleet, todo, budget, answer, access=access) == set()

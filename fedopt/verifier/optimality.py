@@ -146,7 +146,7 @@ def _duration(r: Round) -> list[Check]:
         return [*checks, *least_cost(r)]
     if off <= loose(r):
         if r.status is Status.OPTIMAL:
-            checks += used_up(r)
+            checks += used_up(r, least)
         said = f"{r.T:.12g} s is the least duration of these clients"
         return [*checks, judged("no shorter round", O, max(off, 0.0), loose(r), found=said)]
     return [*checks, shorter(r, r.T * (1.0 - loose(r)), "no shorter round", O)]

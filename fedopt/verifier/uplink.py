@@ -43,7 +43,7 @@ def whole(c: Clients, work: Workload, access: Access) -> Tasks:
 
 def shortest(c: Clients, work: Workload, k: Tasks, access: Access) -> float:
     """T_min [s]: all at full speed and power; slots one after another, or bandwidths that add up to the band."""
-    ready = _ready(k)
+    ready = earliest(k)
     if isinstance(access, TimeDivision):
         return ready + sum_of(times(k, k.f_max, k.x_max)[1])
     if not k.sends.any():
@@ -139,11 +139,11 @@ def _slots(r: Round, price: float) -> float:
     each = np.where(k.busy, np.maximum(r.allocation.price, 0.0), 0.0)
     total = float(each.sum())
     each = each * (price / total) if total > 0.0 else each
-    end = 0.0 if total > 0.0 else price * _ready(k)
+    end = 0.0 if total > 0.0 else price * earliest(k)
     return sum_of(dual(computing_of(k), each)) + sum_of(dual(sending_of(k), np.full(k.W.shape, price))) + end
 
 
-def _ready(k: Tasks) -> float:
+def earliest(k: Tasks) -> float:
     """When everybody can have computed [s]."""
     t, _ = times(k, k.f_max, k.x_max)
     return float(np.where(k.busy, k.fixed_time + t, 0.0).max())
