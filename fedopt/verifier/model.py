@@ -225,8 +225,8 @@ class Best:
     sending: FloatArray
 
 
-def best(k: Tasks, T: float) -> Best:
-    """The least energy of every task within T seconds: halving of ln(t / tau) where time is scarce."""
+def best(k: Tasks, T: float | FloatArray) -> Best:
+    """The least energy of every task within T seconds (each has its own, or all one): halving of ln(t / tau)."""
     zero = np.zeros(k.W.shape)
     f0, x0 = speeds(k, zero)
     with np.errstate(all="ignore"):
@@ -291,4 +291,4 @@ def proved_energy(k: Tasks, T: float) -> float:
     if np.isinf(found.price).any():
         return math.inf
     bounds = [dual(k, price) - T * np.where(k.busy, price, 0.0) for price in (found.computing, found.sending)]
-    return float(np.maximum(*bounds).sum())
+    return sum_of(np.maximum(*bounds))

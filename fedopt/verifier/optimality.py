@@ -27,8 +27,9 @@ from fedopt.verifier.digits import (
     last_digits,
     unless_hidden,
 )
-from fedopt.verifier.model import SAME, dual, marginal, proved_energy, steepness, too_late
+from fedopt.verifier.model import SAME, dual, marginal, steepness
 from fedopt.verifier.report import About, Check, Outcome, judged, worst
+from fedopt.verifier.shorter import lower_end, shorter
 from fedopt.verifier.slack import loose, shortest, used_up
 
 HIDDEN = 1e-3  # relative: what the last digits of price x duration may hide of it at most, as at a T_min
@@ -37,12 +38,9 @@ CLOSER = 1e-8  # relative error of a frequency or efficiency, to first order, in
 O = About.OPTIMALITY
 
 
-def optimality_checks(r: Round, *, own_bracket: bool = True) -> list[Check]:
-    """All of them; at a limit nothing is claimed, so that what is not so does not count against the answer.
-
-    own_bracket: the bracket is of this matching alone, and its lower end proved here.
-    """
-    checks = [*_stationary(r), *_least_energy(r), *_duration(r), *_bracket(r, own_bracket)]
+def optimality_checks(r: Round) -> list[Check]:
+    """All of them; at a limit nothing is claimed, so that what is not so does not count against the answer."""
+    checks = [*_stationary(r), *_least_energy(r), *_duration(r), *_bracket(r)]
     if r.status is not Status.LIMIT:
         return checks
     return [
@@ -152,25 +150,7 @@ def _duration(r: Round) -> list[Check]:
     return [*checks, shorter(r, r.T * (1.0 - loose(r)), "no shorter round", O)]
 
 
-def shorter(r: Round, T: float, name: str, about: About) -> Check:
-    """Whether the energy at T is proved to be above what may be spent there; without a limit, no number."""
-    most = r.allowed(T)
-    if r.access is not None:
-        proved = math.inf if shortest(r) > T * SAME else uplink.dual_energy(r, T)
-    else:
-        proved = proved_energy(r.tasks, T)
-        if most == math.inf and (too_late(r.tasks, T).any() or math.isnan(proved)):
-            proved = math.inf
-    if max(most, proved) == math.inf:
-        short = -math.inf if proved == math.inf else math.inf
-    else:
-        short = (most - proved) / most if most > 0.0 else most - proved
-    found = f"at {T:.15g} s {proved:.12g} J or more" if proved < math.inf else f"at {T:.15g} s nobody can"
-    limit = max(ENERGY, 0.1 * r.tolerance) if r.access is None else LOOSE
-    return unless_hidden(judged(name, about, short, limit, found=found, why=f"{most:.12g} J"), r, most)
-
-
-def _bracket(r: Round, own: bool) -> list[Check]:
+def _bracket(r: Round) -> list[Check]:
     """The answer's own bracket of the best duration: around it, and proved at both ends."""
     low, high = r.bracket
     if math.isnan(low) and math.isnan(high):
@@ -181,9 +161,8 @@ def _bracket(r: Round, own: bool) -> list[Check]:
     checks = [judged("bracket holds the duration", about, 0.0 if inside else math.inf, 0.0, found=said)]
     if isinstance(r.budget, TimePrice | Deadline):
         return checks  # the least cost is proved without it, and a deadline is what the round lasts
-    before = math.nextafter(low, 0.0)  # the energy may fall by much between neighbouring doubles
-    if own and before > shortest(r) * SAME:
-        checks.append(shorter(r, before, "lower end of the bracket", about))
+    if math.nextafter(low, 0.0) > shortest(r) * SAME:
+        checks.append(lower_end(r, low))
     if high > r.T:
         checks.append(_upper(r, high))
     return checks

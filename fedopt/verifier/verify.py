@@ -19,7 +19,7 @@ from fedopt.verifier.decision import decision_checks, known, number_checks, roun
 from fedopt.verifier.infeasible import nothing_checks, schedule_infeasible, solution_infeasible
 from fedopt.verifier.optimality import optimality_checks
 from fedopt.verifier.report import About, Check, Outcome, Report, judged
-from fedopt.verifier.search import ALL, search_checks
+from fedopt.verifier.search import search_checks
 
 TOLERANCE = 1e-9
 
@@ -64,7 +64,6 @@ def verify(problem: Problem, solution: Solution, *, tolerance: float = TOLERANCE
     found = round_of(problem.clients, work, problem.budget, problem.access, solution, limit)
     if isinstance(found, Check):
         return Report(checks=(*wrong, found))
-    over_all = solution.scope == ALL and problem.access is None
     checks = [
         *wrong,
         *decision_checks(found),
@@ -72,7 +71,7 @@ def verify(problem: Problem, solution: Solution, *, tolerance: float = TOLERANCE
         _utility(problem, solution, limit),
         *_state(problem.budget, solution, limit),
     ]
-    checks += optimality_checks(found, own_bracket=not over_all)
+    checks += optimality_checks(found)
     return Report(checks=(*checks, *search_checks(problem, solution, found)))
 
 

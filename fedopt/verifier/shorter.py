@@ -1,0 +1,97 @@
+"""Is there a shorter round within the budget? Duality proves that there is none; one made here, that there is one."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from fedopt.access import TimeDivision
+from fedopt.problem import EnergyBudget
+from fedopt.verifier import uplink
+from fedopt.verifier.decision import Round
+from fedopt.verifier.digits import ENERGY, EPSILON, LOOSE, unless_hidden
+from fedopt.verifier.model import (
+    SAME,
+    best,
+    computing_of,
+    proved_energy,
+    sending_of,
+    speeds,
+    sum_of,
+    times,
+    too_late,
+)
+from fedopt.verifier.report import About, Check, Outcome, judged
+from fedopt.verifier.slack import loose, shortest
+
+_PROVED = 2e-15  # relative: the rounding of a sum of energies, of which the methods leave twice as much open
+_MADE = 1e-13  # relative: so much less than the budget takes a round that refutes a claim
+
+
+def shorter(r: Round, T: float, name: str, about: About) -> Check:
+    """Whether the energy at T is proved to be above what may be spent there; without a limit, no number."""
+    most, flat = r.allowed(T), latest(r)
+    if flat < T:
+        found = f"from {flat:.15g} s on no time saves energy"
+        return judged(name, about, math.inf, 0.0, found=found, why=f"at most {flat:.15g} s")
+    proved = _proved(r, T, most)
+    if max(most, proved) == math.inf:
+        short = -math.inf if proved == math.inf else math.inf
+    else:
+        short = (most - proved) / most if most > 0.0 else most - proved
+    found = f"at {T:.15g} s {proved:.12g} J or more" if proved < math.inf else f"at {T:.15g} s nobody can"
+    limit = max(ENERGY, 0.1 * r.tolerance) if r.access is None else LOOSE
+    return unless_hidden(judged(name, about, short, limit, found=found, why=f"{most:.12g} J"), r, most)
+
+
+def lower_end(r: Round, low: float) -> Check:
+    """No shorter round than ``low`` [s]: where energies too near each other tell nothing of the duration, not proved.
+
+    Duality proves it but for the tolerance of durations; a round that is shorter by more than that refutes it.
+    """
+    name, about = "lower end of the bracket", About.CLAIMS
+    check = shorter(r, math.nextafter(low, 0.0), name, about)  # the energy may fall by much between doubles
+    T = low * (1.0 - r.tolerance)
+    most, made = r.allowed(T), _made(r, T)
+    if made < most * (1.0 - _MADE - 8.0 * EPSILON * float(r.x.max())) and most < math.inf:
+        return judged(name, about, math.inf, 0.0, found=f"{made:.12g} J at {T:.15g} s", why=f"{most:.12g} J will do")
+    T = low * (1.0 - loose(r))
+    most, digits = r.allowed(T), max(_PROVED, 2.0 * EPSILON * float(r.x.max()))
+    if check.outcome is not Outcome.PASSED or most == math.inf or _proved(r, T, most) > most * (1.0 + digits):
+        return check
+    return replace(check, outcome=Outcome.UNPROVED, why="the energy hardly falls: it tells nothing of the duration")
+
+
+def latest(r: Round) -> float:
+    """When the best round within a budget of energy ends at the latest, whatever the budget [s].
+
+    From T_flat on no time saves energy: on the answer's own shares a round of that length takes no more than it does.
+    """
+    if not isinstance(r.budget, EnergyBudget):
+        return math.inf
+    k = r.tasks
+    t, tau = times(k, *speeds(k, np.zeros(k.W.shape)))
+    ends = np.where(k.busy, k.fixed_time + t, 0.0)
+    return float(ends.max()) + sum_of(tau) if isinstance(r.access, TimeDivision) else float((ends + tau).max())
+
+
+def _proved(r: Round, T: float, most: float) -> float:
+    """What a round of T takes at least [J]; inf where nobody can, or, without a limit, no power that is a number."""
+    if r.access is not None:
+        return math.inf if shortest(r) > T * SAME else uplink.dual_energy(r, T)
+    proved = proved_energy(r.tasks, T)
+    none = most == math.inf and (too_late(r.tasks, T).any() or math.isnan(proved))
+    return math.inf if none else proved
+
+
+def _made(r: Round, T: float) -> float:
+    """The energy of some round of T seconds [J]: on the answer's own shares; its slots as they are, or all shorter."""
+    k = r.tasks
+    if not isinstance(r.access, TimeDivision):
+        return sum_of(best(k, T).energy)
+    slots, ready = sum_of(r.tau), float(np.where(k.busy, k.fixed_time + r.t, 0.0).max())
+    ends = (T - slots, r.tau), (ready, r.tau * ((T - ready) / slots if slots > 0.0 else 1.0))
+    computing, sending = computing_of(k), sending_of(k)
+    return min(sum_of(best(computing, end).energy) + sum_of(best(sending, slot).energy) for end, slot in ends)
