@@ -18,6 +18,7 @@ EPSILON = 2.0**-53
 AT_BOUND = 1e-12  # relative: a speed this near its least or greatest one is at it
 LAST = 1e-13  # of the duration: what its last digits hide of a time at a bound
 ENERGY = 1e-10  # relative: what the last digits of a sum of energies may hide
+ROUNDING = 2e-15  # relative: of a sum of energies, of which the methods leave twice as much open
 LOOSE = 1e-6  # relative, of an access scheme: what its own answers may leave open
 LEAST = 2.0**-1022  # of numbers below it, beside what they are made of, doubles have lost digits
 DIGITS = 256.0  # last digits, of an access scheme, that searches and sums may leave open

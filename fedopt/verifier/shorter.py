@@ -11,7 +11,7 @@ from fedopt.access import TimeDivision
 from fedopt.problem import EnergyBudget
 from fedopt.verifier import uplink
 from fedopt.verifier.decision import Round
-from fedopt.verifier.digits import ENERGY, EPSILON, LOOSE, unless_hidden
+from fedopt.verifier.digits import ENERGY, EPSILON, LOOSE, ROUNDING, unless_hidden
 from fedopt.verifier.model import (
     SAME,
     best,
@@ -26,7 +26,6 @@ from fedopt.verifier.model import (
 from fedopt.verifier.report import About, Check, Outcome, judged
 from fedopt.verifier.slack import loose, shortest
 
-_PROVED = 2e-15  # relative: the rounding of a sum of energies, of which the methods leave twice as much open
 _MADE = 1e-13  # relative: so much less than the budget takes a round that refutes a claim
 
 
@@ -58,7 +57,7 @@ def lower_end(r: Round, low: float) -> Check:
     if made < most * (1.0 - _MADE - 8.0 * EPSILON * float(r.x.max())) and most < math.inf:
         return judged(name, about, math.inf, 0.0, found=f"{made:.12g} J at {T:.15g} s", why=f"{most:.12g} J will do")
     T = low * (1.0 - loose(r))
-    most, digits = r.allowed(T), max(_PROVED, 2.0 * EPSILON * float(r.x.max()))
+    most, digits = r.allowed(T), max(ROUNDING, 2.0 * EPSILON * float(r.x.max()))
     if check.outcome is not Outcome.PASSED or most == math.inf or _proved(r, T, most) > most * (1.0 + digits):
         return check
     return replace(check, outcome=Outcome.UNPROVED, why="the energy hardly falls: it tells nothing of the duration")
