@@ -65,7 +65,9 @@ def dual_energy(r: Round, T: float) -> float:
     assert r.sharing is not None
     if isinstance(r.access, TimeDivision):
         price = max(r.sharing.time_price, 0.0)
-        return _slots(r, price) - price * T
+        each = _fewest(r, price)
+        least = sum_of(each)
+        return float(np.fmax(_slots(r, price, r.allocation.price) - price * T, _slots(r, least, each) - least * T))
     assert r.access is not None
     price_n = np.maximum(r.allocation.price, 0.0)
     value = _shares(whole(r.clients, r.work, r.access), price_n, worth(r.sharing, r.access))
@@ -83,7 +85,8 @@ def dual_cost(r: Round, watts: float, most: FloatArray) -> float:
     least = shortest(r.clients, r.work, r.tasks, r.access)
     if isinstance(r.access, TimeDivision):
         own = min(max(r.sharing.time_price, 0.0), watts)
-        return max(_slots(r, watts), _slots(r, own) + (watts - own) * least)
+        given = r.allocation.price
+        return max(_slots(r, watts, given), _slots(r, own, given) + (watts - own) * least)
     k, channel = whole(r.clients, r.work, r.access), worth(r.sharing, r.access)
     price = np.where(k.busy, np.maximum(r.allocation.price, 0.0), 0.0)
     left = watts - float(price.sum())
@@ -130,13 +133,27 @@ def worth(sharing: Sharing | None, access: Access | None) -> float:
     return max(sharing.bandwidth_price, 0.0) * access.hertz
 
 
-def _slots(r: Round, price: float) -> float:
+def _fewest(r: Round, price: float) -> FloatArray:
+    """The computing prices [W] that are enough for the answer's speeds, and for one price of the slots: at full speed
+    any more proves the same, and price x duration would leave no digits of the energy."""
+    k = r.tasks
+    given = np.where(k.busy, np.maximum(r.allocation.price, 0.0), 0.0)
+    with np.errstate(all="ignore"):
+        computing = np.where(k.computes, np.nan_to_num(2.0 * k.kappa * r.f**3 - k.p_s), 0.0)
+        sending = np.where(k.sends, np.nan_to_num(marginal(r.x) / k.gamma - k.p_c), 0.0)
+    each = np.clip(computing, 0.0, given)
+    above, wanted = given - each, min(price, max(float(sending.max(initial=0.0)), 0.0)) - sum_of(each)
+    rest = sum_of(above)
+    return each + above * min(max(wanted / rest, 0.0), 1.0) if rest > 0.0 else each
+
+
+def _slots(r: Round, price: float, prices: FloatArray) -> float:
     """Slots at one price, computing at prices that add up to it: the end of computing then costs nothing more.
 
     Where computing has no price at all, its end costs what it costs at the earliest.
     """
     k = r.tasks
-    each = np.where(k.busy, np.maximum(r.allocation.price, 0.0), 0.0)
+    each = np.where(k.busy, np.maximum(prices, 0.0), 0.0)
     total = float(each.sum())
     each = each * (price / total) if total > 0.0 else each
     end = 0.0 if total > 0.0 else price * earliest(k)
