@@ -32,7 +32,7 @@ _MADE = 1e-13  # relative: so much less than the budget takes a round that refut
 def shorter(r: Round, T: float, name: str, about: About) -> Check:
     """Whether the energy at T is proved to be above what may be spent there; without a limit, no number."""
     most, flat = r.allowed(T), latest(r)
-    if flat < T:
+    if flat * SAME < T:
         found = f"from {flat:.15g} s on no time saves energy"
         return judged(name, about, math.inf, 0.0, found=found, why=f"at most {flat:.15g} s")
     proved = _proved(r, T, most)
