@@ -98,3 +98,16 @@ def test_another_matching_that_takes_as_much_but_for_what_sums_hide_is_not_ruled
         report = fedopt.verify(problem, solution)
         found += [check.outcome for check in report.checks if check.name == name]
     assert found == [Outcome.PASSED, Outcome.UNPROVED]
+
+
+@pytest.mark.parametrize("more", [0.0, 5e-11])
+def test_a_bound_of_which_the_energies_tell_nothing_is_not_proved(more: float) -> None:
+    """From 5 s on a round takes the same: a hundred seconds may not be said to be the least but for 1e-10 of it."""
+    types = (fedopt.SubModel("one", flops=1e7, upload_bits=1e5),)
+    forged = fedopt.solve(Problem(FLAT, types, budget=Deadline(100.0)))
+    problem, found = Problem(FLAT, types, budget=EnergyBudget(forged.energy * (1.0 + more))), []
+    for solution in (forged, fedopt.solve(problem)):
+        report = fedopt.verify(problem, dataclasses.replace(solution, bracket=(float("nan"), solution.duration)))
+        found += [check.outcome for check in report.checks if check.name == "bound of the utility"]
+    assert found[0] is Outcome.UNPROVED
+    assert found[1] is Outcome.PASSED or more == 0.0
