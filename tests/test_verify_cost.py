@@ -164,3 +164,20 @@ def test_a_bracket_beside_the_duration_of_its_price_is_noticed(faster: float) ->
     ):  # fmt: skip
         other = dataclasses.replace(r, bracket=(low * r.T, high * r.T))
         assert cost._at_price(other, 0.0).outcome is outcome
+
+
+@pytest.mark.parametrize("watts", [1e-6, 1e-7])
+def test_a_circuit_far_above_the_price_leaves_few_digits_of_it(watts: float) -> None:
+    """The price as F(x)/gamma - P_c is off by 9e-8 of it; the frequency, well inside its range, fits it to the last
+    digit."""
+    clients = fedopt.Clients(
+        frequency_min=1e6, frequency_max=2e9, capacitance=2e-28, samples=500.0, channel_gain=1e-10, bandwidth=3e5,
+        power_max=0.4, circuit_power=1.0,
+    )  # fmt: skip
+    types = (fedopt.SubModel("one", flops=2e8, upload_bits=2e5),)
+    problem = fedopt.Problem(clients, types, budget=fedopt.TimePrice(watts))
+    solution = fedopt.solve(problem)
+    assert solution.allocation is not None
+    assert 2.0 * 2e-28 * solution.allocation.frequency[0] ** 3 == pytest.approx(watts, rel=1e-14)
+    report = fedopt.verify(problem, solution)
+    assert report.ok, str(report)

@@ -18,10 +18,11 @@ from fedopt.verifier.digits import (
     LAST,
     LOOSE,
     early,
+    hidden_price,
     last_digits,
     unless_hidden,
 )
-from fedopt.verifier.model import Tasks, best, dual, marginal, sum_of, times
+from fedopt.verifier.model import Tasks, best, dual, marginal, steepness, sum_of, times
 from fedopt.verifier.report import About, Check, Outcome, judged
 from fedopt.verifier.slack import shortest
 
@@ -85,8 +86,12 @@ def _at_price(r: Round, gap: float) -> Check:
         off = 0.0 if flat else abs(own / watts - 1.0)
         check = judged(name, About.CLAIMS, off, LOOSE, found=said, why=f"{watts:.12g} W")
         return replace(check, outcome=Outcome.CLAIMED) if off > LOOSE else check
-    before, after = best(r.tasks, low * (1.0 - r.tolerance)).price, best(r.tasks, high * (1.0 + r.tolerance)).price
-    off = max(watts - sum_of(before) if low > 0.0 else 0.0, sum_of(after) - watts)
+    k, price = r.tasks, np.maximum(r.allocation.price, 0.0)
+    with np.errstate(all="ignore"):  # P_c far above the price leaves few of its digits
+        steep = np.nan_to_num(steepness(r.x))
+        noise = sum_of(hidden_price(r, 3.0 * (price + k.p_s), r.t) + hidden_price(r, steep * (price + k.p_c), r.tau))
+    before, after = best(k, low * (1.0 - r.tolerance)).price, best(k, high * (1.0 + r.tolerance)).price
+    off = max(watts - sum_of(before) if low > 0.0 else 0.0, sum_of(after) - watts) - noise
     return judged(name, About.CLAIMS, max(off, 0.0) / watts, r.tolerance, found=said, why=f"{watts:.12g} W")
 
 
