@@ -81,7 +81,8 @@ class Front:
         """The answer of solve() under another budget, from the curves and a short search within one box of each.
 
         The partitions are those of the curves; where that is one and the problem lists none, ``scope`` says that what
-        is proved is of that one. ``paper`` and ``place_prices`` are left out. At a price of time no box holds the
+        is proved is of that one; of energies that differ by rounding alone the least is taken, not, as by solve(), the
+        shortest round. ``paper`` and ``place_prices`` are left out. At a price of time no box holds the
         answer for certain: the curve's cheapest point is where a search of all durations starts. Raises InputError
         where ``budget`` is none.
         """
