@@ -20,9 +20,9 @@ from fedopt.box import Answer, Box
 from fedopt.candidates import menu_of
 from fedopt.checks import FloatArray, InputError, by_constructor, choice, kind, whole
 from fedopt.claims import bracket_over, of_one, ordered_by_duration
-from fedopt.problem import Budget, Problem, TimePrice, check_budget, utility_of
+from fedopt.problem import Budget, Problem, TimePrice, check_budget
 from fedopt.rounds import goal_of, rows_of, schedule_of
-from fedopt.search import cost_bracket, solution_of, solve
+from fedopt.search import best_of, cost_bracket, solution_of, solve
 from fedopt.solution import Solution
 from fedopt.submodels import IntArray, Partition
 from solvers import allocation as level3
@@ -81,8 +81,7 @@ class Front:
         """The answer of solve() under another budget, from the curves and a short search within one box of each.
 
         The partitions are those of the curves; where that is one and the problem lists none, ``scope`` says that what
-        is proved is of that one; of energies that differ by rounding alone the least is taken, not, as by solve(), the
-        shortest round. ``paper`` and ``place_prices`` are left out. At a price of time no box holds the
+        is proved is of that one. ``paper`` and ``place_prices`` are left out. At a price of time no box holds the
         answer for certain: the curve's cheapest point is where a search of all durations starts. Raises InputError
         where ``budget`` is none.
         """
@@ -101,7 +100,8 @@ class Front:
             if answer is None:  # off the curve: the long way
                 return solve(problem, matching=self.matching)
             found.append(answer)
-        best = max(found, key=lambda a: (utility_of(problem, a.partition, a.duration, a.energy), -a.energy))
+        durations, energies = [a.duration for a in found], [a.energy for a in found]
+        best = found[best_of(problem, durations, energies, lambda p: found[p].partition)]
         work = clients.workload(types, best.assignment)
         rows = rows_of(clients, work)
         timing = level2.METHODS.get("newton")(rows, *goal_of(budget), level3.METHODS.get("kernel"))

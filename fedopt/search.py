@@ -32,7 +32,7 @@ from fedopt.verdict import judge_solution
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers import matching as level1
-from solvers.matching.task import Proof, Task
+from solvers.matching.task import DURATION, ENERGY, Proof, Task
 from solvers.rows import Allocate, Goal
 
 Progress = Callable[[int, int, float], None]
@@ -225,24 +225,35 @@ def _alone(problem: Problem, partition: Partition) -> Problem:
 
 
 def _best(problem: Problem, counts: IntArray, results: FloatArray) -> int | None:
-    """The partition of greatest utility; of equals the one of least energy, then the first. None if none is solved.
+    """The best of the partitions that are solved; None if none is."""
+    solved = np.flatnonzero(np.isfinite(results[:, DURATION]))
+    if not solved.size:
+        return None
+    first = best_of(
+        problem,
+        results[solved, DURATION].tolist(),
+        results[solved, ENERGY].tolist(),
+        lambda p: Partition(counts[solved[p]].tolist(), problem.submodels),
+    )
+    return int(solved[first])
+
+
+def best_of(
+    problem: Problem, durations: list[float], energies: list[float], partition: Callable[[int], Partition]
+) -> int:
+    """The partition of greatest utility; of equals the one of least energy, then the first.
 
     Of energies that differ by rounding alone the shortest round is the best, as where all use a budget up.
     """
-    solved = np.flatnonzero(np.isfinite(results[:, 0])).tolist()
-    if not solved:
-        return None
-    durations, energies = results[:, 0].tolist(), results[:, 1].tolist()
+    every = range(len(durations))
     if isinstance(problem.utility, LeastEnergy):
-        most = min(energies[p] for p in solved) * (1.0 + _ROUNDED)
-        return min((p for p in solved if energies[p] <= most), key=durations.__getitem__)
+        most = min(energies) * (1.0 + _ROUNDED)
+        return min((p for p in every if energies[p] <= most), key=durations.__getitem__)
 
     def worth(p: int) -> tuple[float, float]:
-        return utility_of(
-            problem, Partition(counts[p].tolist(), problem.submodels), durations[p], energies[p]
-        ), -energies[p]
+        return utility_of(problem, partition(p), durations[p], energies[p]), -energies[p]
 
-    return max(solved, key=worth)
+    return max(every, key=worth)
 
 
 def _paper(problem: Problem, task: Task) -> Rule | None:

@@ -56,3 +56,6 @@ def test_of_energies_that_differ_by_rounding_the_shortest_round_is_the_best(acce
     assert [found.energy for found in each] == pytest.approx([9.6 * unit] * 4, rel=1e-12)
     assert each[-1].partition == (0, 0, 16)
     assert each[-1].duration == each[2].duration < 0.5 * min(each[0].duration, each[1].duration)
+    if access is None:
+        front = fedopt.pareto(each[-1].problem, points=4)  # type: ignore[arg-type]
+        assert front.at(budget).partition == (0, 0, 16)
