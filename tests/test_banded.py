@@ -165,6 +165,35 @@ def test_the_bound_of_the_only_matching_is_that_of_its_own_round(access: Any, mo
         assert report.ok, str(report)
 
 
+@pytest.mark.parametrize(
+    ("access", "joules"), [(SharedBandwidth(3e5), 0.05), (TimeDivision(3e5), 0.03)], ids=["band", "turns"]
+)
+def test_an_only_matching_that_no_round_can_do_bounds_nothing(access: Any, joules: float) -> None:
+    """It is quick, and takes more than the budget however long: what is proved is as of the other partition alone."""
+    clients = fedopt.Clients(
+        frequency_min=1e7, frequency_max=1.2e9, samples=500.0, channel_gain=[2e-11] * 2, bandwidth=4e5,
+        power_min=0.1, power_max=0.1,
+    )  # fmt: skip
+    types = [
+        fedopt.SubModel("sends", flops=0.0, upload_bits=8e5), fedopt.SubModel("computes", flops=5e7, upload_bits=3e5),
+    ]  # fmt: skip
+    found = [
+        fedopt.solve(
+            fedopt.Problem(
+                clients,
+                types,
+                budget=EnergyBudget(joules),
+                access=access,
+                utility=fedopt.ShortestRound(),
+                partitions=partitions,
+            )
+        )
+        for partitions in ([(2, 0)], [(0, 2)], [(2, 0), (0, 2)])
+    ]
+    assert found[0].status is fedopt.Status.INFEASIBLE
+    assert (found[2].duration, found[2].bound) == (found[1].duration, found[1].bound)
+
+
 @pytest.mark.parametrize("partitions", [((2, 1),), ((3, 0), (2, 1))])
 def test_at_a_price_of_time_who_has_no_channel_gets_what_sends_nothing(partitions: Any) -> None:
     """Sorted and marginal matchings give it to a client with a channel; that price is what the matching costs."""

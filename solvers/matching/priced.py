@@ -152,8 +152,11 @@ class _Run:
         """
         task, counts = self.task, self.task.counts[p]
         best = self._solve(self.sorted(p), p, results)
-        if best is not None and np.count_nonzero(counts) == 1:  # there is no other
-            return best, max(self.floor, best.lower)
+        if np.count_nonzero(counts) == 1:  # there is no other
+            if best is not None:
+                return best, max(self.floor, best.lower)
+            if results[p, STOPPED] in (Stop.TOO_LITTLE, Stop.UNREACHABLE):
+                return None, math.inf
         if math.isfinite(needed):
             bound = self._bound(needed, self._mu, counts)
             cuts.append(bound.cut)

@@ -230,6 +230,9 @@ class _Run:
         found = self._scheme.schedule(rows)
         self.passes += found.passes
         result = self.results[p]
+        if self._alone(p):
+            never = found.stop in (Stop.TOO_LITTLE, Stop.UNREACHABLE)
+            self._least[p] = max(self._least[p], math.inf if never else float(np.nan_to_num(found.lower)))
         if found.point is None:
             if not np.isfinite(result[DURATION]):
                 assert self.task.limits is not None
@@ -238,8 +241,6 @@ class _Run:
                     result[LEAST_TIME], result[LEAST_ENERGY], result[STOPPED] = known.t_min, known.e_inf, found.stop
                     self.chosen[p] = assignment
             return
-        if self._alone(p):
-            self._least[p] = max(self._least[p], float(np.nan_to_num(found.lower)))
         T, E = found.duration, float(found.point.energy.sum())
         score = E if self.task.goal is Goal.DEADLINE else T
         if not score >= result[self._asked]:
