@@ -61,12 +61,12 @@ def gave_up(found: Searched) -> bool:
 
 
 def bracket_over(lower: float, round_: Schedule) -> tuple[float, float]:
-    """Bounds [s] of the best duration over all matchings: a proved lower one, NaN for none, and the round itself.
-
-    Where rounding leaves the round's own duration open, that is open too.
+    """Bounds [s] of the best duration over all matchings: a proved lower one, NaN for none, and what the round's own
+    bracket ends with: where rounding leaves that open, both ends are.
     """
     low, high = min(lower, round_.duration) if math.isfinite(lower) else math.nan, round_.duration
-    return (min(low, round_.bracket[0]), round_.bracket[1]) if is_open(high, round_.bracket) else (low, high)
+    own = round_.bracket
+    return (low, high) if math.isnan(own[1]) else (min(low, own[0]), own[1])
 
 
 def held_to(solution: Solution, round_: Schedule, found: Searched, row: int) -> Solution:

@@ -176,6 +176,8 @@ class Fleet:
                 goal, value, look.T, E, look.dual, look.price, greatest_of(point.efficiency), min(lower, look.T),
                 lambda: scheme_limits(self.rows, hertz).t_flat, lambda more: self._sooner(goal, value, more, look),
             )  # fmt: skip
+        elif stop is Stop.SLACK and look.dual > allowance(goal, value, low):
+            high = max(high, self._afterwards(goal, value))
         timing = Timing(stop=stop, duration=look.T, lower=low, upper=high, passes=self.uplinks.passes, point=point)
         return Outcome(
             timing=timing,
@@ -199,6 +201,12 @@ class Fleet:
             look = careful[1].look
         tilt = value if goal is Goal.POWER else 0.0
         return Seen(look.T, look.dual - allowance(goal, value, look.T), look.price + tilt)
+
+    def _afterwards(self, goal: Goal, value: float) -> float:
+        """How long it may take [s] at most, where the shortest round is above ``value`` by no more than a hair."""
+        other = Fleet(self.rows, self.plan)
+        careful = _search(other, other.limits(), goal, value * (1.0 - 2.0 * _HAIR))
+        return math.inf if careful is None else careful[1].look.T
 
     def _afforded(self, share: Share, goal: Goal, value: float) -> tuple[Share, FloatArray, float]:
         """The round, no shorter than its rows' energies [J] allow, these, and the greatest violation.
