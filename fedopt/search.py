@@ -32,6 +32,7 @@ from fedopt.verdict import judge_solution
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers import matching as level1
+from solvers.matching.reach import search_within
 from solvers.matching.task import DURATION, ENERGY, Proof, Task
 from solvers.rows import Allocate, Goal
 
@@ -145,14 +146,15 @@ def solve(
         until=started + limit,
         gap=gap,
     )
-    found = search(task)
+    found = search(task) if scheme is None or matching == "sorted" else search_within(task, search)
     counts = counts if found.counts is None else found.counts
     stats = counted(problem, found, time.perf_counter() - started)
     best = _best(problem, counts, found.results)
     if best is None and found.stopped:
         return nothing_yet(problem, limit, stats)
     if best is None:
-        tried = matching if matching in _SOME else ""
+        never = found.lower is not None and bool(np.isinf(found.lower).all())
+        tried = matching if matching in _SOME and not never else ""
         return infeasible(problem, counts, found, stats, scheme, tried)
     assignment = found.assign(best)
     again = time.perf_counter()

@@ -152,6 +152,9 @@ class _Run:
         """
         task, counts = self.task, self.task.counts[p]
         best = self._solve(self.sorted(p), p, results)
+        start = task.incumbent
+        if best is None and start is not None and np.array_equal(np.bincount(start, minlength=len(counts)), counts):
+            best = self._solve(start, p, results)
         if np.count_nonzero(counts) == 1:  # there is no other
             if best is not None:
                 return best, max(self.floor, best.lower)

@@ -93,7 +93,10 @@ class _Run:
     def _begin(self) -> None:
         """Some sorted matchings; should none of them meet a budget, all marginal ones, then the quickest of those whom
         that leaves out of reach."""
-        total = self.task.counts.shape[0]
+        total, incumbent = self.task.counts.shape[0], self.task.incumbent
+        if incumbent is not None:
+            counts = np.bincount(incumbent, minlength=self.task.counts.shape[1])
+            self._try(incumbent, int(np.flatnonzero((self.task.counts == counts).all(axis=1))[0]))
         some = self.task.gains is not None or self.task.thrifty
         for p in range(0, total, max(1, total // _FIRST) if some else 1):
             self._try(fill(self.task.counts[p], self.menu.types, self.menu.order), p)
