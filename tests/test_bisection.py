@@ -19,8 +19,9 @@ from fedopt.rounds import rows_of
 from solvers.allocation import kernel, reference
 from solvers.duration import bisection
 from solvers.duration.bisection import _Step
+from solvers.duration.verdicts import honest
 from solvers.limits import limits
-from solvers.rows import Goal, Limits, Point, Rows, Stop
+from solvers.rows import Goal, Limits, Point, Rows, Stop, Timing
 
 EPS = 2.0**-52
 
@@ -168,3 +169,26 @@ def test_a_bracket_is_what_the_tangents_at_both_ends_leave_open(goal: Goal) -> N
         assert found.lower == pytest.approx(lower, rel=1e-15)
         assert found.upper == pytest.approx(4.0 + beyond if beyond < 0.02 else (math.inf if watts else 6.0), rel=1e-15)
         assert found.lower < 4.0 < found.upper
+
+
+@pytest.mark.parametrize(("below", "above"), list(itertools.product((-1e-13, -2e-14, 2e-14, 1e-13), repeat=2)))
+def test_a_wide_bracket_is_drawn_in_by_energies_that_rounding_cannot_explain(below: float, above: float) -> None:
+    """A half of a percent earlier 10 J must be missed, later met, by more than the 4e-14 J that a sum may be off by."""
+    one = np.ones(1)
+
+    def point(energy: float) -> Point:
+        names = ("frequency", "efficiency", "compute_time", "upload_time", "price")
+        return Point(**dict.fromkeys(names, one), energy=energy * one, feasible=np.ones(1, dtype=np.bool_))
+
+    def allocate(rows: Rows, duration: float) -> Point:
+        assert duration == pytest.approx(0.9951 if duration < 1.0 else 1.0049, rel=1e-15)
+        return point(10.0 + (below if duration < 1.0 else above))
+
+    rows = rows_of(make("typical", 0, 1).clients, make("typical", 0, 1).work)
+    wide = Timing(stop=Stop.SLACK, duration=1.0, lower=0.9, upper=1.2, passes=7, point=point(10.0))
+    found = honest(wide, rows, Goal.ENERGY, 10.0, allocate)
+    low, high = (0.9951 if below == 1e-13 else 0.9), (1.0049 if above == -1e-13 else 1.2)
+    assert (found.lower, found.upper) == (pytest.approx(low, rel=1e-15), pytest.approx(high, rel=1e-15))
+    assert found.stop is (Stop.SLACK if high - low < 0.01 else Stop.LIMIT)
+    assert (found.passes, found.duration, found.point) == (9, 1.0, wide.point)
+    assert honest(dataclasses.replace(wide, lower=0.9991, upper=1.009), rows, Goal.ENERGY, 10.0, allocate).passes == 7
