@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from solvers.compile import kernel
 from solvers.matching import transport as module
 from solvers.matching.assignment import match
-from solvers.matching.transport import Impossible, Transport, solve, transport, value_and_bound
+from solvers.matching.transport import Impossible, Transport, _cheapest_chain, solve, transport, value_and_bound
 
 
 def _costs(kind: str, generator: np.random.Generator, types: int, size: int) -> np.ndarray:
@@ -147,6 +148,23 @@ def test_only_what_has_to_move_moves() -> None:
     alike = transport(np.ones((3, 30)), np.array([30, 0, 0]))  # of types as cheap the first
     assert isinstance(alike, Transport)
     assert alike.moved == 0
+
+
+@kernel
+def _chain(step: np.ndarray, have: np.ndarray, counts: np.ndarray, distance: np.ndarray, before: np.ndarray) -> int:
+    return int(_cheapest_chain(step, have, counts, distance, before))
+
+
+@pytest.mark.parametrize("rounding", [0.0, 1e-16, 1e-10])
+def test_no_chain_of_moves_closes_a_circle(rounding: float) -> None:
+    """There and back costs nothing; less than nothing by rounding is no way on: 1, 2 and 3 are reached one by one."""
+    step = np.full((4, 4), math.inf)
+    step[0, 1], step[1, 2], step[2, 1], step[2, 3] = 1e-9, 1.0, -1.0 - rounding, 1.0
+    have, counts = np.array([2, 1, 1, 0]), np.ones(4, dtype=np.int64)
+    distance, before = np.empty(4), np.empty(4, dtype=np.int64)
+    assert _chain(step, have, counts, distance, before) == 3
+    assert before.tolist() == [-1, 0, 1, 2]
+    assert distance.tolist() == [0.0, 1e-9, 1e-9 + 1.0, 1e-9 + 1.0 + 1.0]
 
 
 def crowded(costs: np.ndarray, counts: np.ndarray) -> dict[tuple[int, ...], tuple[int, int]]:
