@@ -114,6 +114,19 @@ def test_the_least_duration_is_a_deadline_that_can_be_met_and_a_little_less_is_n
     assert fedopt.schedule(clients, work, Deadline(least * (1.0 - 1e-9)), timing=timing).status is Status.INFEASIBLE
 
 
+@pytest.mark.parametrize("watts", [1e-22, 1e-16, 1e-13, 1e-11, 1e-8, 1e-4])
+def test_the_limits_of_who_may_send_all_but_free_are_the_models(watts: float) -> None:
+    """The less circuits take, the smaller is x = ln(1 + SNR) of the least energy: E(x) = (e^x - 1)/x near 1."""
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, samples=1, channel_gain=1e-9, bandwidth=1e6, circuit_power=watts
+    )
+    work = fedopt.Workload(cycles=[0.0], upload_bits=[1e6], download_bits=[0.0])
+    known, truth = limits(rows_of(clients, work)), Fleet(clients, work)
+    assert known.e_inf == pytest.approx(float(truth.e_inf), rel=4e-15)
+    assert known.t_flat == pytest.approx(float(truth.t_flat), rel=1e-13)
+    assert known.t_min == pytest.approx(float(truth.t_min), rel=4e-15)
+
+
 @pytest.mark.parametrize("seed", range(4))
 def test_the_least_energy_itself_is_budget_enough_where_the_round_ends(seed: int) -> None:
     """With least frequencies and powers T_flat is finite, and E_inf is spent there; a billionth less is too little."""

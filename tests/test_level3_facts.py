@@ -223,3 +223,21 @@ def test_price_just_above_the_least_duration(method: str) -> None:
             least = max(0, 2 * client.kappa * client.f_max**3 - client.P_s, sending)
             found = fedopt.allocate(instance.clients, instance.work, duration=T, allocation=method)
             assert found.price[0] == pytest.approx(float(least), rel=1e-6, abs=1e-6 * float(client.P_s + client.P_c))
+
+
+@pytest.mark.parametrize("duration", [0.51, 0.6, 1.0, 50.0])
+@pytest.mark.parametrize("method", EXACT_METHODS)
+def test_what_is_not_done_has_the_speed_of_its_price(method: str, duration: float) -> None:
+    """f = ((lambda + P_s)/2 kappa)^(1/3) without work, F(x) = gamma (lambda + P_c) without upload, in their ranges."""
+    clients = fedopt.Clients(
+        frequency_min=1e7, frequency_max=2e9, samples=1, channel_gain=[3e-13, 1e-9], bandwidth=1e6, capacitance=1e-28,
+        static_power=0.02, circuit_power=0.2, power_max=1e4,
+    )  # fmt: skip
+    work = fedopt.Workload(cycles=[0.0, 1e9], upload_bits=[1e6, 0.0], download_bits=[0.0, 0.0])
+    found, fleet = fedopt.allocate(clients, work, duration=duration, allocation=method), Fleet(clients, work)
+    for n, client in enumerate(fleet.clients):
+        price = mpf(float(found.price[n]))
+        f = mp.cbrt((price + client.P_s) / (2 * client.kappa))
+        assert float(found.frequency[n]) == pytest.approx(float(min(max(f, client.f_min), client.f_max)), rel=1e-12)
+        x = mpf(float(found.rate[n])) * mp.log(2) / client.B
+        assert float(marginal(x)) == pytest.approx(float(client.gamma * (price + client.P_c)), rel=1e-11)
