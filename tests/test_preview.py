@@ -187,9 +187,10 @@ def test_no_preview_of_few_rows_of_prices_or_next_to_the_least_energy() -> None:
     for known, goal, value in (
         (plan_for(few), Goal.ENERGY, 2.0 * plan_for(few).e_inf),
         (plan, Goal.PRICE, 1.0),
-        (plan, Goal.ENERGY, plan.e_inf * (1.0 + 1e-5)),
+        (plan, Goal.ENERGY, plan.e_inf * (1.0 + 9e-5)),
     ):
         assert not preview.preview(known, newton._state(known, goal, value), np.empty(known.size))
+    assert preview.of_use(float(Goal.ENERGY), plan.e_inf * 1.0002, SIZE, plan.e_inf)
     assert preview.preview(plan, newton._state(plan, Goal.ENERGY, 2.0 * plan.e_inf), np.empty(SIZE))
     assert fedopt.schedule(instance.clients, instance.work, TimePrice(1.0)).status is Status.OPTIMAL
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import random
+from fractions import Fraction
 from functools import partial
 
 import pytest
@@ -249,6 +251,24 @@ def test_no_look_is_later_than_where_the_energy_is_flat() -> None:
     look(state, 2.0, 2.0, 1.0, 2.0)
     assert halley_guess(2.0, 2.0, 1.0, 2.0, 0.99, 1.0, 0.0) > 6.0
     assert state[T_NOW] == 5.0 * (1.0 + 4e-16)
+
+
+def test_a_chord_bounds_the_duration_but_for_no_rounding() -> None:
+    """From above: never below where the chord of the two ends, in exact arithmetic, meets the budget."""
+    rng, rounded = random.Random(7), 0
+    for _ in range(200):
+        a, over, under = rng.uniform(1.0, 2.0), rng.uniform(1e-3, 1.0), rng.uniform(1e-3, 1.0)
+        b, state = a + rng.uniform(0.1, 1.0), [0.0] * STATE
+        begin(state, float(Goal.ENERGY), 8.0, 0.5, math.inf, 1.0)
+        mean = (over + under) / (b - a)
+        for T, g, slope in ((a, over, 2.0 * mean), (b, -under, 0.5 * mean)):
+            state[T_NOW] = T
+            advance(state, 8.0 + g, slope, 1.0)
+        short, enough, above, below = map(Fraction, (state[A_T], state[B_T], state[A_G], state[B_G]))
+        chord = short + (enough - short) * above / (above - below)
+        assert chord <= Fraction(state[UPPER]) <= chord * (1 + Fraction(3e-15))
+        rounded += Fraction(float(chord)) < chord
+    assert rounded > 50
 
 
 def test_a_price_that_is_all_but_nothing_leads_nowhere_beyond_the_chord() -> None:
