@@ -117,6 +117,11 @@ def test_a_partition_is_of_types(types: Any) -> None:
 OTHERS: dict[str, tuple[Any, Any, str]] = {
     "fewer clients": (Problem(CLIENTS.take([0, 1]), TYPES, budget=PROBLEM.budget), FOUND, "the solution of 2 clients"),
     "fewer types": (Problem(CLIENTS, TYPES[:1], budget=PROBLEM.budget), FOUND, "the solution of 1 types"),
+    "more types": (
+        Problem(CLIENTS, (*TYPES, fedopt.SubModel.idle()), budget=PROBLEM.budget),
+        FOUND,
+        "the solution of 3 types, found a partition of 2",
+    ),
     "swapped": (FOUND, PROBLEM, "a Problem, found Solution"),
     "no solution": (PROBLEM, None, "a Solution, found None"),
     "no problem": (None, FOUND, "a Problem, found None"),
@@ -131,6 +136,13 @@ OTHERS: dict[str, tuple[Any, Any, str]] = {
             FOUND, allocation=fedopt.solve(Problem(CLIENTS.take([0]), TYPES, budget=PROBLEM.budget)).allocation
         ),
         "the solution of 3 clients, found an allocation of 1",
+    ),
+    "an allocation of more": (
+        PROBLEM,
+        dataclasses.replace(
+            FOUND, allocation=fedopt.solve(Problem(CLIENTS.take([0, 1, 2, 0]), TYPES, budget=PROBLEM.budget)).allocation
+        ),
+        "the solution of 3 clients, found an allocation of 4",
     ),
     "an assignment of fractions": (PROBLEM, dataclasses.replace(FOUND, assignment=np.ones(3)), "dtype float64"),
 }
