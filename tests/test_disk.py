@@ -1,4 +1,4 @@
-"""Paths that cannot be read or written: the error names the one that was given."""
+"""Files that cannot be read or written: the error names the one that was given, and others are left alone."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import fedopt
-from fedopt import InputError, files
-from fedopt.disk import replace_file
+from fedopt import InputError, disk, files
+from fedopt.disk import check_parts, read_limited, replace_file
 from fedopt.scenario import read_scenario, write_scenario
 
 
@@ -37,3 +37,39 @@ def test_no_file_has_a_path_with_nul() -> None:
     ):
         with pytest.raises(InputError, match=r": expected a path without NUL characters, found 'a\\x00\.csv'$"):
             act()
+
+
+def test_a_limit_is_the_greatest_size_that_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"12345")
+    assert read_limited(path, 5) == read_limited(path, 6) == b"12345"
+    with pytest.raises(InputError, match=r": expected at most 4 bytes, found a file of 5 bytes$"):
+        read_limited(path, 4)
+
+
+@pytest.mark.parametrize("free", [0, 1, 1000])
+def test_of_the_parts_of_a_text_numbers_in_objects_are_free(free: int) -> None:
+    """{"float": "inf"} has a bracket and a colon; all other lists, objects and keys count."""
+    parts = b'{"float":"inf"}' * free + b"[" * disk.NESTED
+    check_parts("a.json", parts, free=free)
+    for more in (b"[", b"{", b":"):
+        with pytest.raises(InputError, match="lists, objects and keys"):
+            check_parts("a.json", parts + more, free=free)
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_a_file_of_somebody_else_is_not_written_through(
+    link: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even where it has the temporary file's name."""
+    monkeypatch.setattr(disk.secrets, "token_hex", lambda size: "0")
+    own, other = tmp_path / "other", tmp_path / ".a.json.0.tmp"
+    own.write_bytes(b"kept")
+    if link:
+        other.symlink_to(own)
+    else:
+        other.write_bytes(b"kept")
+    with pytest.raises(FileExistsError, match=r"a\.json"):
+        replace_file(tmp_path / "a.json", b"new")
+    assert own.read_bytes() == other.read_bytes() == b"kept"
+    assert not (tmp_path / "a.json").exists()
