@@ -107,10 +107,12 @@ def test_who_stopped_without_a_decision_says_nothing(field: str, value: Any) -> 
 
 
 def test_what_is_not_claimed_at_a_limit_is_not_held_against_it() -> None:
-    """Of a wrong price alone: what is no best decision need not be one; a wrong number is wrong all the same."""
+    """What is no best decision need not be one; a wrong number or bracket is wrong all the same."""
     budget = Deadline(LEAST.t_min)
     found = dataclasses.replace(answer(budget), status=Status.LIMIT)
     report = fedopt.verify_schedule(CLIENTS, WORK, budget, put(found, "price", lambda p: 2.0 * p))
     assert report.ok
     assert {c.name for c in report.checks if c.outcome is Outcome.UNPROVED} == {"no lower price fits"}
     assert failed(budget, put(found, "power", lambda p: 1.1 * p)) == {"power"}
+    late = (1.1 * found.duration, 1.2 * found.duration)
+    assert failed(budget, dataclasses.replace(found, bracket=late)) == {"bracket holds the duration"}
