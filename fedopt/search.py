@@ -96,9 +96,9 @@ def solve(
         _check_shared(problem, matching, timing, allocation)
     search = level1.METHODS.get(choice("matching", matching, level1.METHODS.names))
     if isinstance(problem.access, SharedBandwidth) and matching == "marginal":
-        from solvers.matching.priced import search
+        from solvers.matching.priced import quicker_of, search
     if isinstance(problem.access, TimeDivision) and matching == "marginal":
-        from solvers.matching.slotted import search
+        from solvers.matching.slotted import quicker_of, search
     find_duration = level2.METHODS.get(choice("timing", timing, level2.METHODS.names))
     price_rows = level3.METHODS.get(choice("allocation", allocation, level3.METHODS.names))
     if progress is not None and not callable(progress):
@@ -146,7 +146,7 @@ def solve(
         until=started + limit,
         gap=gap,
     )
-    found = search(task) if scheme is None or matching == "sorted" else search_within(task, search)
+    found = search(task) if scheme is None or matching == "sorted" else search_within(task, search, quicker_of(task))
     counts = counts if found.counts is None else found.counts
     stats = counted(problem, found, time.perf_counter() - started)
     best = _best(problem, counts, found.results)

@@ -86,7 +86,7 @@ def asked(task: Task, replies: list[Any]) -> tuple[Searched, list[Task]]:
         reply = replies[len(tasks) - 1]
         return reply(each) if callable(reply) else reply
 
-    return search_within(task, search), tasks
+    return search_within(task, search, lambda p, T: None), tasks
 
 
 def test_one_search_is_enough_where_it_finds_something_or_its_time_is_up() -> None:
@@ -112,6 +112,6 @@ def test_a_second_search_that_finds_nothing_leaves_the_first() -> None:
     assert nothing.passes == 2 * first.passes
     assert not nothing.stopped
     assert (tasks[1].goal, tasks[1].thrifty) == (Goal.DEADLINE, True)
-    late = asked(task, [first, dataclasses.replace(slotted.search(tasks[1]), stopped=True)])[0]
+    late = asked(dataclasses.replace(task, until=0.0), [first, first])[0]
     assert late.stopped
     assert late.results is first.results

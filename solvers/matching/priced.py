@@ -10,6 +10,7 @@ Where neither helps a gap is left, and the bound at a shorter duration says how 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -119,6 +120,19 @@ def search(task: Task) -> Searched:
         ceiling=ceiling,
         stopped=stopped,
     )
+
+
+def quicker_of(task: Task) -> Callable[[int, float], IntArray | None]:
+    """Of a partition and a duration [s]: a matching that can be done in that, by the least bandwidths, or None."""
+    costs = BandCosts(task.menu)
+
+    def quicker(p: int, T: float) -> IntArray | None:
+        if math.isinf(T):
+            found = transport(costs.ready, task.counts[p])
+            return found.assignment if isinstance(found, Transport) else None
+        return costs.in_time(T, lambda least: transport(least, task.counts[p]))
+
+    return quicker
 
 
 def _order(task: Task) -> list[int]:

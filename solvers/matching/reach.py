@@ -1,9 +1,8 @@
 """Where rows share a channel and none of the matchings tried meets the goal: is there one that does, and which is next?
 
 What an energy budget asks first is the matching of least energy: the best at a deadline beyond which more time saves
-nothing (``_ENDLESS``). What a deadline asks is the quickest: the best of a budget without end. Where that meets the
-goal the search begins from there. Else it is what comes closest, and no round meets the goal where even what no
-matching goes below is beyond it.
+nothing (``_ENDLESS``). What a deadline asks is the quickest. Where that meets the goal the search begins from there.
+Else it is what comes closest, and no round meets the goal where even what no matching goes below is beyond it.
 """
 
 from __future__ import annotations
@@ -11,58 +10,88 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
 from solvers.limits import limits
 from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, LEAST_TIME, STOPPED, Searched, Task
+from solvers.menu import IntArray
 from solvers.rows import Goal, Stop
 
 _ENDLESS = 1e12  # times the longest duration that matters
 _MORE = 1e-5  # relative: what more time than that saves is less
+_SOONER = 1e-12  # relative: matchings quicker by less are one
 
 _MISSES = {Goal.ENERGY: Stop.TOO_LITTLE, Goal.DEADLINE: Stop.TOO_SHORT}
 
+Quickest = Callable[[int, float], IntArray | None]
 
-def search_within(task: Task, search: Callable[[Task], Searched]) -> Searched:
-    """What ``search``, of some matchings under an access scheme, finds; should it find none, beginning with the best.
 
-    ``lower`` is infinite everywhere where that proves that there is none.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Closest:
+    """The matching of partition p that comes closest, and what none of any partition needs less than, [J] or [s]."""
+
+    p: int
+    assignment: IntArray
+    least: float
+
+
+def search_within(task: Task, search: Callable[[Task], Searched], quicker: Quickest) -> Searched:
+    """What ``search``, of some matchings under an access scheme, finds; if that is none, once more from the closest.
+
+    quicker(p, T): a matching of partition p that takes less than T, None for none. ``lower`` is infinite everywhere
+    where it is proved that no matching meets the goal.
     """
     found = search(task)
     missed = found.results[:, STOPPED] == _MISSES.get(task.goal, Stop.LIMIT)
     if found.stopped or not missed.any() or np.isfinite(found.results[:, DURATION]).any():
         return found
-    closest = search(_most(task))
-    column = ENERGY if task.goal is Goal.ENERGY else DURATION
-    found = dataclasses.replace(found, passes=found.passes + closest.passes, stopped=closest.stopped)
-    if closest.stopped or not np.isfinite(closest.results[:, column]).any():
+    closest, passes = _quickest(task, quicker) if task.goal is Goal.DEADLINE else _thriftiest(task, search)
+    found = dataclasses.replace(found, passes=found.passes + passes, stopped=task.late)
+    if closest is None or task.late:
         return found
-    p = int(np.nanargmin(closest.results[:, column]))
-    assignment = closest.assign(p)
     assert task.limits is not None
-    assert closest.ceiling is not None
-    known = task.limits(task.menu.rows_of(assignment))
-    needs = known.e_inf if task.goal is Goal.ENERGY else known.t_min
-    if needs <= task.value:
-        again = search(dataclasses.replace(task, incumbent=assignment))
+    p, known = closest.p, task.limits(task.menu.rows_of(closest.assignment))
+    if (known.e_inf if task.goal is Goal.ENERGY else known.t_min) <= task.value:
+        again = search(dataclasses.replace(task, incumbent=closest.assignment))
         return dataclasses.replace(again, passes=again.passes + found.passes)
     results, assign = found.results.copy(), found.assign
     results[p, [LEAST_TIME, LEAST_ENERGY, STOPPED]] = known.t_min, known.e_inf, _MISSES[task.goal]
-    least = -closest.ceiling * (1.0 - _MORE) if task.goal is Goal.ENERGY else 1.0 / closest.ceiling
+    never = closest.least * (1.0 - _MORE) > task.value
     return dataclasses.replace(
         found,
         results=results,
-        assign=lambda row: assignment if row == p else assign(row),
-        lower=np.full(len(results), math.inf) if least > task.value else None,
+        assign=lambda row: closest.assignment if row == p else assign(row),
+        lower=np.full(len(results), math.inf) if never else None,
     )
 
 
-def _most(task: Task) -> Task:
-    """The same with as much time, or energy, as can be of use."""
-    if task.goal is Goal.DEADLINE:
-        return dataclasses.replace(task.quiet(), goal=Goal.ENERGY, value=math.inf, gains=np.ones(len(task.counts)))
+def _thriftiest(task: Task, search: Callable[[Task], Searched]) -> tuple[Closest | None, int]:
+    """Of least energy, given time without end, by a search of its own; and its passes."""
     known = [limits(rows) for rows in task.menu.rows]
     times = np.concatenate([np.ravel(each) for of in known for each in (of.least_time, of.free_time)])
     endless = _ENDLESS * len(task.menu) * float(times.max(initial=0.0, where=np.isfinite(times)))
-    return dataclasses.replace(task.quiet(), goal=Goal.DEADLINE, value=endless, gains=None, thrifty=True)
+    asked = dataclasses.replace(task.quiet(), goal=Goal.DEADLINE, value=endless, gains=None, thrifty=True)
+    found = search(asked)
+    if not np.isfinite(found.results[:, ENERGY]).any():
+        return None, found.passes
+    p = int(np.nanargmin(found.results[:, ENERGY]))
+    assert found.ceiling is not None
+    return Closest(p=p, assignment=found.assign(p), least=-found.ceiling), found.passes
+
+
+def _quickest(task: Task, quicker: Quickest) -> tuple[Closest | None, int]:
+    """Of least duration: from one matching to a quicker one, until there is none in any partition."""
+    assert task.limits is not None
+    best, least = None, math.inf
+    for p in range(len(task.counts)):
+        while not task.late:
+            assignment = quicker(p, least * (1.0 - _SOONER))
+            if assignment is None:
+                break
+            T = task.limits(task.menu.rows_of(assignment)).t_min
+            if least * (1.0 - _SOONER) <= T:
+                break
+            best, least = (p, assignment), T
+    return (None if best is None else Closest(p=best[0], assignment=best[1], least=least)), 0

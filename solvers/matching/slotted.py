@@ -9,6 +9,7 @@ ends computing there: E >= V - lambda T, hence T >= (V - budget)/lambda for an e
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from solvers.matching import ruled, slotprice
 from solvers.matching.slotcosts import SlotCosts
 from solvers.matching.stretches import OFF, Coupling, Match
 from solvers.matching.task import Searched, Task
+from solvers.matching.transport import transport
 from solvers.menu import IntArray
 from solvers.rows import FloatArray, Goal, Rows, Timing
 
@@ -26,6 +28,17 @@ from solvers.rows import FloatArray, Goal, Rows, Timing
 def search(task: Task) -> Searched:
     """Every partition that can win by what is proved of it."""
     return slotprice.search(task) if task.goal is Goal.PRICE else ruled.search(task, _Slotted(task))
+
+
+def quicker_of(task: Task) -> Callable[[int, float], IntArray | None]:
+    """Of a partition and a duration [s]: its quickest matching, None where that is no shorter."""
+    costs = SlotCosts(task.menu)
+
+    def quicker(p: int, T: float) -> IntArray | None:
+        found = costs.shortest(lambda slots: transport(slots, task.counts[p]))
+        return None if found is None or not found[0] < T else found[1]
+
+    return quicker
 
 
 class _Slotted:
