@@ -114,6 +114,37 @@ def test_closed_output_does_not_matter(scenario: Path, tmp_path: Path) -> None:
     assert (tmp_path / "out" / "round.csv").exists()
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+def test_closed_errors_go_nowhere_and_change_no_exit_code(
+    scenario: Path, record: Path, tmp_path: Path, gone: int
+) -> None:
+    infeasible = tmp_path / "infeasible.toml"
+    infeasible.write_text(INFEASIBLE)
+    alone = command(tmp_path, "solve", infeasible).stdout
+    for arguments, code, said in (
+        (("solve", infeasible), 1, alone), (("solve", "none.toml"), 2, b""), (("solve", "--no-such-option"), 2, b""),
+    ):  # fmt: skip
+        done = without_errors(tmp_path, *arguments)
+        assert (done.returncode, done.stdout) == (code, said)
+    with open("/dev/full", "wb", buffering=0) as full:
+        for arguments in (("solve", scenario), ("verify", record), ("--version",)):
+            assert without_errors(tmp_path, *arguments, into=full.fileno()).returncode == 2
+            assert without_errors(tmp_path, *arguments, into=gone).returncode == 141
+
+
+def without_errors(folder: Path, *arguments: object, into: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+    """The command, its stderr closed by the shell."""
+    line = ["sh", "-c", 'exec "$@" 2>&-', "sh", sys.executable, "-m", "fedopt", *map(str, arguments)]
+    home = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    return subprocess.run(line, env=home, cwd=folder, stdout=into, timeout=120, check=False)
+
+
+def test_pictures_need_no_backend_of_the_users(scenario: Path, tmp_path: Path) -> None:
+    done = command(tmp_path, "solve", scenario, "--out", "kept", MPLBACKEND="nonsense")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert (tmp_path / "kept" / "round.png").exists()
+
+
 @pytest.mark.parametrize(
     "encoding", [{"PYTHONIOENCODING": "ascii"}, {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}]
 )

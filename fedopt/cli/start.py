@@ -17,6 +17,12 @@ def main() -> None:
     Exits 0 solved, 1 no answer, 2 bad input, missing packages or output that cannot be written, 130 interrupted, 141
     where the reader of the output has gone away.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by the caller: print() to no stderr would go to stdout
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
+    os.environ["MPLBACKEND"] = (
+        "agg"  # pictures go to files; another, not known here, would keep matplotlib from loading
+    )
     try:
         from fedopt.cli.app import app
     except ModuleNotFoundError as error:
@@ -26,8 +32,6 @@ def main() -> None:
         sys.exit(2)
     except KeyboardInterrupt:
         sys.exit(130)
-    if sys.stdout is None:  # closed by the caller
-        sys.stdout = io.StringIO()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # what its encoding has no letter for is told by its number
             stream.reconfigure(errors="backslashreplace")
