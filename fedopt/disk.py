@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
+import time
 from os import PathLike
 from pathlib import Path
 
 from fedopt.checks import InputError, brief
 
 NESTED, VALUES = 2**19, 2**25  # of a JSON text: lists, objects and keys; values, for a million clients of thirty each
+_DAY = 24 * 60 * 60  # seconds
 
 
 def check_path(path: str | PathLike[str]) -> None:
@@ -56,9 +59,10 @@ def check_parts(where: str, content: bytes, *, free: int = 0) -> None:
 def replace_file(path: str | PathLike[str], content: bytes) -> Path:
     """Write ``content`` so that ``path`` holds the old content or all of the new one, whatever happens meanwhile.
 
-    The new content goes to a temporary file in the same folder, reaches the disk, and is then renamed. On failure the
-    old file is intact and the temporary one is removed. Raises OSError, which names ``path``, and InputError for one
-    that no file can have. Returns the path.
+    The new content goes to a temporary file in the same folder, reaches the disk, and is then renamed. On failure, and
+    where it is interrupted, the old file is intact and the temporary one is removed; one that a process left which was
+    killed is removed by whoever writes the same file a day later. Raises OSError, which names ``path``, and InputError
+    for one that no file can have. Returns the path.
     """
     check_path(path)
     target = Path(path)
@@ -68,13 +72,13 @@ def replace_file(path: str | PathLike[str], content: bytes) -> Path:
     except OSError as error:
         raise OSError(error.errno, error.strerror, str(target)) from error
     _sync_folder(target.parent)
+    _remove_left(target)
     return target
 
 
 def _put(temporary: Path, target: Path, content: bytes) -> None:
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:  # an interrupt finds the descriptor owned, and the name known
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -87,9 +91,21 @@ def _put(temporary: Path, target: Path, content: bytes) -> None:
 
 def _sync_folder(folder: Path) -> None:
     """Make the rename itself durable, where the system can open folders."""
+    handles: list[int] = []
     with contextlib.suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
         try:
-            os.fsync(handle)
+            handles.extend(map(os.open, [folder], [os.O_RDONLY]))  # at once: no interrupt between opening and keeping
+            os.fsync(handles[0])
         finally:
-            os.close(handle)
+            for handle in handles:
+                os.close(handle)
+
+
+def _remove_left(target: Path) -> None:
+    """Remove temporary files of ``target`` so old that nobody is writing them, here or on another machine."""
+    name = re.compile(re.escape(f".{target.name[:40]}.") + r"[0-9a-f]{16}\.tmp")
+    with contextlib.suppress(OSError):
+        for left in filter(name.fullmatch, os.listdir(target.parent)):
+            temporary = target.with_name(left)
+            if temporary.stat().st_mtime < time.time() - _DAY:
+                temporary.unlink()

@@ -6,8 +6,10 @@ import errno
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cache
@@ -20,6 +22,7 @@ from matchings import fleet
 
 import fedopt
 from benchmarks import common
+from fedopt import disk
 from fedopt.cli.devices import run as fit_devices
 from fedopt.cli.output import write_all
 from fedopt.devices import phones64
@@ -58,8 +61,8 @@ def failing(at: int, code: int) -> Iterator[list[str]]:
 
     def patched(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def call(*arguments: Any, **more: Any) -> Any:
-            if name == "open" and not arguments[1] & os.O_WRONLY:
-                return real(*arguments, **more)  # folders, to make the rename last
+            if name == "open" and arguments[1] == "rb":
+                return open(*arguments, **more)
             if fails(name):
                 raise OSError(code, os.strerror(code), *map(str, arguments[:1]))
             return real(*arguments, **more)
@@ -67,9 +70,9 @@ def failing(at: int, code: int) -> Iterator[list[str]]:
         return call
 
     with pytest.MonkeyPatch.context() as patch:
-        for name in ("open", "fsync", "replace"):
+        for name in ("fsync", "replace"):
             patch.setattr(os, name, patched(name, getattr(os, name)))
-        patch.setattr(os, "fdopen", Full)
+        patch.setattr(disk, "open", patched("open", Full), raising=False)
         yield steps
 
 
@@ -187,6 +190,50 @@ def python(code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": home}
     command = [sys.executable, "-c", code, *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=True)
+
+
+INTERRUPTED = """
+import os, random, signal, sys
+from fedopt.disk import replace_file
+os.fsync = lambda handle: None  # where most of the time goes
+signal.signal(signal.SIGALRM, signal.default_int_handler)
+path, draw, came = sys.argv[1], random.Random(1), 0
+before = os.listdir("/dev/fd")
+for turn in range(2000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, draw.uniform(1e-6, 2e-4))
+        replace_file(path, b"ab"[turn % 2:][:1] * 1000)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except KeyboardInterrupt:
+        came += 1
+    with open(path, "rb") as file:
+        content = file.read()
+    assert content in (b"a" * 1000, b"b" * 1000)
+print(came > 50, len(os.listdir("/dev/fd")) - len(before), os.listdir(os.path.dirname(path)))
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="no timer that interrupts")
+def test_interrupts_at_any_moment_leave_no_file_and_no_descriptor(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"a" * 1000)
+    assert python(INTERRUPTED, str(tmp_path / "a")).stdout == "True 0 ['a']\n"
+
+
+def test_what_a_killed_process_left_goes_a_day_later(tmp_path: Path) -> None:
+    """Not before: another process, maybe on another machine, may be writing it."""
+    old, new = ".a.csv.0123456789abcdef.tmp", ".a.csv.fedcba9876543210.tmp"
+    others = {
+        ".a.csv.0123456789abcdef.tmp2",
+        ".b.csv.0123456789abcdef.tmp",
+        ".a.csv.mine.tmp",
+        "a.csv.0123456789abcdef.tmp",
+    }
+    for name in (old, new, *others):
+        (tmp_path / name).write_bytes(b"left")
+    for name in (old, *others):
+        os.utime(tmp_path / name, (0, time.time() - 25 * 60 * 60))
+    replace_file(tmp_path / "a.csv", b"new")
+    assert set(os.listdir(tmp_path)) == {"a.csv", new, *others}
 
 
 WRITING = """
