@@ -133,17 +133,19 @@ def read_json(path: str | PathLike[str], *, judged: bool = True) -> Record:
     """
     where = str(Path(path))
     try:
-        record = json.loads(_sized(where, read_limited(path, LIMIT)), object_pairs_hook=_unique, parse_constant=_refuse)
+        text = _sized(where, read_limited(path, LIMIT)).decode(
+            "utf-8-sig"
+        )  # of bytes json guesses other encodings, too
+        record = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
         if isinstance(error, InputError):
             raise InputError(where, error.expected, error.found) from None
-        raise InputError(where, "a JSON file", str(error) or "too deep nesting") from None
+        raise InputError(where, "a JSON file in UTF-8", str(error) or "too deep nesting") from None
     if not isinstance(record, dict) or record.get("format") != FORMAT:
         raise InputError(where, f"a {FORMAT} file", "something else")
-    if record.get("version") != VERSION or isinstance(record["version"], bool):
-        raise InputError(
-            f"{where}: version", f"{VERSION}, the version this fedopt reads", repr(record.get("version"))[:80]
-        )
+    version = record.get("version")
+    if type(version) is not int or version != VERSION:
+        raise InputError(f"{where}: version", f"{VERSION}, the version this fedopt reads", repr(version)[:80])
     content = record.get("content")
     try:
         known("key", record, ("format", "version", "sha256", "content"))

@@ -304,6 +304,8 @@ def test_a_resealed_lie_does_not_pass_the_judge(
         ("{}", "fedopt-solution"),
         ('{"format":"fedopt-solution","version":2}', "version"),
         ('{"format":"fedopt-solution","version":true}', "version"),
+        ('{"format":"fedopt-solution","version":1.0}', r"version: expected 1, .*, found 1\.0$"),
+        ('{"format":"fedopt-solution","version":1e0}', r"version: expected 1, .*, found 1\.0$"),
         ('{"format":"fedopt-solution","version":1,"content":{},"sha256":"0"}', "damaged"),
         ('{"format":"fedopt-solution","format":"fedopt-solution"}', "twice"),
         ('{"a": NaN}', "strict JSON"),
@@ -314,6 +316,20 @@ def test_other_files_are_refused(tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "a.json").write_text(text)
     with pytest.raises(fedopt.InputError, match=said):
         files.read_json(tmp_path / "a.json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-32-be"])
+def test_records_in_other_encodings_are_refused(
+    tmp_path: Path, solved: tuple[fedopt.Problem, fedopt.Solution], encoding: str
+) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(*solved, path)
+    text = path.read_text(encoding="utf-8")
+    path.write_bytes(text.encode(encoding))
+    with pytest.raises(fedopt.InputError, match=r"a\.json: expected a JSON file in UTF-8, found "):
+        files.read_json(path)
+    path.write_bytes(text.encode("utf-8-sig"))
+    assert files.read_json(path).solution.duration == solved[1].duration
 
 
 def full(*_: object, **__: object) -> None:
