@@ -39,6 +39,9 @@ _COLOURS = {
 }
 _HOLDING = "#D55E00"
 
+# says who made a picture: the command line removes no other's
+_MADE_BY = {"png": {"Software": "fedopt"}, "svg": {"Creator": "fedopt", "Date": None}}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Bars:
@@ -125,7 +128,7 @@ def save(figure: Figure, path: str | PathLike[str]) -> Path:
     hashed = rc_context({"svg.hashsalt": "fedopt"})  # without it and with a date, no two files of one picture are alike
     with hashed, warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from")  # of a name in letters that no font has: boxes
-        figure.savefig(picture, format=form, dpi=150, metadata={"Date": None} if form == "svg" else None)
+        figure.savefig(picture, format=form, dpi=150, metadata=_MADE_BY[form])
     return replace_file(path, picture.getvalue())
 
 

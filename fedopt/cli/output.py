@@ -9,9 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from fedopt import files, plots
+from fedopt.checks import printable
 from fedopt.problem import Problem
 from fedopt.solution import Solution
 from solvers.lookup import MissingExtra
+
+_MARKS = {  # of what files.write_csv and plots.save write
+    ".csv": b"client,name,submodel,frequency[Hz],rate[bit/s],",
+    ".png": b"tEXtSoftware\0fedopt",
+    ".svg": b"<dc:title>fedopt</dc:title>",
+}
 
 
 def make_folder(out: Path) -> None:
@@ -24,18 +31,41 @@ def make_folder(out: Path) -> None:
 def write_all(problem: Problem, solution: Solution, out: Path, name: str, **settings: Any) -> list[Path]:
     """Write NAME.json and, where there is a decision, NAME.csv, NAME.png and NAME.svg into an existing folder ``out``.
 
-    Without matplotlib there are no pictures, and a line on stderr says how to get them. Returns the paths written.
-    Raises OSError.
+    What an earlier answer left there and this one does not have is removed then, with a line on stderr. Without
+    matplotlib there are no pictures, and a line on stderr says how to get them. Returns the paths written. Raises
+    OSError, which says that the others may be of an earlier answer.
     """
-    written = [out / f"{name}.json"]
-    files.write_json(problem, solution, written[0], **settings)
+    paths = {form: out / f"{name}.{form}" for form in ("json", "csv", "png", "svg")}
+    try:
+        files.write_json(problem, solution, paths["json"], **settings)
+        written = [paths["json"], *_decision(problem, solution, paths)]
+        older = [path for path in paths.values() if path not in written and _ours(path)]
+        for path in older:
+            path.unlink()
+    except OSError as error:
+        said = f"{error.strerror}; other files named {name} there may be of an earlier answer"
+        raise OSError(error.errno, said, error.filename) from error
+    if older:
+        print(f"fedopt: removed, of an earlier answer: {printable(', '.join(map(str, older)))}", file=sys.stderr)
+    return written
+
+
+def _decision(problem: Problem, solution: Solution, paths: dict[str, Path]) -> list[Path]:
+    """Write the table and the pictures, as far as there is a decision and matplotlib; the paths written."""
     if solution.allocation is None:
-        return written
-    written.append(out / f"{name}.csv")
-    files.write_csv(problem, solution, written[-1])
+        return []
+    files.write_csv(problem, solution, paths["csv"])
     try:
         figure = plots.draw_round(problem, solution)
     except MissingExtra as error:
         print(f"fedopt: no picture: {error}", file=sys.stderr)
-        return written
-    return written + [plots.save(figure, out / f"{name}.{form}") for form in ("png", "svg")]
+        return [paths["csv"]]
+    return [paths["csv"], *(plots.save(figure, paths[form]) for form in ("png", "svg"))]
+
+
+def _ours(path: Path) -> bool:
+    """Whether there is a file that an earlier answer has written, by how it begins: a user's own is left alone."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return _MARKS[path.suffix] in file.read(4096)
