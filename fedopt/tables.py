@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1 << 30  # of a file; larger ones are refused before they are opened
 MAX_LINE = 1 << 16  # characters
+VERSION_LINE = "# fedopt devices version 1"  # no comma: it is one cell
 _CHUNK = 1 << 15  # rows held as text at a time
 _NUMERIC = b"0123456789+-.eEinf "  # what a decimal number or inf is made of
 
@@ -37,19 +38,22 @@ _NUMERIC = b"0123456789+-.eEinf "  # what a decimal number or inf is made of
 def read_clients(path: str | PathLike[str], absent: Mapping[str, float] | None = None) -> Clients:
     """Read a device table from a CSV file: UTF-8 (with or without BOM), comma separated, one header line.
 
+    Above it may stand the line that write_clients begins with; a table without it is one of version 1.
     A cell is a decimal number (1500, 2.4e9, inf); of the text column ``name`` any printable text, also none.
     ``absent`` has numbers for required fields that the table may do without.
 
-    Raises InputError naming file, line, column, what was expected and what was found (missing, unknown or repeated
-    columns; a unit of the wrong dimension; ragged rows; gaps; numbers that do not parse or are out of range; not
-    UTF-8; more than 1 GiB); OSError where the file cannot be read.
+    Raises InputError naming file, line, column, what was expected and what was found (another version; missing, unknown
+    or repeated columns; a unit of the wrong dimension; ragged rows; gaps; numbers that do not parse or are out of
+    range; not UTF-8; more than 1 GiB); OSError where the file cannot be read.
     """
     check_path(path)
     source = os.fspath(path)
     _check_file(source)
     try:
         with open(source, encoding="utf-8-sig", newline="") as file:
-            columns, values, names = _parse(source, csv.reader(_lines(source, file), strict=True), absent or {})
+            above = _above(source, file)
+            reader = csv.reader(_lines(source, file, above), strict=True)
+            columns, values, names = _parse(source, reader, above, absent or {})
     except UnicodeDecodeError:
         raise _not_utf8(source) from None
     table: dict[str, Any] = {**(absent or {})}
@@ -59,11 +63,11 @@ def read_clients(path: str | PathLike[str], absent: Mapping[str, float] | None =
         table |= {column.field: column.convert(values[column.field]) for column in columns if column.field in values}
         return Clients(**table)
     except InputError as error:
-        raise _placed(source, columns, error) from None
+        raise _placed(source, columns, above, error) from None
 
 
 def write_clients(clients: Clients, path: str | PathLike[str]) -> None:
-    """Write the table in SI units with every digit: reading it back gives the same bits.
+    """Write version and table, in SI units with every digit: reading it back gives the same bits.
 
     The file appears under its name whole or not at all. Raises OSError where it cannot be written.
     """
@@ -73,7 +77,7 @@ def write_clients(clients: Clients, path: str | PathLike[str]) -> None:
 def table_bytes(clients: Clients) -> bytes:
     """What write_clients writes."""
     named = clients.name is not None
-    chunks = [",".join(["name"] * named + [field.name for field in FIELDS]) + "\n"]
+    chunks = [VERSION_LINE + "\n", ",".join(["name"] * named + [field.name for field in FIELDS]) + "\n"]
     for start in range(0, len(clients), _CHUNK):
         part = slice(start, start + _CHUNK)
         cells: list[Sequence[Any]] = [] if clients.name is None else [clients.name[part]]
@@ -139,10 +143,22 @@ def _check_file(source: str) -> None:
         raise InputError(source, f"at most {MAX_BYTES} bytes", f"{status.st_size} bytes")
 
 
-def _lines(source: str, file: IO[str]) -> Iterator[str]:
-    """The file's lines, checked: none longer than MAX_LINE (one endless line must not fill the memory), and no blank
-    ones but at the very end, where they are dropped."""
-    number = blank = 0
+def _above(source: str, file: IO[str]) -> int:
+    """How many lines stand above the header: one with the version, or none."""
+    line = file.readline(MAX_LINE + 1)
+    if not line.startswith("#"):
+        file.seek(0)
+        return 0
+    if line.rstrip("\r\n,") != VERSION_LINE:  # a spreadsheet fills the line up with commas
+        expected = f"{VERSION_LINE!r}, the version this fedopt reads, or a header of column names"
+        raise InputError(f"{source}, line 1", expected, brief(line))
+    return 1
+
+
+def _lines(source: str, file: IO[str], number: int) -> Iterator[str]:
+    """The file's lines after the first ``number``, checked: none longer than MAX_LINE (one endless line must not fill
+    the memory), and no blank ones but at the very end, where they are dropped."""
+    blank = 0
     while line := file.readline(MAX_LINE + 1):
         number += 1
         if not line.rstrip("\r\n"):
@@ -156,32 +172,32 @@ def _lines(source: str, file: IO[str]) -> Iterator[str]:
 
 
 def _parse(
-    source: str, reader: Any, absent: Mapping[str, float]
+    source: str, reader: Any, above: int, absent: Mapping[str, float]
 ) -> tuple[list[Column], dict[str, FloatArray], list[str] | None]:
     """Header and body: the columns, their numbers by field as written, and the names if there is such a column."""
     columns: list[Column] = []
+    place, done = f"{source}, line {above + 1}", above  # of the header; lines but for it
     try:
         titles = next(reader, None)
         if titles is None:
-            raise InputError(f"{source}, line 1", "a header of column names", "an empty file")
+            raise InputError(place, "a header of column names", "an empty file")
         if reader.line_num > 1:
-            raise _broken(f"{source}, line 1")
+            raise _broken(place)
         for sign, name in ((";", "semicolons"), ("\t", "tabs")):
             if len(titles) == 1 and sign in titles[0]:
-                raise InputError(f"{source}, line 1", "columns separated by commas", name)
-        columns = header(f"{source}, line 1", titles, absent)
+                raise InputError(place, "columns separated by commas", name)
+        columns = header(place, titles, absent)
         parts: dict[str, list[Any]] = {column.field: [] for column in columns}
-        done = 0
         while rows := list(islice(reader, _CHUNK)):
-            _check_shape(source, rows, done, len(columns), reader.line_num)
+            _check_shape(source, rows, done, len(columns), reader.line_num + above)
             for column, cells in zip(columns, zip(*rows, strict=False), strict=False):
                 text = column.field == "name"
                 parts[column.field].append(cells if text else _numbers(source, cells, done, column))
             done += len(rows)
     except csv.Error as error:
-        raise InputError(f"{source}, line {reader.line_num}", "comma-separated values", str(error)) from None
-    if not done:
-        raise InputError(f"{source}, line 2", "a row for every client", "the end of the file")
+        raise InputError(f"{source}, line {reader.line_num + above}", "comma-separated values", str(error)) from None
+    if done == above:
+        raise InputError(f"{source}, line {above + 2}", "a row for every client", "the end of the file")
     names = parts.pop("name", None)
     values = {field: np.concatenate(arrays) for field, arrays in parts.items()}
     return columns, values, None if names is None else [name for chunk in names for name in chunk]
@@ -235,12 +251,12 @@ def decimal(cell: str) -> float:
     return math.nan if lost(cell, value) else value
 
 
-def _placed(source: str, columns: list[Column], error: InputError) -> InputError:
+def _placed(source: str, columns: list[Column], above: int, error: InputError) -> InputError:
     """An error of Clients about client n, told as file, line, column and the text that stands there."""
     field = _field(error)
     assert error.client is not None  # of a column of a row each
     place = next(place for place, column in enumerate(columns) if column.field == field)
-    line = error.client + 2
+    line = error.client + above + 2
     with open(source, encoding="utf-8-sig", newline="") as file:
         text = next(islice(csv.reader(file), line - 1, None))[place]
     found = repr(text[:80]) if columns[place].unit is None else f"{text[:80]!r}, which is {error.found}"

@@ -45,7 +45,9 @@ def test_round_trip_is_bit_identical(tmp_path):
     clients = random_clients(1000, 0)
     clients.to_csv(tmp_path / "fleet.csv")
     same(clients, Clients.from_csv(tmp_path / "fleet.csv"))
-    assert "name" not in (tmp_path / "fleet.csv").read_text().splitlines()[0].split(",")
+    first, titles = (tmp_path / "fleet.csv").read_text().splitlines()[:2]
+    assert first == "# fedopt devices version 1"
+    assert "name" not in titles.split(",")
     same(clients, Clients.from_frame(clients.to_frame()))
 
 
@@ -175,6 +177,42 @@ def test_every_wrong_file_names_the_place(tmp_path, case):
     with pytest.raises(InputError) as caught:
         read(tmp_path, text)
     assert str(tmp_path / "fleet.csv") in str(caught.value)
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("line", [tables.VERSION_LINE, tables.VERSION_LINE + ",,,,"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_a_version_may_stand_above_the_header(tmp_path, monkeypatch, line, start, end):
+    monkeypatch.setattr(tables, "_CHUNK", 4)
+    text = f"{HEADER}\n" + f"{ROW}\n" * 10
+    same(read(tmp_path, text), read(tmp_path, (f"{start}{line}\n{text}").replace("\n", end)))
+
+
+VERSIONS = (
+    "# fedopt devices version 2",
+    "# fedopt devices version 1.0",
+    "#",
+    "# a remark",
+    "## fedopt devices version 1",
+)
+
+
+@pytest.mark.parametrize("line", [*VERSIONS, "#" * 70_000])
+def test_other_versions_and_remarks_are_refused(tmp_path, line):
+    with pytest.raises(InputError, match=r"line 1: expected '# fedopt devices version 1', the version .* found '#"):
+        read(tmp_path, f"{line}\n{HEADER}\n{ROW}\n")
+    with pytest.raises(InputError, match=r"line 2: .* found '# fed"):  # it is said once
+        read(tmp_path, f"{tables.VERSION_LINE}\n{tables.VERSION_LINE}\n{HEADER}\n{ROW}\n")
+
+
+@pytest.mark.parametrize("case", [name for name, (text, _) in ERRORS.items() if isinstance(text, str)])
+def test_places_are_one_line_further_below_a_version(tmp_path, case):
+    text, words = ERRORS[case]
+    words = [f"line {int(word[5:]) + 1}" if word.startswith("line ") else word for word in words]
+    with pytest.raises(InputError) as caught:
+        read(tmp_path, f"{tables.VERSION_LINE}\n{text}")
     for word in words:
         assert word in str(caught.value)
 
