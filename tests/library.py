@@ -2,7 +2,8 @@
 
 A file of ``tests/instances`` holds a family. Numbers are JSON numbers, which Python writes and reads to the last bit;
 proved bounds are decimals in strings, for they have more digits than a double. A column that is the same for all
-clients is one number. ``python tests/library.py`` prints every instance with what the solver makes of it today.
+clients is one number. ``python tests/library.py`` prints every instance with what the solver makes of it today, and
+``python tests/library.py --note FAMILY ...`` notes the passes that it takes today.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal, getcontext
 from pathlib import Path
 from typing import Any
@@ -154,7 +156,16 @@ def read(family: str) -> list[Case]:
     return [from_json(record) for record in content["instances"]]
 
 
+def note(family: str) -> None:
+    """Note the passes that a family takes today: after a change that saves some, or that has to spend more."""
+    write(family, [replace(case, passes=int(case.solve().stats["passes"])) for case in read(family)])
+
+
 def main() -> None:
+    if sys.argv[1:2] == ["--note"]:
+        for family in sys.argv[2:]:
+            note(family)
+        return
     print("instance                     clients                   proved digits    error  allowed  passes      ms")
     for case in (case for family in FAMILIES for case in read(family)):
         started = time.perf_counter()

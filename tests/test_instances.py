@@ -1,15 +1,16 @@
-"""The instance library: answers within intervals proved by Arb, in no more passes than when they were written."""
+"""The instance library: answers within intervals proved by Arb, in no more passes than when they were noted."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
 import library
 import pytest
-from library import FAMILIES, from_json, read, to_json
+from library import FAMILIES, from_json, note, read, to_json, write
 
 import fedopt
 
@@ -62,6 +63,16 @@ def test_a_case_is_the_same_after_writing_and_reading() -> None:
     for case in CASES:
         record = to_json(case)
         assert to_json(from_json(json.loads(json.dumps(record)))) == record
+
+
+def test_passes_are_noted_anew_and_nothing_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = read("ties")[:2]
+    monkeypatch.setattr(library, "FOLDER", tmp_path)
+    write("ties", [replace(case, passes=99) for case in cases])
+    note("ties")
+    passes = [int(case.solve().stats["passes"]) for case in cases]
+    noted = [to_json(replace(case, passes=now)) for case, now in zip(cases, passes, strict=True)]
+    assert list(map(to_json, read("ties"))) == noted
 
 
 def test_a_changed_digit_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
