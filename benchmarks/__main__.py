@@ -16,12 +16,15 @@ def names() -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-    """Pass ``arguments`` on to each benchmark; the number of those that failed."""
+    """Pass ``arguments`` on to each benchmark; the number of those that failed, 130 where interrupted."""
     failed = []
     for name in names():
         print(f"== {name}", file=sys.stderr, flush=True)
-        if subprocess.call([sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=ROOT):
-            failed.append(name)
+        try:
+            if subprocess.call([sys.executable, "-m", f"benchmarks.{name}", *arguments], cwd=ROOT):
+                failed.append(name)
+        except KeyboardInterrupt:  # which the benchmark tells of
+            return 130
     if failed:
         print("failed: " + ", ".join(failed), file=sys.stderr)
     return len(failed)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+INTERRUPTED = 130  # exit code
 NAN = float("nan")
 T = TypeVar("T")
 
@@ -126,12 +127,16 @@ def run(benchmark: Benchmark, arguments: list[str] | None = None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     firstcalls.PATIENCE = 0  # what is timed is compiled; P13's processes are their own
     print(f"{benchmark.name}: {benchmark.about}\n{machine()}\n{versions()}", file=sys.stderr)
-    rows = list(_reported(benchmark.measure(options.quick)))
-    write_rows(folder / f"{benchmark.name}.csv", rows)
-    ratios = benchmark.compare(rows)
-    write_ratios(folder / f"{benchmark.name}-ratios.csv", ratios)
-    _draw(benchmark, rows, ratios, folder / f"{benchmark.name}.png")
-    print(table(ratios))
+    try:
+        rows = list(_reported(benchmark.measure(options.quick)))
+        write_rows(folder / f"{benchmark.name}.csv", rows)
+        ratios = benchmark.compare(rows)
+        write_ratios(folder / f"{benchmark.name}-ratios.csv", ratios)
+        _draw(benchmark, rows, ratios, folder / f"{benchmark.name}.png")
+        print(table(ratios))
+    except KeyboardInterrupt:
+        print(f"{benchmark.name}: interrupted", file=sys.stderr)
+        return INTERRUPTED
     return 0
 
 

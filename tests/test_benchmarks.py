@@ -9,6 +9,7 @@ import time
 import pytest
 
 import fedopt
+from benchmarks import __main__ as all_of_them
 from benchmarks import (
     common,
     complexity,
@@ -208,3 +209,19 @@ def test_the_command_writes_rows_ratios_and_a_picture(tmp_path, capsys):
     assert all("numba" in row["versions"] and row["machine"] and row["load"] for row in rows)
     assert (tmp_path / "p2_bisection-ratios.csv").exists()
     assert (tmp_path / "p2_bisection.png").exists() == (common.importlib.util.find_spec("matplotlib") is not None)
+
+
+def test_an_interrupt_is_one_line_and_code_130(tmp_path, capsys, monkeypatch):
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+        yield
+
+    benchmark = dataclasses.replace(front.BENCHMARK, measure=interrupted)
+    assert common.run(benchmark, ["--quick", "--out", str(tmp_path)]) == 130
+    assert capsys.readouterr().err.endswith("\nfront: interrupted\n")
+    assert list(tmp_path.iterdir()) == []
+
+    asked = []
+    monkeypatch.setattr("subprocess.call", lambda line, **_: asked.append(line) or next(interrupted()))
+    assert all_of_them.main([]) == 130
+    assert len(asked) == 1

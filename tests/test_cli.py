@@ -262,6 +262,19 @@ def test_bench_lists_and_refuses() -> None:
     assert "benchmark" in err
 
 
+def test_bench_passes_arguments_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[list[str]] = []
+
+    def call(line: list[str], **_: object) -> int:
+        called.append(line[2:])
+        return 7
+
+    monkeypatch.setattr(subprocess, "call", call)
+    assert fedopt_command("bench", "--all", "--quick", "--out", "there")[0] == 7
+    assert fedopt_command("bench", "front", "--quick")[0] == 7
+    assert called == [["benchmarks", "--quick", "--out", "there"], ["benchmarks.front", "--quick"]]
+
+
 def test_devices_fit_recovers_a_known_chip(tmp_path: Path) -> None:
     folder = tmp_path / "chips" / "made" / "main"
     folder.mkdir(parents=True)

@@ -173,6 +173,9 @@ def bench(
     found = _benchmarks(folder)
     if not found:
         fail("benchmarks are part of a checkout, not of the installed package: clone the repository and run it there")
+    arguments = list(context.args)
+    if name is not None and name.startswith("-"):  # --all --quick
+        arguments, name = [name, *arguments], None
     if name is None and not everything:
         print("fedopt bench NAME, one of: " + ", ".join(found))
         return
@@ -180,7 +183,7 @@ def bench(
         fail(f"benchmark: expected one of {', '.join(found)}, found {name!r}")
     with guarded():
         module = "benchmarks" if everything else f"benchmarks.{name}"
-        raise typer.Exit(subprocess.call([sys.executable, "-m", module, *context.args], cwd=folder.parent))
+        raise typer.Exit(subprocess.call([sys.executable, "-m", module, *arguments], cwd=folder.parent))
 
 
 def _benchmarks(folder: Path) -> list[str]:
