@@ -146,7 +146,7 @@ def solve(
         until=started + limit,
         gap=gap,
     )
-    found = search(task) if scheme is None or matching == "sorted" else search_within(task, search, quicker_of(task))
+    found = search(task) if scheme is None or matching == "sorted" else search_within(task, search, quicker_of)
     counts = counts if found.counts is None else found.counts
     stats = counted(problem, found, time.perf_counter() - started)
     best = _best(problem, counts, found.results)

@@ -86,7 +86,7 @@ def asked(task: Task, replies: list[Any]) -> tuple[Searched, list[Task]]:
         reply = replies[len(tasks) - 1]
         return reply(each) if callable(reply) else reply
 
-    return search_within(task, search, lambda p, T: None), tasks
+    return search_within(task, search, lambda task: lambda p, T: None), tasks
 
 
 def test_one_search_is_enough_where_it_finds_something_or_its_time_is_up() -> None:

@@ -10,7 +10,6 @@ Where neither helps a gap is left, and the bound at a shorter duration says how 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +20,7 @@ from solvers.matching import banded
 from solvers.matching.bandcosts import BandCosts
 from solvers.matching.best import Cut
 from solvers.matching.hall import least_feasible
+from solvers.matching.reach import Quicker
 from solvers.matching.task import (
     DURATION,
     ENERGY,
@@ -122,7 +122,7 @@ def search(task: Task) -> Searched:
     )
 
 
-def quicker_of(task: Task) -> Callable[[int, float], IntArray | None]:
+def quicker_of(task: Task) -> Quicker:
     """Of a partition and a duration [s]: a matching that can be done in that, by the least bandwidths, or None."""
     costs = BandCosts(task.menu)
 

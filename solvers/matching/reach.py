@@ -25,7 +25,7 @@ _SOONER = 1e-12  # relative: matchings quicker by less are one
 
 _MISSES = {Goal.ENERGY: Stop.TOO_LITTLE, Goal.DEADLINE: Stop.TOO_SHORT}
 
-Quickest = Callable[[int, float], IntArray | None]
+Quicker = Callable[[int, float], IntArray | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -37,17 +37,17 @@ class Closest:
     least: float
 
 
-def search_within(task: Task, search: Callable[[Task], Searched], quicker: Quickest) -> Searched:
+def search_within(task: Task, search: Callable[[Task], Searched], quicker_of: Callable[[Task], Quicker]) -> Searched:
     """What ``search``, of some matchings under an access scheme, finds; if that is none, once more from the closest.
 
-    quicker(p, T): a matching of partition p that takes less than T, None for none. ``lower`` is infinite everywhere
-    where it is proved that no matching meets the goal.
+    quicker_of(task)(p, T): a matching of partition p that takes less than T, None for none. ``lower`` is infinite
+    everywhere where it is proved that no matching meets the goal.
     """
     found = search(task)
     missed = found.results[:, STOPPED] == _MISSES.get(task.goal, Stop.LIMIT)
     if found.stopped or not missed.any() or np.isfinite(found.results[:, DURATION]).any():
         return found
-    closest, passes = _quickest(task, quicker) if task.goal is Goal.DEADLINE else _thriftiest(task, search)
+    closest, passes = _quickest(task, quicker_of(task)) if task.goal is Goal.DEADLINE else _thriftiest(task, search)
     found = dataclasses.replace(found, passes=found.passes + passes, stopped=task.late)
     if closest is None or task.late:
         return found
@@ -81,7 +81,7 @@ def _thriftiest(task: Task, search: Callable[[Task], Searched]) -> tuple[Closest
     return Closest(p=p, assignment=found.assign(p), least=-found.ceiling), found.passes
 
 
-def _quickest(task: Task, quicker: Quickest) -> tuple[Closest | None, int]:
+def _quickest(task: Task, quicker: Quicker) -> tuple[Closest | None, int]:
     """Of least duration: from one matching to a quicker one, until there is none in any partition."""
     assert task.limits is not None
     best, least = None, math.inf

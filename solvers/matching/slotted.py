@@ -9,7 +9,6 @@ ends computing there: E >= V - lambda T, hence T >= (V - budget)/lambda for an e
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy as np
 from solvers.access.timedivision import schedule
 from solvers.duration.verdicts import allowance
 from solvers.matching import ruled, slotprice
+from solvers.matching.reach import Quicker
 from solvers.matching.slotcosts import SlotCosts
 from solvers.matching.stretches import OFF, Coupling, Match
 from solvers.matching.task import Searched, Task
@@ -30,7 +30,7 @@ def search(task: Task) -> Searched:
     return slotprice.search(task) if task.goal is Goal.PRICE else ruled.search(task, _Slotted(task))
 
 
-def quicker_of(task: Task) -> Callable[[int, float], IntArray | None]:
+def quicker_of(task: Task) -> Quicker:
     """Of a partition and a duration [s]: its quickest matching, None where that is no shorter."""
     costs = SlotCosts(task.menu)
 
