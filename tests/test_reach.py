@@ -75,6 +75,10 @@ def test_what_any_matching_can_do_is_done_and_what_is_missing_is_the_least(seed:
         assert found.shortfall == pytest.approx(least * (1.0 - share), rel=1e-3)
         assert found.scope in (("all matchings",) if share < 0.6 else ("all matchings", ""))
         assert ("Only marginal matchings" in found.reason) is (found.scope == "")
+        if isinstance(access, TimeDivision) and not timed and found.scope:
+            assert report.complete
+            more = dataclasses.replace(found, shortfall=found.shortfall * 1.001)
+            assert [check.name for check in fedopt.verify(problem, more).failed] == ["by how much"]
 
 
 def asked(task: Task, replies: list[Any]) -> tuple[Searched, list[Task]]:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from fedopt.access import Access, SharedBandwidth
+from fedopt.access import Access, SharedBandwidth, TimeDivision
 from fedopt.checks import LARGEST, SMALLEST, FloatArray
 from fedopt.clients import Clients
 from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem
@@ -157,20 +157,22 @@ def _given(budget: Budget) -> float:
 def _amount(menu: Menu, scope: str, answer: Solution) -> Check:
     """The shortfall is what is missing for the nearest partition: a little less is too little, a little more enough.
 
-    Of a shared uplink, and of what was tried alone, only that no client needs more on its own, and no matching as much.
+    Of a shared uplink (but for the least energy in turns, where slots take nothing from each other), and of what was
+    tried alone, only that no client needs more on its own, and no matching as much.
     """
     missing = max(answer.shortfall, 0.0)
     below = _may_meet(menu, scope, 1.0 - _AMOUNT, missing, loud=False)
     above = missing == math.inf or _may_meet(menu, scope, 1.0 + _AMOUNT, missing + SMALLEST, loud=False) is not None
     enough = missing == 0.0 and isinstance(menu.problem.budget, Deadline)  # of time; it is power that is missing
     most = _most_needed(menu, np.any(menu.counts > 0, axis=0))
-    outcome, why = Outcome.PASSED, ""
+    p, outcome, why = menu.problem, Outcome.PASSED, ""
+    separate = p.access is None or (isinstance(p.access, TimeDivision) and isinstance(p.budget, EnergyBudget))
     if not above:
         outcome, why = Outcome.FAILED, "more is needed"
     elif missing > 0.0 and _given(menu.problem.budget) + missing > most * (1.0 + LOOSE) + SMALLEST:
         outcome, why = Outcome.FAILED, "no matching needs that much"
-    elif menu.problem.access is not None or answer.scope not in (ALL, SORTED):
-        outcome, why = Outcome.UNPROVED, "of what was tried alone" if menu.problem.access is None else "shared uplink"
+    elif not separate or answer.scope not in (ALL, SORTED):
+        outcome, why = Outcome.UNPROVED, "of what was tried alone" if p.access is None else "shared uplink"
     elif below is not None and not enough:
         outcome, why = Outcome.FAILED, "less would do"
     return Check(name="by how much", about=C, outcome=outcome, found=f"{missing:.9g}", why=why)
