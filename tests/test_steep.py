@@ -130,6 +130,20 @@ def test_own_channels_against_the_oracle(seed: int) -> None:
             assert found.duration == pytest.approx(float(true.duration), rel=1e-13)
 
 
+@pytest.mark.parametrize("budget", [EnergyBudget(1.5 * 9.3e14), PowerBudget(1.5 * 0.25)], ids=str)
+def test_a_budget_to_spare_has_the_shortest_round_of_1e15_seconds(budget: Any) -> None:
+    """Computing takes 3e-16 of it: a round some ulps later, the budget unspent, was called the best."""
+    clients = fedopt.Clients(
+        frequency_min=0.3e9, frequency_max=1187719173.5484698, samples=129, channel_gain=[1e-30], bandwidth=1e6,
+        circuit_power=0.05,
+    )  # fmt: skip
+    work = fedopt.Workload(cycles=1.2e7 * 129, upload_bits=2.7e5)
+    found = fedopt.schedule(clients, work, budget)
+    assert found.status is Status.SLACK
+    assert found.duration == fedopt.schedule(clients, work, EnergyBudget(np.inf)).duration
+    assert fedopt.verify_schedule(clients, work, budget, found).ok
+
+
 def test_what_rounding_hides_is_no_fault_of_the_prices_of_places() -> None:
     """At T_min a client has 3e-20 of 10 s to compute in: in the next double's time it would take next to no energy."""
     problem = steep(8, None)

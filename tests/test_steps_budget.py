@@ -186,6 +186,19 @@ def test_a_bracket_is_closed_sooner_where_its_end_uses_the_budget_up(below: floa
         assert state[T_NOW] == state[LOWER] == pytest.approx(8.0 * (1.0 - ahead), rel=1e-9)
 
 
+@pytest.mark.parametrize(("least", "stop"), [(0.9, Stop.SLACK), (1.1, Stop.OPTIMAL), (math.inf, Stop.OPTIMAL)])
+def test_an_end_next_to_the_least_duration_leaves_that_to_be_looked_at(least: float, stop: Stop) -> None:
+    """Four ulps after it half of the budget is left: at T_min it may do, too, unless that is known."""
+    state, end = budgeted(1.0), 1.0 + 2.0**-50
+    if least == math.inf:
+        look(state, 1.0, least, math.inf)
+    look(state, end, 0.5, 0.0)
+    if least < math.inf:
+        assert (state[T_NOW], state[LAST], state[STOP]) == (1.0, 1.0, 0.0)
+        look(state, 1.0, least, 0.0)
+    assert (state[STOP], state[T_NOW]) == (stop, 1.0 if stop is Stop.SLACK else end)
+
+
 @pytest.mark.parametrize(("T", "closed"), [(7.9, True), (4.0, False)])
 def test_between_an_end_that_uses_the_budget_up_and_a_little_more_all_is_rounding(T: float, closed: bool) -> None:
     """Nearer than 2 % that is the answer; from further off the least such duration is looked for."""

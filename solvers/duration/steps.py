@@ -94,6 +94,9 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     met = state[B_T] < math.inf and state[B_G] >= -4.0 * margin  # by B_T, and used up but for rounding
     sharp = _SHARP if met else _ULPS
     if state[B_T] < math.inf and state[B_T] - max(state[LOWER], state[A_T]) <= sharp * state[B_T]:
+        if not met and state[A_T] < state[T_MIN] and state[LOWER] <= state[T_MIN]:  # as far as is known T_min will do
+            state[T_NOW], state[LAST] = state[T_MIN], 1.0
+            return
         state[STOP], state[T_NOW] = _OPTIMAL, state[B_T]
         return
     rounding = met and 0.0 < g <= 4.0 * margin  # all between is
