@@ -1,1 +1,3 @@
 """The mathematics of fedopt, on arrays: rows, columns, prices and budgets."""
+
+from solvers import sources as sources

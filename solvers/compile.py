@@ -3,7 +3,7 @@
 numba's own cache notices an edit of the file a kernel stands in, not of the files its callees stand in. Here a cached
 kernel is stamped with a hash of every source file of this package and of numba's version, so any edit or upgrade
 compiles anew. So does a damaged file on disk. Where nothing can be written, machine code is kept in memory alone, and a
-warning says so.
+warning says so; so it is where the package has no source files on disk, and in a process that runs while one is edited.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from numba.core.event import Listener, register
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
 
+from solvers import sources
 from solvers.firstcalls import PLAIN, FirstCalls, call, largest
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def kernel(function: Callable[P, R], numbers: Callable[..., int] | None = None) 
     compiled = numba.njit(**_WHOLE, **_OPTIONS)(function)
     try:
         compiled._cache = _Cache(function)
-    except RuntimeError as refused:  # no folder that can be written, of the package, the user or NUMBA_CACHE_DIR
+    except RuntimeError as refused:  # no folder that can be written; or out of an archive
         _announcer.nowhere = str(refused)
     compiled._compile_for_args = FirstCalls(compiled, numbers or largest)
     return cast(Callable[P, R], compiled)
@@ -129,9 +130,8 @@ PLAIN[id(cbrt)] = math.cbrt
 def sources_stamp() -> str:
     """A hash of this package's sources and of the compiler's versions."""
     digest = hashlib.sha256(f"{numba.__version__} {llvmlite.__version__} {np.__version__}".encode())
-    root = Path(__file__).parent
-    for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0")
+    for path in sorted(map(Path, sources.states())):
+        digest.update(path.relative_to(sources.ROOT).as_posix().encode() + b"\0")
         digest.update(path.read_bytes() + b"\0")
     return digest.hexdigest()
 
@@ -140,16 +140,20 @@ class _CacheFile(IndexDataCacheFile):
     """Data files stand in an index by number alone, and it is written before them: so each says what it is of.
 
     Else an old file answers to a new index whose writer's disk was full then, or another's when two wrote at a time.
+    Once a source file has changed nobody knows which of its states are compiled here: nothing is written or read.
     """
 
     def save(self, key: Any, data: Any) -> None:
-        super().save(key, (self._source_stamp, key, data))
+        if sources.states() == sources.AT_IMPORT:
+            super().save(key, (self._source_stamp, key, data))
 
     def load(self, key: Any) -> Any:
         found = super().load(key)
         return found[2] if found is not None and found[:2] == (self._source_stamp, key) else None
 
     def _load_index(self) -> dict[Any, str]:
+        if sources.states() != sources.AT_IMPORT:
+            return {}
         try:
             return cast(dict[Any, str], super()._load_index())
         except Exception:  # a damaged file can raise any; one for other users OSError
@@ -160,6 +164,8 @@ class _Cache(FunctionCache):
     """What cannot be read is compiled anew and written over; what cannot be written is in memory all the same."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        if not sources.AT_IMPORT:
+            raise RuntimeError("no source file on disk, as in an archive, tells an old kernel from a new one")
         super().__init__(function)
         self._cache_file = _CacheFile(self._cache_path, self._impl.filename_base, sources_stamp())
 

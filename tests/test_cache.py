@@ -99,6 +99,43 @@ def test_an_edited_callee_is_never_served_stale(package: Path) -> None:
     assert run(package)[0] == 21.0
 
 
+EDIT = """
+import pathlib
+import solvers.copying
+callee = pathlib.Path("solvers/scaling.py")
+before = callee.read_text()
+callee.write_text(before.replace("10.0", "30.0"))
+"""
+BACK = """
+import solvers.small
+callee.write_text(before)
+"""
+
+
+@pytest.mark.parametrize(("kept", "back"), [(True, ""), (False, BACK)], ids=["at the end", "before it is compiled"])
+def test_a_callee_edited_after_the_first_kernels_were_imported_and_put_back(
+    package: Path, kept: bool, back: str
+) -> None:
+    """The process has what it imported, whatever is on disk, and leaves nothing there for the next one."""
+    if kept:
+        assert run(package) == (21.0, 0, 1)
+    assert run(package, start=EDIT + back) == (61.0, 0, 1)
+    (package / "scaling.py").write_text(CALLEE.format(factor=10.0))
+    assert run(package) == (21.0, int(kept), int(not kept))
+
+
+def test_a_package_in_an_archive_is_compiled_in_each_process(package: Path) -> None:
+    """It has no source files on disk of which an edit would show."""
+    for factor, value in ((10.0, 21.0), (30.0, 61.0)):
+        (package / "scaling.py").write_text(CALLEE.format(factor=factor))
+        archive = shutil.make_archive(str(package.parent / f"packed {factor}"), "zip", package.parent, "solvers")
+        Path(archive).replace(package.parent / "packed.zip")
+        done = process(package, 0, start="import sys; sys.path.insert(0, 'packed.zip')\n")
+        assert done.stdout.split() == [str(value), "0", "1"]
+        assert "as in an archive" in done.stderr
+    assert not (package.parent / "cache").exists()
+
+
 def test_without_the_stamp_it_would_be(package: Path) -> None:
     """The reason for all this: numba alone serves the old machine code after the same edit."""
     (package / "small.py").write_text(
