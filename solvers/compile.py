@@ -21,7 +21,9 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 import llvmlite
 import numba
 import numpy as np
+from llvmlite.binding import ffi
 from numba.core.caching import FunctionCache, IndexDataCacheFile
+from numba.core.compiler_lock import global_compiler_lock
 from numba.core.event import Listener, register
 from numba.extending import intrinsic, register_jitable
 from numpy.typing import NDArray
@@ -215,3 +217,19 @@ class _Announcer(Listener):
 
 _announcer = _Announcer()
 register("numba:compile", _announcer)
+
+_LOCKS = (global_compiler_lock, ffi.lib._lock)  # numba's, and LLVM's that it takes inside
+
+
+def _hold() -> None:
+    """A fork waits for what other threads compile: the child would have these locked for ever, a compiler half-way."""
+    for lock in _LOCKS:
+        lock.__enter__()
+
+
+def _let_go() -> None:
+    for lock in reversed(_LOCKS):
+        lock.__exit__(None, None, None)
+
+
+os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from solvers.allocation.kernel import EXACT, price_blocks
 from solvers.blocks import BLOCK, COLUMNS, FIXED, IDLE, T_LOW, TAU_LOW
+from solvers.cached import cached_property
 from solvers.limits import limits
 from solvers.plan import Plan, frozen, make_plan
 from solvers.rows import ROUNDING, FloatArray, Rows

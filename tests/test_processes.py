@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -24,6 +25,9 @@ import pytest
 
 import fedopt
 from fedopt.devices import random_fleet
+from solvers import compile as compiler
+from solvers.cached import cached_property
+from solvers.compile import kernel
 
 SIZE = 100_000  # three chunks and more
 FULL = 100  # instances: 800 solves of each kind nightly
@@ -149,25 +153,75 @@ def test_a_child_after_a_solve_in_the_parent(method: str, monkeypatch: pytest.Mo
 @FORKS
 @pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_children_forked_while_other_threads_solve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Helpers of other threads are at work at that moment, which the child has not."""
+    """Helpers of other threads are at work at that moment, which the child has not; and no lock may stay locked."""
     monkeypatch.setenv("FEDOPT_THREADS", "2")
     mine = [digest(0), search(0)]
     ended = threading.Event()
 
-    def busy() -> None:
+    def busy(work: Callable[[int], str]) -> None:
         while not ended.is_set():
-            digest(1)
+            work(1)
 
-    threads = [threading.Thread(target=busy) for _ in range(3)]
+    threads = [threading.Thread(target=busy, args=(work,)) for work in (digest, search, search, search)]
     for thread in threads:
         thread.start()
     try:
-        for _ in range(5):
+        for _ in range(10):
             assert from_child("fork", range(1)) == mine
     finally:
         ended.set()
         for thread in threads:
             thread.join()
+
+
+def test_what_is_computed_once_is_computed_without_a_lock() -> None:
+    """Two threads at once, of one instance and of two: both have what was kept first."""
+
+    class Kept:
+        def __init__(self, together: threading.Barrier) -> None:
+            self.together = together
+
+        @cached_property
+        def value(self) -> object:
+            self.together.wait(10.0)  # nobody waits longer than for the other
+            return object()
+
+    def read(one: Kept) -> object:
+        return one.value
+
+    with ThreadPoolExecutor(2) as pool:
+        for kept in ([Kept(threading.Barrier(2))] * 2, [Kept(both) for both in [threading.Barrier(2)] * 2]):
+            first, second = pool.map(read, kept)
+            assert (first is second) is (kept[0] is kept[1])
+            assert kept[0].value is first
+
+
+@FORKS
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
+@pytest.mark.skipif(os.environ.get("NUMBA_DISABLE_JIT") == "1", reason="nothing is compiled")
+@pytest.mark.parametrize("lock", compiler._LOCKS, ids=["numba", "LLVM"])
+def test_a_child_forked_while_another_thread_compiles(lock: Any) -> None:
+    """The fork waits until no thread has the compiler's locks: the child can compile."""
+    held = threading.Event()
+
+    def compiling() -> None:
+        with lock:
+            held.set()
+            time.sleep(0.2)
+
+    thread = threading.Thread(target=compiling)
+    thread.start()
+    held.wait()
+    child = multiprocessing.get_context("fork").Process(target=lambda: kernel(doubled)(2.0))
+    child.start()
+    child.join(60.0)
+    thread.join()
+    child.kill()
+    assert child.exitcode == 0
+
+
+def doubled(x: float) -> float:
+    return 2.0 * x
 
 
 FIRST = """

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from functools import cached_property
 
 import numpy as np
 
+from solvers.cached import cached_property
 from solvers.matching.ordered import Room, solve_partitions
 from solvers.matching.task import DURATION, ENERGY, Task, empty_results
 from solvers.menu import IntArray, Menu
