@@ -218,7 +218,7 @@ class _Announcer(Listener):
 _announcer = _Announcer()
 register("numba:compile", _announcer)
 
-_LOCKS = (global_compiler_lock, ffi.lib._lock)  # numba's, and LLVM's that it takes inside
+_LOCKS = [global_compiler_lock, *filter(None, [getattr(ffi.lib, "_lock", None)])]  # and LLVM's, taken inside
 
 
 def _hold() -> None:
@@ -232,4 +232,5 @@ def _let_go() -> None:
         lock.__exit__(None, None, None)
 
 
-os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_let_go)
