@@ -15,8 +15,8 @@ import fedopt
 from fedopt import Deadline, EnergyBudget, SharedBandwidth, Status, TimeDivision
 from solvers.matching import slotted
 from solvers.matching.reach import search_within
-from solvers.matching.task import Searched, Task
-from solvers.rows import Goal
+from solvers.matching.task import STOPPED, Searched, Task, empty_results
+from solvers.rows import Goal, Stop
 
 TYPES = (
     fedopt.SubModel("whole", flops=34e6, upload_bits=5.4e5),
@@ -104,6 +104,16 @@ def test_one_search_is_enough_where_it_finds_something_or_its_time_is_up() -> No
     stopped = slotted.search(late)
     assert stopped.stopped
     assert asked(late, [stopped])[0] is stopped
+
+
+def test_a_power_or_a_price_that_is_given_up_is_not_asked_for_again() -> None:
+    for budget in (fedopt.PowerBudget(1e-3), fedopt.TimePrice(1.0)):
+        problem = fedopt.Problem(fleet(1), TYPES, budget=budget, access=TimeDivision(1e6))
+        task = task_asked(problem, "solvers.matching.slotted.search")
+        results = empty_results(len(task.counts))
+        results[:, STOPPED] = Stop.LIMIT
+        given_up = Searched(results=results, passes=1, assign=lambda p: np.zeros(0, dtype=np.int64))
+        assert asked(task, [given_up])[0] is given_up
 
 
 def test_a_second_search_that_finds_nothing_leaves_the_first() -> None:

@@ -43,9 +43,9 @@ def search_within(task: Task, search: Callable[[Task], Searched], quicker_of: Ca
     quicker_of(task)(p, T): a matching of partition p that takes less than T, None for none. ``lower`` is infinite
     everywhere where it is proved that no matching meets the goal.
     """
-    found = search(task)
-    missed = found.results[:, STOPPED] == _MISSES.get(task.goal, Stop.LIMIT)
-    if found.stopped or not missed.any() or np.isfinite(found.results[:, DURATION]).any():
+    found, misses = search(task), _MISSES.get(task.goal)
+    missed = misses is not None and (found.results[:, STOPPED] == misses).any()
+    if found.stopped or not missed or np.isfinite(found.results[:, DURATION]).any():
         return found
     closest, passes = _quickest(task, quicker_of(task)) if task.goal is Goal.DEADLINE else _thriftiest(task, search)
     found = dataclasses.replace(found, passes=found.passes + passes, stopped=task.late)
@@ -57,7 +57,7 @@ def search_within(task: Task, search: Callable[[Task], Searched], quicker_of: Ca
         again = search(dataclasses.replace(task, incumbent=closest.assignment))
         return dataclasses.replace(again, passes=again.passes + found.passes)
     results, assign = found.results.copy(), found.assign
-    results[p, [LEAST_TIME, LEAST_ENERGY, STOPPED]] = known.t_min, known.e_inf, _MISSES[task.goal]
+    results[p, [LEAST_TIME, LEAST_ENERGY, STOPPED]] = known.t_min, known.e_inf, misses
     never = closest.least * (1.0 - _MORE) > task.value
     return dataclasses.replace(
         found,
