@@ -133,6 +133,7 @@ def test_an_infeasible_round_is_exit_code_1_and_keeps_the_rows(lesson: Path, tmp
         (("", ""), ("--split", "shards:9999"), "split: each: expected at most 1438 shards"),
         (("", ""), ("--data", "nowhere"), "data: expected digits, mnist or a folder"),
         (("rate = 0.1", 'data = "/etc"'), (), "a folder inside the scenario's"),
+        (("rate = 0.1", 'data = "mnist\\u0000"'), (), "a folder, without NUL characters, found 'mnist\\x00'"),
         (("", ""), ("--policy", "faster"), "policy: expected one of allocated"),
         (("", ""), ("--engine", "warp"), "engine: expected one of auto"),
         (("", ""), ("--device", "tpu"), "device: expected one of cpu, cuda"),

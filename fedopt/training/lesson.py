@@ -122,6 +122,8 @@ def _data(name: str, folder: Path, anywhere: str | None) -> Dataset:
         return digits()
     if name == "mnist":
         return mnist()
+    if "\0" in name:
+        raise InputError("data", "digits, mnist or a folder, without NUL characters", repr(name)[:80])
     place = Path(name) if name == anywhere else folder / name
     if name != anywhere and not place.resolve().is_relative_to(folder.resolve()):
         raise InputError("data", "digits, mnist or a folder inside the scenario's (elsewhere: --data)", repr(name)[:80])
