@@ -13,18 +13,16 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import fcntl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 
-from fedopt import PowerBudget, Problem, plots
+from fedopt import InputError, PowerBudget, Problem, plots
 from fedopt.disk import replace_file
 from fedopt.files import csv_text
 from fedopt.plots import figure_type
@@ -97,21 +95,12 @@ def main() -> None:
         if options.only is not None:
             torch.set_num_threads(1)
         for case in cases:
-            with alone(options.out / f"{case.name}.lock"):
+            try:
                 train(case, options, "plain" if options.only is not None and options.device == "cpu" else "auto")
+            except InputError as error:  # a checkpoint of other settings, or of a run under way
+                raise SystemExit(str(error)) from None
     if options.only is None:
         finish(options)
-
-
-@contextmanager
-def alone(path: Path) -> Iterator[None]:
-    """One process per case at a time: a child that has outlived its killed parent may still be at it."""
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise SystemExit(f"another process trains {path.stem}: wait for it, or end it") from None
-        yield
 
 
 def train(case: Case, options: argparse.Namespace, engine: str) -> None:

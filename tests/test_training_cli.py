@@ -25,6 +25,7 @@ from fedopt.cli.app import app
 from fedopt.training.curves import AXES, draw_curves
 from fedopt.training.history import History, Row
 from fedopt.training.lesson import read_lesson
+from fedopt.training.lock import alone
 from fedopt.training.summary import figures, summary
 
 LESSON = """
@@ -107,6 +108,16 @@ def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(
     code, _, shown = train(lesson, "--out", tmp_path, "--resume")
     assert code == 130
     assert "the same command with --resume goes on from there" in shown
+
+
+def test_a_second_run_into_the_same_folder_is_refused(lesson: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with alone(out / "lesson.safetensors"):
+        code, said, shown = train(lesson, "--out", out, "--engine", "plain")
+    assert (code, said) == (2, "")
+    assert shown.startswith(f"fedopt: {out / 'lesson.safetensors'}: expected no other run that writes it")
+    assert not os.listdir(out)
 
 
 def test_an_infeasible_round_is_exit_code_1_and_keeps_the_rows(lesson: Path, tmp_path: Path) -> None:

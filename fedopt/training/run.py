@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from fedopt.training.data import Dataset
 from fedopt.training.engines import Work, chosen, open_engine
 from fedopt.training.history import History
 from fedopt.training.identity import algorithm_settings, clock_settings, data_settings, engine_settings
+from fedopt.training.lock import alone
 from fedopt.training.policies import Policy
 from fedopt.training.splits import Split
 from fedopt.training.state import TrainingState
@@ -62,7 +63,7 @@ def run(
         "cpu", or "cuda" for a GPU.
     evaluate_every : rounds between two evaluations; the last round is always evaluated.
     checkpoint : a file, written anew after every round. Where it exists the run goes on from it, and ends bit for bit
-        as if it had never stopped.
+        as if it had never stopped. One run at a time may use it.
     callbacks : each is called with the TrainingState before the first round (also of a run that goes on) and after
         every one.
 
@@ -72,8 +73,8 @@ def run(
 
     Raises
     ------
-    InputError for bad arguments and for the checkpoint of another run, Diverged (it names client
-    and round) for a loss that is no number, OSError.
+    InputError for bad arguments and for the checkpoint of another run, or one that another run is using, Diverged (it
+    names client and round) for a loss that is no number, OSError.
     """
     policy = policy if isinstance(policy, Policy) else Policy(policy)
     whole("seed", seed)
@@ -93,7 +94,8 @@ def run(
     )
     engine = chosen(work) if engine == "auto" else engine
     settings |= engine_settings(engine, device)
-    with _opened(engine, work) as train:
+    # the engine first: processes that it forks do not have the lock, and may outlive a run that is killed
+    with _opened(engine, work) as train, nullcontext() if path is None else alone(path):
         plan = Plan(
             clock=clock,
             policy=policy,
