@@ -21,6 +21,7 @@ from fedopt.devices import phones64, read_ai_benchmark, read_freqbench, read_lin
 from fedopt.files import read_json
 from fedopt.scenario import read_scenario, to_document, write_scenario
 
+ATTACKS = Path(__file__).parent / "attacks"
 SETTINGS = {"seed": 5, "policy.name": "full"}  # of the run whose checkpoint it is
 
 
@@ -94,17 +95,36 @@ def checkpoint() -> bytes:
 
     from fedopt.training.algorithm import Server
     from fedopt.training.checkpoint import write_checkpoint
-    from fedopt.training.history import History
+    from fedopt.training.history import History, Row
     from fedopt.training.state import TrainingState
 
     parameters = {"layer.weight": torch.arange(6.0).reshape(2, 3), "layer.bias": torch.ones(2)}
+    first = Row(round=0, seconds=0.0, joules=0.0, accuracy=0.1, loss=np.nan)
     state = TrainingState(
         round=2,
-        server=Server(round=2, parameters=parameters, extra={}),
-        history=History.from_text(history(), "history"),
+        server=Server(round=2, parameters=parameters, extra=begun().extra),
+        history=History(rows=(first, *History.from_text(history(), "history").rows)),
         assignment=np.array([0, 1, 1, 0]),
     )
     return _saved("a.safetensors", lambda path: write_checkpoint(path, state, SETTINGS))
+
+
+@cache
+def begun() -> Any:
+    """The server of the checkpoint's run before its first round."""
+    import torch
+
+    from fedopt.training.algorithm import Server
+
+    parameters = {"layer.weight": torch.zeros(2, 3), "layer.bias": torch.zeros(2)}
+    return Server(round=0, parameters=parameters, extra={"chain": {"layers": ["layer"], "filters": [2]}})
+
+
+def trained(path: Path) -> Any:
+    """The state in a checkpoint of four clients and two types."""
+    from fedopt.training.checkpoint import read_checkpoint
+
+    return read_checkpoint(path, SETTINGS, begun=begun(), clients=4, types=2)
 
 
 def _table(path: Path) -> Any:
@@ -124,9 +144,7 @@ def _history(path: Path) -> Any:
 
 
 def _checkpoint(path: Path) -> Any:
-    from fedopt.training.checkpoint import read_checkpoint
-
-    state = read_checkpoint(path, SETTINGS)
+    state = trained(path)
     tensors = [(name, value.tolist()) for name, value in state.server.parameters.items()]
     return state.round, tensors, repr(state.history), repr(state.assignment)
 

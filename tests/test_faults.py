@@ -16,6 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import loaders
 import pytest
 from loaders import SETTINGS, checkpoint, history, problem
 from matchings import fleet
@@ -33,7 +34,7 @@ pytest.importorskip("torch")
 pytest.importorskip("safetensors")
 pytest.importorskip("matplotlib")
 
-from fedopt.training.checkpoint import _opened, read_checkpoint, write_checkpoint
+from fedopt.training.checkpoint import _opened, write_checkpoint
 from fedopt.training.history import History
 
 MOST = 200  # steps of any writer
@@ -93,7 +94,7 @@ def answer(seed: int) -> tuple[fedopt.Problem, fedopt.Solution]:
 def trained(folder: Path, seed: int) -> None:
     (folder / "given").mkdir(exist_ok=True)
     (folder / "given" / "a").write_bytes(checkpoint())
-    state = read_checkpoint(folder / "given" / "a", SETTINGS)
+    state = loaders.trained(folder / "given" / "a")
     write_checkpoint(folder / "run.safetensors", state, {**SETTINGS, "seed": seed})
 
 

@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -160,6 +161,11 @@ def test_a_killed_run_ends_as_if_nothing_had_happened(whole: History, tmp_path: 
     same(lesson(ROUNDS, checkpoint=path), whole)
 
 
+def state_in(path: Path, settings: dict[str, Any]) -> TrainingState:
+    """What a checkpoint of the small run holds."""
+    return read_checkpoint(path, settings, begun=MFL(local=LOCAL).init(model()), clients=CLIENTS, types=4)
+
+
 @pytest.mark.nightly("R15", 200)
 def test_fifty_runs_that_are_killed_four_times(tmp_path: Path) -> None:
     """At any moment from the end of a round on, the writing of its checkpoint included."""
@@ -171,7 +177,7 @@ def test_fifty_runs_that_are_killed_four_times(tmp_path: Path) -> None:
             assert code == -signal.SIGKILL, said
             with safe_open(path, "pt") as file:
                 settings = json.loads(file.metadata()["content"])["settings"]
-            assert read_checkpoint(path, settings).round < 12  # whole, its checksum says
+            assert state_in(path, settings).round < 12  # whole, its checksum says
         same(lesson(12, checkpoint=path), whole)
 
 
@@ -205,7 +211,7 @@ def test_a_damaged_checkpoint_is_refused_and_kept(tmp_path: Path) -> None:
     good = path.read_bytes()
     with safe_open(path, "pt") as file:
         settings = json.loads(file.metadata()["content"])["settings"]
-    assert read_checkpoint(path, settings).round == 1
+    assert state_in(path, settings).round == 1
     chance = random.Random(3)
     flipped = []
     for place in [0, 3, 7, 8, 20, *chance.sample(range(len(good)), 200)]:
@@ -217,11 +223,11 @@ def test_a_damaged_checkpoint_is_refused_and_kept(tmp_path: Path) -> None:
     for content in (*flipped, *cut, *others, good + b"x"):
         path.write_bytes(content)
         with pytest.raises(fedopt.InputError):
-            read_checkpoint(path, settings)
+            state_in(path, settings)
         assert path.read_bytes() == content
     path.write_bytes(good.replace(b'"version":"1"', b'"version":"2"'))
     with pytest.raises(fedopt.InputError, match="version: expected 1, the version this fedopt reads, found '2'"):
-        read_checkpoint(path, settings)
+        state_in(path, settings)
 
 
 def test_a_full_disk_ends_the_run_and_keeps_the_last_checkpoint(

@@ -48,11 +48,14 @@ class Kind:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Server:
-    """What the server knows after ``round`` rounds."""
+    """What the server knows after ``round`` rounds.
+
+    extra : the algorithm's own, as JSON holds it; ``chain``, where ``init`` gives one, is the model's and stays.
+    """
 
     round: int
     parameters: State
-    extra: Mapping[str, Any] = field(default_factory=dict)  # the algorithm's own, as JSON holds it
+    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -94,4 +97,7 @@ class Algorithm(Protocol):
         """The round's jobs, one per client that trains; assignment (N,) has a kind's index, -1 for who sits it out."""
 
     def apply(self, server: Server, updates: Sequence[Update]) -> Server:
-        """The server after the round, from the updates that came back (in the order of their clients)."""
+        """The server after the round, from the updates that came back (in the order of their clients).
+
+        ``round`` is one more, and the parameters have the names, shapes and types that they had.
+        """

@@ -13,16 +13,14 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from fedopt.checks import InputError
 from fedopt.disk import check_parts, read_limited, replace_file
-from fedopt.submodels import IntArray
 from fedopt.training.algorithm import Server
-from fedopt.training.history import History
+from fedopt.training.contents import state_of
 from fedopt.training.state import TrainingState
 
 FORMAT, VERSION = "fedopt-training", 1
@@ -46,18 +44,28 @@ def write_checkpoint(path: str | PathLike[str], state: TrainingState, settings: 
     return replace_file(path, save(tensors, metadata))
 
 
-def read_checkpoint(path: str | PathLike[str], settings: Mapping[str, Any]) -> TrainingState:
+def read_checkpoint(
+    path: str | PathLike[str],
+    settings: Mapping[str, Any],
+    *,
+    begun: Server,
+    clients: int,
+    types: int,
+    timed: bool = True,
+) -> TrainingState:
     """Read a state back for a run with the same settings.
 
-    Raises InputError where the file is no checkpoint, is damaged, or belongs to a run with other settings (which one,
-    what it is here and what it was there); OSError where it cannot be read.
+    begun : the server before the run's first round. timed : whether the run has a clock.
+
+    Raises InputError where the file is no checkpoint, is damaged, belongs to a run with other settings (which one, what
+    it is here and what it was there), or says what cannot be of such a run; OSError where it cannot be read.
     """
     where = str(Path(path))
     raw = read_limited(path, LIMIT)
     content, tensors = _opened(where, raw)
     try:
         _same(where, settings, content["settings"])
-        return _state(content, tensors, where)
+        return state_of(where, content, tensors, begun=begun, clients=clients, types=types, timed=timed)
     except InputError:
         raise
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
@@ -101,24 +109,6 @@ def _metadata(where: str, raw: bytes) -> dict[str, Any]:
         raise InputError(where, "a safetensors file", str(error)[:200] or "too deep nesting") from None
     metadata = header.get("__metadata__") if isinstance(header, dict) else None
     return metadata if isinstance(metadata, dict) else {}
-
-
-def _state(content: Mapping[str, Any], tensors: dict[str, torch.Tensor], where: str) -> TrainingState:
-    server = content["server"]
-    return TrainingState(
-        round=int(content["round"]),
-        server=Server(
-            round=int(server["round"]),
-            parameters={name: tensors[name] for name in server["names"]},  # in the model's order
-            extra=server["extra"],
-        ),
-        history=History.from_text(content["history"].encode(), f"{where}: history"),
-        assignment=_assignment(content["assignment"]),
-    )
-
-
-def _assignment(values: Any) -> IntArray | None:
-    return None if values is None else np.array(values, dtype=np.int64)
 
 
 def _same(where: str, wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:

@@ -18,7 +18,7 @@ from fedopt.files import csv_text
 
 LIMIT = 64 * 2**20  # bytes of a history
 
-_COLUMNS = {
+COLUMNS = {
     "round": "round",
     "seconds": "seconds[s]",
     "joules": "joules[J]",
@@ -84,9 +84,9 @@ class History:
 
     def text(self) -> str:
         """The rows as CSV text."""
-        rows = ([getattr(row, name) for name in _COLUMNS] for row in self.rows)
+        rows = ([getattr(row, name) for name in COLUMNS] for row in self.rows)
         plain = [[_joined(value) if isinstance(value, tuple) else value for value in row] for row in rows]
-        return csv_text(_COLUMNS.values(), plain)
+        return csv_text(COLUMNS.values(), plain)
 
     @classmethod
     def from_csv(cls, path: str | PathLike[str]) -> History:
@@ -97,7 +97,7 @@ class History:
     def from_text(cls, content: bytes, where: str) -> History:
         """Rows from CSV text; ``where`` is what an error calls it. Raises InputError."""
         table = csv.reader(io.TextIOWrapper(io.BytesIO(content), "utf-8", newline=""), strict=True)
-        header = list(_COLUMNS.values())
+        header = list(COLUMNS.values())
         try:
             titles = next(table, [])
             if titles != header:
@@ -116,8 +116,8 @@ def _joined(values: tuple[int, ...]) -> str:
 
 
 def _row(where: str, cells: list[str]) -> Row:
-    if len(cells) != len(_COLUMNS):
-        raise InputError(where, f"{len(_COLUMNS)} cells", f"{len(cells)}")
+    if len(cells) != len(COLUMNS):
+        raise InputError(where, f"{len(COLUMNS)} cells", f"{len(cells)}")
     values: dict[str, Any] = {}
     for each, cell in zip(dataclasses.fields(Row), cells, strict=True):
         try:
@@ -129,5 +129,5 @@ def _row(where: str, cells: list[str]) -> Row:
                 values[each.name] = int(cell) if each.name == "round" else float(cell)
         except ValueError:
             kind = "whole numbers" if each.name in ("partition", "stragglers", "round") else "a number"
-            raise InputError(f"{where}, column {_COLUMNS[each.name]!r}", kind, repr(cell)[:80]) from None
+            raise InputError(f"{where}, column {COLUMNS[each.name]!r}", kind, repr(cell)[:80]) from None
     return Row(**values)

@@ -107,7 +107,17 @@ def run(
             evaluate_every=whole("evaluate_every", evaluate_every, least=1),
             until=until or Until(),
         )
-        state = begin(plan, model) if path is None or not path.exists() else read_checkpoint(path, settings)
+        if path is None or not path.exists():
+            state = begin(plan, model)
+        else:
+            state = read_checkpoint(
+                path,
+                settings,
+                begun=algorithm.init(model),
+                clients=len(split),
+                types=len(kinds),
+                timed=isinstance(clock, Clock),
+            )
         return _spend(plan, state, path, settings, callbacks)
 
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from fedopt.checks import number
+from fedopt.checks import InputError, number
 from fedopt.submodels import IntArray
 from fedopt.training.algorithm import Algorithm, Job, Server, State, Update
 from fedopt.training.clock import Clock, Untimed
+from fedopt.training.contents import check_state
 from fedopt.training.data import Samples
 from fedopt.training.engines.work import repeatable
 from fedopt.training.evaluate import evaluator
@@ -100,6 +101,9 @@ def step(plan: Plan, state: TrainingState) -> tuple[TrainingState, str]:
         if not math.isfinite(update.loss):  # of an engine of the user's own
             raise Diverged(update.job.client, index, update.loss)
     server = plan.algorithm.apply(state.server, updates)
+    if server.round != state.server.round + 1:  # an algorithm of the user's own: no checkpoint could be read back
+        raise InputError("apply: Server.round", f"{state.server.round + 1}, one more than before", f"{server.round}")
+    check_state("apply: Server.parameters", state.server.parameters, server.parameters)
     due = index % plan.evaluate_every == 0 or index == plan.rounds
     accuracy = plan.evaluate(server.parameters) if due else math.nan
     samples = sum(update.samples for update in updates)
