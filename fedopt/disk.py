@@ -83,6 +83,8 @@ def _put(temporary: Path, target: Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, target)
+    except FileExistsError:  # the temporary one: it is somebody else's
+        raise
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()

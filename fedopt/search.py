@@ -32,7 +32,6 @@ from fedopt.verdict import judge_solution
 from solvers import allocation as level3
 from solvers import duration as level2
 from solvers import matching as level1
-from solvers.matching.reach import search_within
 from solvers.matching.task import DURATION, ENERGY, Proof, Task
 from solvers.rows import Allocate, Goal
 
@@ -146,7 +145,12 @@ def solve(
         until=started + limit,
         gap=gap,
     )
-    found = search(task) if scheme is None or matching == "sorted" else search_within(task, search, quicker_of)
+    if scheme is None or matching == "sorted":
+        found = search(task)
+    else:
+        from solvers.matching.reach import search_within
+
+        found = search_within(task, search, quicker_of)
     counts = counts if found.counts is None else found.counts
     stats = counted(problem, found, time.perf_counter() - started)
     best = _best(problem, counts, found.results)
