@@ -13,7 +13,8 @@ from tasks import task_asked
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, SharedBandwidth, Status, TimeDivision
-from solvers.matching import slotted
+from fedopt.sharing import Scheme
+from solvers.matching import priced, slotted
 from solvers.matching.reach import search_within
 from solvers.matching.task import STOPPED, Searched, Task, empty_results
 from solvers.rows import Goal, Stop
@@ -23,6 +24,8 @@ TYPES = (
     fedopt.SubModel("half", flops=17e6, upload_bits=2.7e5),
     fedopt.SubModel("third", flops=11e6, upload_bits=1.8e5, cover=2),
 )
+
+by_access = pytest.mark.parametrize("access", [TimeDivision(1e6), SharedBandwidth(1e6)], ids=lambda a: type(a).__name__)
 
 
 def fleet(seed: int) -> fedopt.Clients:
@@ -53,7 +56,7 @@ def every_round(problem: fedopt.Problem) -> dict[tuple[int, ...], fedopt.Schedul
     }
 
 
-@pytest.mark.parametrize("access", [SharedBandwidth(1e6), TimeDivision(1e6)], ids=lambda a: type(a).__name__)
+@by_access
 @pytest.mark.parametrize("timed", [False, True], ids=["energy", "deadline"])
 @pytest.mark.parametrize("seed", range(6))
 def test_what_any_matching_can_do_is_done_and_what_is_missing_is_the_least(seed: int, timed: bool, access: Any) -> None:
@@ -116,16 +119,79 @@ def test_a_power_or_a_price_that_is_given_up_is_not_asked_for_again() -> None:
         assert asked(task, [given_up])[0] is given_up
 
 
-def test_a_second_search_that_finds_nothing_leaves_the_first() -> None:
+def test_a_search_without_end_that_finds_nothing_leaves_what_each_needs_alone() -> None:
     """And one that is out of time says so."""
-    problem = fedopt.Problem(fleet(1), TYPES, budget=EnergyBudget(1e-3), access=TimeDivision(1e6))
-    task = task_asked(problem, "solvers.matching.slotted.search")
-    first = slotted.search(task)
-    nothing, tasks = asked(task, [first, first])
-    assert nothing.results is first.results
-    assert nothing.passes == 2 * first.passes
-    assert not nothing.stopped
+    clients = fleet(1).replace(circuit_power=0.05)
+    problem = fedopt.Problem(clients, TYPES, budget=EnergyBudget(1e-3), access=SharedBandwidth(1e6))
+    task = task_asked(problem, "solvers.matching.priced.search")
+    first = priced.search(task)
+    found, tasks = asked(task, [first, first])
+    assert found.passes == 2 * first.passes
+    assert not found.stopped
+    assert np.isinf(found.lower).all()
     assert (tasks[1].goal, tasks[1].thrifty) == (Goal.DEADLINE, True)
     late = asked(dataclasses.replace(task, until=0.0), [first, first])[0]
     assert late.stopped
     assert late.results is first.results
+
+
+SENDS = (fedopt.SubModel("works", flops=34e6, upload_bits=1e5), fedopt.SubModel("sends", flops=1e6, upload_bits=5e5))
+
+
+def both_ways(
+    seed: int, access: Any, goal: str, factor: float, **more: Any
+) -> tuple[fedopt.Problem, fedopt.Solution, list[fedopt.Schedule]]:
+    """Two clients, a place of each type, and what is asked: a factor of the least energy or duration there is."""
+    rng = np.random.default_rng(seed)
+    fields = {
+        "frequency_min": 0.3e9,
+        "frequency_max": rng.uniform(1e9, 3e9, 2),
+        "capacitance": 10 ** rng.uniform(-28.5, -27.5, 2),
+        "channel_gain": 10 ** rng.uniform(-14, -10, 2),
+    }
+    clients = fedopt.Clients(**{**fields, **more}, samples=300, bandwidth=1e6)
+    scheme = Scheme(clients, access)
+    works = [clients.workload(SENDS, np.array(matching)) for matching in ([0, 1], [1, 0])]
+    known = [scheme.limits(scheme.rows(work)) for work in works]
+    least = min(each.e_inf if goal == "energy" else each.t_min for each in known) * factor
+    budget = EnergyBudget(least) if goal == "energy" else Deadline(least)
+    problem = fedopt.Problem(clients, SENDS, budget=budget, access=access, partitions=[(1, 1)])
+    each = [fedopt.schedule(clients, work, budget, access=access) for work in works]
+    return problem, fedopt.solve(problem), each
+
+
+@by_access
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("more", [{}, {"power_max": math.inf}], ids=["energy", "deadline"])
+def test_what_only_a_round_without_end_or_power_reaches_misses_by_nothing(
+    more: dict[str, Any], seed: int, access: Any
+) -> None:
+    """Of the matching that comes closest, not of those tried first."""
+    problem, found, each = both_ways(seed, access, "deadline" if more else "energy", 1.0, **more)
+    assert found.status is Status.INFEASIBLE
+    assert found.shortfall == pytest.approx(min(one.shortfall for one in each), rel=1e-9, abs=1e-15)
+    report = fedopt.verify(problem, found)
+    assert report.ok, str(report)
+
+
+@by_access
+@pytest.mark.parametrize("seed", range(4))
+def test_a_budget_that_misses_the_least_energy_by_its_rounding_is_met(seed: int, access: Any) -> None:
+    """As by schedule, where a round reaches that energy."""
+    for factor in (1.0, 1.0 - 2.0**-53, 1.0 - 3e-15):
+        _, found, each = both_ways(seed, access, "energy", factor, circuit_power=0.05)
+        assert found.status.solved is any(one.status.solved for one in each)
+
+
+@by_access
+def test_chips_that_take_decades_more_at_full_speed_than_at_none_are_waited_for(access: Any) -> None:
+    """At 1e12 times the longest duration their computing still takes more than their sending ever does."""
+    for seed in (2, 3, 5, 8):
+        gains = 10 ** np.random.default_rng(seed).uniform(-3, -1, 2)
+        chips = 10 ** np.random.default_rng(seed + 100).uniform(-20, -14, 2)
+        for factor in (1.0 + 1e-6, 1.3):
+            _, found, each = both_ways(
+                seed, access, "energy", factor, frequency_min=0.0, capacitance=chips, channel_gain=gains
+            )
+            solved = any(one.status.solved for one in each)
+            assert not (solved and found.status is Status.INFEASIBLE)

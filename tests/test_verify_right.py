@@ -11,7 +11,7 @@ import pytest
 from fleets import make
 
 import fedopt
-from fedopt import Deadline, EnergyBudget, Schedule, SharedBandwidth, Status, TimePrice
+from fedopt import Deadline, EnergyBudget, Schedule, SharedBandwidth, Status, TimeDivision, TimePrice
 
 
 def phone(**columns: float) -> fedopt.Clients:
@@ -240,3 +240,18 @@ def test_a_band_so_steep_that_the_shares_of_a_round_1e15_longer_tell_nothing_of_
     assert answer.status is Status.OPTIMAL
     assert answer.energy < 0.9 * budget.watts * answer.duration
     assert failed(fleet, todo, budget, answer, access=access) == set()
+
+
+@pytest.mark.parametrize("more", [1e-13, 1e-12, 1e-9])
+def test_in_turns_where_nobody_sends_no_slots_make_a_round_shorter(more: float) -> None:
+    """Waiting hides most digits of the computing: an answer's own energy is not that of a round that ends before."""
+    clients = fedopt.Clients(
+        frequency_min=5e9, frequency_max=1e10, capacitance=1.7e-27, samples=25000, channel_gain=1e-12, bandwidth=1e6,
+        overhead=1.0,
+    )  # fmt: skip
+    work, access = fedopt.Workload(cycles=733.0 * 25000, upload_bits=0.0), TimeDivision(1e6)
+    budget = EnergyBudget(1.7e-27 * 733.0 * 25000 * 25e18 * (1.0 + more))
+    found = fedopt.schedule(clients, work, budget, access=access)
+    assert found.status.solved
+    report = fedopt.verify_schedule(clients, work, budget, found, access=access)
+    assert report.ok, str(report)

@@ -91,6 +91,8 @@ def _made(r: Round, T: float) -> float:
     if not isinstance(r.access, TimeDivision):
         return sum_of(best(k, T).energy)
     slots, ready = sum_of(r.tau), float(np.where(k.busy, k.fixed_time + r.t, 0.0).max())
-    ends = (T - slots, r.tau), (ready, r.tau * ((T - ready) / slots if slots > 0.0 else 1.0))
+    ends = [(T - slots, r.tau)]
+    if slots > 0.0:  # else there is nothing else to make shorter
+        ends.append((ready, r.tau * ((T - ready) / slots)))
     computing, sending = computing_of(k), sending_of(k)
     return min(sum_of(best(computing, end).energy) + sum_of(best(sending, slot).energy) for end, slot in ends)

@@ -1,8 +1,8 @@
 """Where rows share a channel and none of the matchings tried meets the goal: is there one that does, and which is next?
 
-What an energy budget asks first is the matching of least energy: the best at a deadline beyond which more time saves
-nothing (``_ENDLESS``). What a deadline asks is the quickest. Where that meets the goal the search begins from there.
-Else it is what comes closest, and no round meets the goal where even what no matching goes below is beyond it.
+What an energy budget asks first is the matching of least energy in a round without end; what a deadline asks is the
+quickest. Where that meets the goal the search begins from there. Else it is what comes closest, and no round meets the
+goal where even what no matching goes below is beyond it.
 """
 
 from __future__ import annotations
@@ -14,14 +14,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from solvers.duration.verdicts import raised
 from solvers.limits import limits
 from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, LEAST_TIME, STOPPED, Searched, Task
+from solvers.matching.transport import Transport, transport
 from solvers.menu import IntArray
 from solvers.rows import Goal, Stop
 
 _ENDLESS = 1e12  # times the longest duration that matters
-_MORE = 1e-5  # relative: what more time than that saves is less
+_MORE = 1e-5  # relative: what more time than that saves of who sends on a share of a band is less
+_OFTEN = 10.0  # times as much as alone on the whole channel more time saves of who shares it at most, beyond that
 _SOONER = 1e-12  # relative: matchings quicker by less are one
+_EQUAL = 1e-12  # relative: sums of energies this close are one
 
 _MISSES = {Goal.ENERGY: Stop.TOO_LITTLE, Goal.DEADLINE: Stop.TOO_SHORT}
 
@@ -30,7 +34,7 @@ Quicker = Callable[[int, float], IntArray | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Closest:
-    """The matching of partition p that comes closest, and what none of any partition needs less than, [J] or [s]."""
+    """The matching of partition p that comes closest, and what none of any partition goes below, proved: [J] or [s]."""
 
     p: int
     assignment: IntArray
@@ -47,18 +51,26 @@ def search_within(task: Task, search: Callable[[Task], Searched], quicker_of: Ca
     missed = misses is not None and (found.results[:, STOPPED] == misses).any()
     if found.stopped or not missed or np.isfinite(found.results[:, DURATION]).any():
         return found
-    closest, passes = _quickest(task, quicker_of(task)) if task.goal is Goal.DEADLINE else _thriftiest(task, search)
+    if task.goal is Goal.DEADLINE:
+        closest, passes = _quickest(task, quicker_of(task)), 0
+    else:
+        closest, passes = _thriftiest(task, search)
     found = dataclasses.replace(found, passes=found.passes + passes, stopped=task.late)
     if closest is None or task.late:
         return found
     assert task.limits is not None
     p, known = closest.p, task.limits(task.menu.rows_of(closest.assignment))
-    if (known.e_inf if task.goal is Goal.ENERGY else known.t_min) <= task.value:
+    stop, never = misses, closest.least > task.value
+    given = raised(task.goal, task.value, known.e_inf, known.t_flat)
+    if (known.e_inf if task.goal is Goal.ENERGY else known.t_min) <= given:
         again = search(dataclasses.replace(task, incumbent=closest.assignment))
-        return dataclasses.replace(again, passes=again.passes + found.passes)
+        again = dataclasses.replace(again, passes=again.passes + found.passes)
+        if again.stopped or np.isfinite(again.results[:, DURATION]).any():
+            return again
+        rows = task.menu.rows_of(closest.assignment)
+        found, stop = again, task.find_duration(rows, task.goal, task.value, task.allocate).stop
     results, assign = found.results.copy(), found.assign
-    results[p, [LEAST_TIME, LEAST_ENERGY, STOPPED]] = known.t_min, known.e_inf, misses
-    never = closest.least * (1.0 - _MORE) > task.value
+    results[p, [LEAST_TIME, LEAST_ENERGY, STOPPED]] = known.t_min, known.e_inf, stop
     return dataclasses.replace(
         found,
         results=results,
@@ -68,20 +80,36 @@ def search_within(task: Task, search: Callable[[Task], Searched], quicker_of: Ca
 
 
 def _thriftiest(task: Task, search: Callable[[Task], Searched]) -> tuple[Closest | None, int]:
-    """Of least energy, given time without end, by a search of its own; and its passes."""
+    """Of least energy, given time without end; and the passes that takes.
+
+    No row takes less than alone on the whole channel. Where some matching of these least energies takes no more, as
+    always in turns, it is the one. Else, as where circuits draw power for as long as who shares a band sends, it is
+    looked for by a search of its own, at a deadline so late that more time saves next to nothing.
+    """
+    assert task.limits is not None
+    alone = task.menu.costs(math.inf)
+    found = {p: each for p, counts in enumerate(task.counts) if isinstance(each := transport(alone, counts), Transport)}
+    if not found:
+        return None, 0
+    p = min(found, key=lambda p: found[p].cost)
+    least, assignment = found[p].dual, found[p].assignment
+    if task.limits(task.menu.rows_of(assignment)).e_inf <= least * (1.0 + _EQUAL):
+        return Closest(p=p, assignment=assignment, least=least * (1.0 - _EQUAL)), 0
     known = [limits(rows) for rows in task.menu.rows]
     times = np.concatenate([np.ravel(each) for of in known for each in (of.least_time, of.free_time)])
     endless = _ENDLESS * len(task.menu) * float(times.max(initial=0.0, where=np.isfinite(times)))
-    asked = dataclasses.replace(task.quiet(), goal=Goal.DEADLINE, value=endless, gains=None, thrifty=True)
-    found = search(asked)
-    if not np.isfinite(found.results[:, ENERGY]).any():
-        return None, found.passes
-    p = int(np.nanargmin(found.results[:, ENERGY]))
-    assert found.ceiling is not None
-    return Closest(p=p, assignment=found.assign(p), least=-found.ceiling), found.passes
+    best = search(dataclasses.replace(task.quiet(), goal=Goal.DEADLINE, value=endless, gains=None, thrifty=True))
+    if not np.isfinite(best.results[:, ENERGY]).any():
+        return Closest(p=p, assignment=assignment, least=least * (1.0 - _EQUAL)), best.passes
+    p = int(np.nanargmin(best.results[:, ENERGY]))
+    assert best.ceiling is not None
+    with np.errstate(invalid="ignore"):
+        saves = np.nan_to_num(task.menu.costs(endless) - alone).max(axis=0).sum()  # beyond, alone
+    proved = -best.ceiling * (1.0 - _MORE) - _OFTEN * float(saves)
+    return Closest(p=p, assignment=best.assign(p), least=max(least * (1.0 - _EQUAL), proved)), best.passes
 
 
-def _quickest(task: Task, quicker: Quicker) -> tuple[Closest | None, int]:
+def _quickest(task: Task, quicker: Quicker) -> Closest | None:
     """Of least duration: from one matching to a quicker one, until there is none in any partition."""
     assert task.limits is not None
     best, least = None, math.inf
@@ -94,4 +122,4 @@ def _quickest(task: Task, quicker: Quicker) -> tuple[Closest | None, int]:
             if least * (1.0 - _SOONER) <= T:
                 break
             best, least = (p, assignment), T
-    return (None if best is None else Closest(p=best[0], assignment=best[1], least=least)), 0
+    return None if best is None else Closest(p=best[0], assignment=best[1], least=least * (1.0 - _MORE))
