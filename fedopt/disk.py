@@ -109,5 +109,6 @@ def _remove_left(target: Path) -> None:
     with contextlib.suppress(OSError):
         for left in filter(name.fullmatch, os.listdir(target.parent)):
             temporary = target.with_name(left)
-            if temporary.stat().st_mtime < time.time() - _DAY:
-                temporary.unlink()
+            with contextlib.suppress(OSError):  # one that cannot be removed, such as a folder, is no reason to stop
+                if temporary.lstat().st_mtime < time.time() - _DAY:
+                    temporary.unlink()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 
 import pytest
@@ -73,3 +75,18 @@ def test_a_file_of_somebody_else_is_not_written_through(
         replace_file(tmp_path / "a.json", b"new")
     assert own.read_bytes() == other.read_bytes() == b"kept"
     assert not (tmp_path / "a.json").exists()
+
+
+def test_what_cannot_be_removed_does_not_keep_the_rest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder with a temporary file's name stays; a link goes, wherever it leads."""
+    folder, link, file = (tmp_path / f".a.{index:016x}.tmp" for index in range(3))
+    folder.mkdir()
+    link.symlink_to("nowhere")
+    file.write_bytes(b"left")
+    for path in (folder, link, file):
+        os.utime(path, (0, time.time() - 25 * 60 * 60), follow_symlinks=False)
+    listed = sorted(os.listdir(tmp_path))
+    monkeypatch.setattr(disk.os, "listdir", lambda place: listed)
+    replace_file(tmp_path / "a", b"new")
+    monkeypatch.undo()
+    assert set(os.listdir(tmp_path)) == {"a", folder.name}
