@@ -42,7 +42,7 @@ def state_of(
     for field, right, expected, found in (
         ("round", done == last, f"{last}, the last in the history", done),
         ("server.round", turn == due, f"{due}, as many as somebody trained in", turn),
-        ("server.names", given.get("names") == names, f"the model's, {brief(names)}", given.get("names")),
+        ("server.names", _permuted(given.get("names"), names), f"the model's, {brief(names)}", given.get("names")),
         ("server.extra.chain", chain in (None, extra.get("chain")), f"the model's, {brief(chain)}", extra.get("chain")),
     ):
         _check(f"{where}: {field}", right, expected, found)
@@ -92,6 +92,11 @@ def _assignment(where: str, found: Any, clients: int, types: int, trained: list[
 def _check(where: str, right: bool, expected: str, found: Any) -> None:
     if not right:
         raise InputError(where, expected, brief(found))
+
+
+def _permuted(found: Any, names: list[str]) -> bool:
+    """Whether these are the model's names; an algorithm of the user's own may have put them into another order."""
+    return isinstance(found, list) and all(isinstance(each, str) for each in found) and sorted(found) == sorted(names)
 
 
 def check_state(where: str, wanted: State, found: State) -> None:
