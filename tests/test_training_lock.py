@@ -5,11 +5,13 @@ from __future__ import annotations
 import errno
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -110,6 +112,86 @@ def test_where_there_are_no_locks_runs_are_not_held_up(tmp_path: Path, monkeypat
     with alone(path), alone(path):
         pass
     assert not os.listdir(tmp_path)
+
+
+@pytest.fixture
+def refused(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The flags by which a lock's file cannot be opened; no permissions hold root."""
+    flags: list[int] = []
+    opened = os.open
+
+    def maybe(path: Any, how: int, *mode: Any, **more: Any) -> int:
+        if str(path).endswith(".lock") and any(how & each == each for each in flags):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, how, *mode, **more)
+
+    monkeypatch.setattr(lock.os, "open", maybe)
+    return flags
+
+
+@pytest.mark.skipif(lock.fcntl is None, reason="no such locks")
+def test_the_file_that_another_users_killed_run_left_hinders_nobody(tmp_path: Path, refused: list[int]) -> None:
+    """It may only be read, and is locked all the same."""
+    with alone(tmp_path / "run"):
+        [left] = tmp_path.iterdir()
+    left.touch()
+    refused.append(os.O_RDWR)
+    with alone(tmp_path / "run"), pytest.raises(fedopt.InputError, match="under way"), alone(tmp_path / "run"):
+        pass
+    assert not os.listdir(tmp_path)
+
+
+@pytest.mark.skipif(lock.fcntl is None, reason="no such locks")
+def test_a_run_that_is_done_can_be_called_up_where_nothing_can_be_written(
+    tmp_path: Path, refused: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = lesson(1, checkpoint=tmp_path / "run")
+    refused.append(os.O_RDONLY)  # any
+    with pytest.raises(PermissionError):  # another run may be under way
+        lesson(1, checkpoint=tmp_path / "run")
+    monkeypatch.setattr(lock.os, "access", lambda path, mode: False)
+    assert repr(timeless(lesson(1, checkpoint=tmp_path / "run").rows)) == repr(timeless(done.rows))
+    with pytest.raises(PermissionError) as caught:
+        lesson(1, checkpoint=tmp_path / "new")
+    assert caught.value.filename == str(tmp_path / "new")
+
+
+@pytest.mark.skipif(lock.fcntl is None or not hasattr(os, "fork"), reason="no such locks, or processes")
+def test_a_child_that_unwinds_leaves_the_lock_to_its_parent(tmp_path: Path) -> None:
+    path, parent = tmp_path / "run", os.getpid()
+    try:
+        with alone(path):
+            child = os.fork()
+            if child == 0:
+                raise SystemExit
+            os.waitpid(child, 0)
+            with pytest.raises(fedopt.InputError, match="under way"), alone(path):
+                pass
+    finally:
+        if os.getpid() != parent:
+            os._exit(0)
+    assert not os.listdir(tmp_path)
+
+
+def test_a_callback_may_change_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoint stays where it was locked."""
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    lesson(1, checkpoint="run", callbacks=[lambda state: os.chdir(tmp_path / "other")])
+    assert sorted(os.listdir(tmp_path)) == ["other", "run"]
+    assert not os.listdir(tmp_path / "other")
+
+
+def test_a_folder_that_goes_away_after_the_last_round_costs_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+
+    def gone(state: TrainingState) -> None:
+        if state.round:
+            shutil.rmtree(folder)
+            folder.touch()
+
+    assert lesson(1, checkpoint=folder / "run", callbacks=[gone]).rows[-1].round == 1
 
 
 def test_a_folder_that_is_not_there_costs_no_round(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fedopt.checks import InputError
@@ -22,8 +22,9 @@ def alone(path: Path) -> Iterator[None]:
     """Hold the checkpoint ``path`` for one run, by a lock on a hidden file beside it.
 
     The system lets go of the lock however the process ends: the file that a killed run leaves behind hinders nobody.
-    Where there are no such locks (Windows, some network file systems) nothing is held. Raises InputError where another
-    run holds it, OSError where the folder cannot be written.
+    Where there are no such locks (Windows, some network file systems) nothing is held, nor beside a checkpoint in a
+    folder that may only be read. Raises InputError where another run holds it, OSError where the folder cannot be
+    written.
     """
     check_path(path)
     if fcntl is None:
@@ -31,17 +32,31 @@ def alone(path: Path) -> Iterator[None]:
         return
     name = hashlib.sha256(os.fsencode(path.name)).hexdigest()[:8]
     lock = path.parent / f".{path.name[:40]}.{name}.lock"
-    try:
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
+    handle, process = _opened(lock, path), os.getpid()
+    if handle is None:
+        yield
+        return
     with os.fdopen(handle, "rb"):
         if not _held(handle, lock):
             raise InputError(str(path), "no other run that writes it", "one under way: wait for it, or write elsewhere")
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)  # while it is held
+            if os.getpid() == process:  # not in a child that a callback has forked
+                with suppress(OSError):
+                    lock.unlink()  # while it is held
+
+
+def _opened(lock: Path, path: Path) -> int | None:
+    """The lock's file, opened; None where there is none, and the checkpoint's folder may only be read."""
+    try:
+        return os.open(lock, os.O_RDWR | os.O_CREAT, 0o666)  # to write, as some network file systems ask for
+    except OSError as error:
+        with suppress(OSError):
+            return os.open(lock, os.O_RDONLY)  # another user has left it
+        if path.exists() and not os.access(lock.parent, os.W_OK):
+            return None
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def _held(handle: int, lock: Path) -> bool:

@@ -82,7 +82,7 @@ def run(
     clock = _clock(problem, tuple(each.footprint for each in kinds), algorithm, split, policy, fading, seed)
     settings = {"seed": seed, "evaluate_every": evaluate_every, **algorithm_settings(algorithm)}
     settings |= data_settings(data, split, model) | clock_settings(clock, policy)
-    path = None if checkpoint is None else Path(checkpoint)
+    path = None if checkpoint is None else Path(checkpoint).absolute()  # a callback may change the working folder
     work = Work(
         kinds=kinds,
         images=data.train.images,
