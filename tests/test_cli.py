@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 import fedopt
-from fedopt.devices import phones64
 from fedopt.files import read_json
 
 pytest.importorskip("typer")
@@ -157,39 +156,6 @@ def test_infeasible_is_exit_code_1_with_the_reason(scenario: Path, tmp_path: Pat
     assert "client" in err
     assert os.listdir(tmp_path / "out") == ["round.json"]  # the answer is kept; there is no decision to draw
     assert json.loads((tmp_path / "out" / "round.json").read_text())["content"]["status"] == "INFEASIBLE"
-
-
-def test_an_answer_without_a_decision_removes_what_the_one_before_left(scenario: Path, tmp_path: Path) -> None:
-    out = tmp_path / "out"
-    assert fedopt_command("solve", scenario, "--out", out)[0] == 0
-    (out / "other.csv").write_text((out / "round.csv").read_text())
-    scenario.write_text(SCENARIO.replace('"power[W]" = 2', "deadline = 1e-3"))
-    code, _, err = fedopt_command("solve", scenario, "--out", out)
-    assert code == 1
-    names = ", ".join(str(out / f"round.{form}") for form in ("csv", "png", "svg"))
-    assert f"fedopt: removed, of an earlier answer: {names}\n" in err
-    assert set(os.listdir(out)) == {"round.json", "other.csv"}
-
-
-def test_what_no_answer_wrote_is_left_alone(scenario: Path, tmp_path: Path) -> None:
-    scenario.write_text(SCENARIO.replace('"power[W]" = 2', "deadline = 1e-3"))
-    phones64().take(range(4)).to_csv(tmp_path / "round.csv")
-    (tmp_path / "round.png").write_bytes(b"\x89PNG of the user's")
-    (tmp_path / "round.svg").mkdir()
-    left = set(os.listdir(tmp_path))
-    code, _, err = fedopt_command("solve", scenario, "--out", tmp_path)
-    assert code == 1
-    assert "removed" not in err
-    assert set(os.listdir(tmp_path)) == {*left, "round.json"}
-
-
-def test_pictures_of_an_earlier_answer_go_where_there_is_no_matplotlib_for_new_ones(
-    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    assert fedopt_command("solve", scenario, "--out", tmp_path / "out")[0] == 0
-    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
-    assert "removed" in fedopt_command("solve", scenario, "--out", tmp_path / "out")[2]
-    assert sorted(os.listdir(tmp_path / "out")) == ["round.csv", "round.json"]
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def write_all(problem: Problem, solution: Solution, out: Path, name: str, **sett
         written = [paths["json"], *_decision(problem, solution, paths)]
         older = [path for path in paths.values() if path not in written and _ours(path)]
         for path in older:
-            path.unlink()
+            path.unlink(missing_ok=True)  # another command may have removed it just now
     except OSError as error:
         said = f"{error.strerror}; other files named {name} there may be of an earlier answer"
         raise OSError(error.errno, said, error.filename) from error
@@ -65,7 +65,10 @@ def _decision(problem: Problem, solution: Solution, paths: dict[str, Path]) -> l
 
 def _ours(path: Path) -> bool:
     """Whether there is a file that an earlier answer has written, by how it begins: a user's own is left alone."""
-    if not path.is_file():
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return _MARKS[path.suffix] in file.read(4096)
+    except OSError:  # one that cannot be read, or has just gone
         return False
-    with path.open("rb") as file:
-        return _MARKS[path.suffix] in file.read(4096)

@@ -1,0 +1,107 @@
+"""The files that a command finds where it writes: an earlier answer's are replaced, a user's own are left alone."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fedopt.devices import phones64
+
+pytest.importorskip("typer")
+pytest.importorskip("matplotlib")
+from typer.testing import CliRunner
+
+from fedopt.cli import output
+from fedopt.cli.app import app
+
+SCENARIO = """
+version = 1
+[clients]
+frequency_min = 0
+"frequency_max[GHz]" = [2, 3]
+samples = 100
+"channel_gain[dB]" = [-100, -105]
+"bandwidth[kHz]" = 250
+[[submodels]]
+name = "L"
+flops = 34_038_144
+upload_bits = 542_016
+[budget]
+"power[W]" = 2
+"""
+
+
+@pytest.fixture
+def scenario(tmp_path: Path) -> Path:
+    path = tmp_path / "round.toml"
+    path.write_text(SCENARIO)
+    return path
+
+
+def fedopt_command(*arguments: object) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(each) for each in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_an_answer_without_a_decision_removes_what_the_one_before_left(scenario: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    assert fedopt_command("solve", scenario, "--out", out)[0] == 0
+    (out / "other.csv").write_text((out / "round.csv").read_text())
+    scenario.write_text(SCENARIO.replace('"power[W]" = 2', "deadline = 1e-3"))
+    code, _, err = fedopt_command("solve", scenario, "--out", out)
+    assert code == 1
+    names = ", ".join(str(out / f"round.{form}") for form in ("csv", "png", "svg"))
+    assert f"fedopt: removed, of an earlier answer: {names}\n" in err
+    assert set(os.listdir(out)) == {"round.json", "other.csv"}
+
+
+def test_what_no_answer_wrote_is_left_alone(scenario: Path, tmp_path: Path) -> None:
+    scenario.write_text(SCENARIO.replace('"power[W]" = 2', "deadline = 1e-3"))
+    phones64().take(range(4)).to_csv(tmp_path / "round.csv")
+    (tmp_path / "round.png").write_bytes(b"\x89PNG of the user's")
+    (tmp_path / "round.svg").mkdir()
+    left = set(os.listdir(tmp_path))
+    code, _, err = fedopt_command("solve", scenario, "--out", tmp_path)
+    assert code == 1
+    assert "removed" not in err
+    assert set(os.listdir(tmp_path)) == {*left, "round.json"}
+
+
+def test_what_cannot_be_read_or_has_just_gone_changes_no_exit_code(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, ours, opened = tmp_path / "out", output._ours, Path.open
+    assert fedopt_command("solve", scenario, "--out", out)[0] == 0
+    scenario.write_text(SCENARIO.replace('"power[W]" = 2', "deadline = 1e-3"))
+
+    def unreadable(path: Path, *arguments: Any, **options: Any) -> Any:
+        if path.suffix == ".png":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return opened(path, *arguments, **options)
+
+    def gone(path: Path) -> bool:
+        found = ours(path)
+        if path.suffix == ".svg":
+            path.unlink()  # by another command
+        return found
+
+    monkeypatch.setattr(Path, "open", unreadable)
+    monkeypatch.setattr(output, "_ours", gone)
+    assert fedopt_command("solve", scenario, "--out", out)[0] == 1
+    assert sorted(os.listdir(out)) == ["round.json", "round.png"]
+
+
+def test_pictures_of_an_earlier_answer_go_where_there_is_no_matplotlib_for_new_ones(
+    scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert fedopt_command("solve", scenario, "--out", tmp_path / "out")[0] == 0
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    assert "removed" in fedopt_command("solve", scenario, "--out", tmp_path / "out")[2]
+    assert sorted(os.listdir(tmp_path / "out")) == ["round.csv", "round.json"]
