@@ -65,12 +65,13 @@ Footprints = Callable[[Mapping[str, Any]], tuple[SubModel, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scenario:
-    """A problem, the keywords of ``fedopt.solve`` that its file sets (matching, timing, allocation, seed), and what its
-    table ``training`` says."""
+    """A problem, the keywords of ``fedopt.solve`` that its file sets (matching, timing, allocation, seed), what its
+    table ``training`` says, and the CSV file that its table ``clients`` names."""
 
     problem: Problem
     settings: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
+    fleet: Path | None = None
 
 
 def read_scenario(
@@ -180,7 +181,8 @@ def from_document(
         field = "[[submodels]]" if place == error.field else f"[search] partitions{place}"
         field = "[search] beta" if error.field == "ReplicaRate.beta" else field
         raise InputError(field, error.expected, error.found) from None
-    return Scenario(problem=problem, settings=_settings(search), training=training)
+    fleet = _fleet(document.get("clients"), folder)
+    return Scenario(problem=problem, settings=_settings(search), training=training, fleet=fleet)
 
 
 def to_document(problem: Problem, **settings: Any) -> dict[str, Any]:
@@ -246,6 +248,12 @@ def _clients(table: Mapping[str, Any], folder: Path | None, access: Access | Non
             required("[clients]", values, name)
     with told("[clients]", table):
         return Clients(**values, name=table.get("name"))
+
+
+def _fleet(table: Any, folder: Path | None) -> Path | None:
+    """The file that a table ``clients`` names, if any, read or not."""
+    name = table.get("file") if isinstance(table, Mapping) else None
+    return folder / name if folder is not None and isinstance(name, str) else None
 
 
 def _inside(folder: Path | None, name: Any) -> Path:

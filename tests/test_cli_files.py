@@ -74,6 +74,41 @@ def test_what_no_answer_wrote_is_left_alone(scenario: Path, tmp_path: Path) -> N
     assert set(os.listdir(tmp_path)) == {*left, "round.json"}
 
 
+@pytest.mark.parametrize("option", [False, True])
+def test_the_fleet_is_not_overwritten(
+    option: bool, scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether the scenario names it, or the command does; where another is read, the scenario's is kept too."""
+    fleet, other = tmp_path / "round.csv", tmp_path / "other.csv"
+    for path in (fleet, other):
+        phones64().take(range(4)).to_csv(path)
+    text = SCENARIO.replace(SCENARIO[SCENARIO.index("frequency_min") : SCENARIO.index("[[sub")], 'file = "NAME"\n')
+    scenario.write_text(text.replace("NAME", other.name if option else fleet.name))
+    kept, given = fleet.read_bytes(), ("--clients", fleet if option else other)
+    solve = ("solve", scenario, *given)
+    assert fedopt_command(*solve, "--out", tmp_path / "out")[0] == 0
+    monkeypatch.setattr("fedopt.solve", None)
+    monkeypatch.chdir(tmp_path)
+    code, out, err = fedopt_command(*solve, "--out", ".")
+    assert (code, out) == (2, "")
+    assert err == "fedopt: --out: expected another folder, as round.csv is the scenario or its fleet, found '.'\n"
+    assert fleet.read_bytes() == kept
+
+
+def test_nor_is_the_scenario(scenario: Path, tmp_path: Path) -> None:
+    odd = scenario.rename(tmp_path / "round.json")
+    code, _, err = fedopt_command("solve", odd, "--out", tmp_path)
+    assert (code, odd.read_text()) == (2, SCENARIO)
+    assert f"as {odd} is the scenario" in err
+
+
+def test_a_fleet_that_is_not_read_may_have_any_name(scenario: Path, tmp_path: Path) -> None:
+    phones64().take(range(4)).to_csv(tmp_path / "other.csv")
+    for name in ("none.csv", "long" * 99, "a\\u0000"):
+        scenario.write_text(SCENARIO.replace("frequency_min = 0", f'file = "{name}"'))
+        assert fedopt_command("solve", scenario, "--clients", tmp_path / "other.csv", "--out", tmp_path)[0] == 0
+
+
 def test_what_cannot_be_read_or_has_just_gone_changes_no_exit_code(
     scenario: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -110,6 +110,18 @@ def test_ctrl_c_is_exit_code_130_and_says_how_to_go_on(
     assert "the same command with --resume goes on from there" in shown
 
 
+def test_the_fleet_is_not_overwritten(lesson: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fleet = (tmp_path / "fleet.csv").rename(tmp_path / "lesson.csv")
+    kept = fleet.read_bytes()
+    monkeypatch.setattr("fedopt.cli.train.run", None)
+    lesson.write_text(LESSON.replace("fleet.csv", "lesson.csv"))
+    for given in ((), ("--clients", fleet)):
+        code, said, shown = train(lesson, "--out", tmp_path, *given)
+        assert (code, said) == (2, "")
+        assert shown.startswith(f"fedopt: --out: expected another folder, as {fleet} is the scenario or its fleet")
+        assert fleet.read_bytes() == kept
+
+
 def test_a_second_run_into_the_same_folder_is_refused(lesson: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     out.mkdir()

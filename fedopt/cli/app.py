@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 import fedopt
-from fedopt.cli.output import make_folder, write_all
+from fedopt.cli.output import answers, check_kept, make_folder, write_all
 from fedopt.cli.show import INFEASIBLE, NOT_VERIFIED, fail, guarded, progress, show
 from fedopt.report import groups, headline, holding
 from solvers import allocation as level3
@@ -76,6 +76,7 @@ def solve(
         settings = {**given.settings, **{key: value for key, value in chosen.items() if value is not None}}
         if out is not None:
             make_folder(out)
+            check_kept(answers(out, scenario.stem).values(), (scenario, clients, given.fleet))
         with progress(f"solving {scenario.name}") as report:
             solution = fedopt.solve(given.problem, **settings, progress=report, time_limit=time_limit)
         try:  # the files first: a closed pipe must not cost them, nor a full disk the answer
@@ -134,9 +135,8 @@ def train(
     with guarded():
         from fedopt.cli.train import train as train_scenario
 
-        fleet = None if clients is None else fedopt.Clients.from_csv(clients)
         options = {key: value for key, value in given.items() if value is not None}
-        train_scenario(scenario, fleet, out, resume, options)
+        train_scenario(scenario, clients, out, resume, options)
 
 
 @app.command()

@@ -5,11 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from fedopt import files, plots
-from fedopt.checks import printable
+from fedopt.checks import InputError, brief, printable
 from fedopt.problem import Problem
 from fedopt.solution import Solution
 from solvers.lookup import MissingExtra
@@ -28,6 +29,21 @@ def make_folder(out: Path) -> None:
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
 
 
+def answers(out: Path, name: str) -> dict[str, Path]:
+    """What write_all writes, by their forms."""
+    return {form: out / f"{name}.{form}" for form in ("json", "csv", "png", "svg")}
+
+
+def check_kept(written: Iterable[Path], read: Iterable[Path | None]) -> None:
+    """Raise InputError where a file that is ``read``, such as the fleet, is one of those that are to be ``written``."""
+    given = [path for path in read if path is not None and os.path.exists(path)]  # of any name, even one too long
+    for path in written:
+        if os.path.exists(path) and any(map(path.samefile, given)):
+            raise InputError(
+                "--out", f"another folder, as {path} is the scenario or its fleet", brief(str(path.parent))
+            )
+
+
 def write_all(problem: Problem, solution: Solution, out: Path, name: str, **settings: Any) -> list[Path]:
     """Write NAME.json and, where there is a decision, NAME.csv, NAME.png and NAME.svg into an existing folder ``out``.
 
@@ -35,7 +51,7 @@ def write_all(problem: Problem, solution: Solution, out: Path, name: str, **sett
     matplotlib there are no pictures, and a line on stderr says how to get them. Returns the paths written. Raises
     OSError, which says that the others may be of an earlier answer.
     """
-    paths = {form: out / f"{name}.{form}" for form in ("json", "csv", "png", "svg")}
+    paths = answers(out, name)
     try:
         files.write_json(problem, solution, paths["json"], **settings)
         written = [paths["json"], *_decision(problem, solution, paths)]

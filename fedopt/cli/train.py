@@ -14,8 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from fedopt import plots
 from fedopt.checks import InputError
-from fedopt.cli.output import make_folder
+from fedopt.cli.output import check_kept, make_folder
 from fedopt.cli.show import INFEASIBLE, INTERRUPTED, fail, show
+from fedopt.clients import Clients
 from fedopt.training.curves import AXES, draw_curves
 from fedopt.training.history import History
 from fedopt.training.lesson import read_lesson
@@ -28,14 +29,17 @@ from solvers.lookup import MissingExtra
 _PATIENCE = 5.0  # seconds between two lines of progress where there is no terminal
 
 
-def train(scenario: Path, clients: Any, out: Path, resume: bool, options: Mapping[str, Any]) -> None:
+def train(scenario: Path, clients: Path | None, out: Path, resume: bool, options: Mapping[str, Any]) -> None:
     """Train, and write NAME.csv, NAME.safetensors and pictures into ``out``; options win over the scenario's table.
 
     Raises InputError, MissingExtra, OSError; leaves with 1 where a round is infeasible or the training diverges.
     """
-    content, chosen = read_lesson(scenario, options, clients=clients)
+    fleet = None if clients is None else Clients.from_csv(clients)
+    content, chosen = read_lesson(scenario, options, clients=fleet)
     make_folder(out)
     checkpoint, rows = out / f"{scenario.stem}.safetensors", out / f"{scenario.stem}.csv"
+    pictures = {axis: out / f"{scenario.stem}-{axis}.png" for axis in AXES}
+    check_kept((checkpoint, rows, *pictures.values()), (scenario, clients, content.fleet))
     if checkpoint.exists() and not resume:
         raise InputError("--out", f"--resume, to go on with {checkpoint}, or another folder", "a run that has begun")
     with _Watch(chosen.rounds) as watch:
@@ -51,7 +55,7 @@ def train(scenario: Path, clients: Any, out: Path, resume: bool, options: Mappin
             fail(str(error), INFEASIBLE)
         except KeyboardInterrupt:
             fail(f"interrupted {_going_on(checkpoint)}", INTERRUPTED)
-    written = [rows, checkpoint, *_pictures(history, out, scenario.stem)]
+    written = [rows, checkpoint, *_pictures(history, scenario.stem, pictures)]
     show(summary({scenario.stem: history}))
     print(f"{history.reason}\nWritten: {', '.join(str(path) for path in written if path.exists())}")
     if history.rows[-1].round < chosen.rounds:
@@ -64,10 +68,10 @@ def _going_on(checkpoint: Path) -> str:
     return f"{checkpoint} has the run up to the last whole round: the same command with --resume goes on from there"
 
 
-def _pictures(history: History, out: Path, name: str) -> list[Path]:
+def _pictures(history: History, name: str, paths: Mapping[str, Path]) -> list[Path]:
     """Accuracy against rounds, seconds and joules; without matplotlib none, and a line that says how to get them."""
     try:
-        return [plots.save(draw_curves({name: history}, against=axis), out / f"{name}-{axis}.png") for axis in AXES]
+        return [plots.save(draw_curves({name: history}, against=axis), path) for axis, path in paths.items()]
     except MissingExtra as error:
         print(f"fedopt: no picture: {error}", file=sys.stderr)
         return []
