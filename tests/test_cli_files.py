@@ -14,26 +14,10 @@ from fedopt.devices import phones64
 
 pytest.importorskip("typer")
 pytest.importorskip("matplotlib")
-from typer.testing import CliRunner
+from test_cli import fedopt_command
+from test_cli_output import SCENARIO
 
 from fedopt.cli import output
-from fedopt.cli.app import app
-
-SCENARIO = """
-version = 1
-[clients]
-frequency_min = 0
-"frequency_max[GHz]" = [2, 3]
-samples = 100
-"channel_gain[dB]" = [-100, -105]
-"bandwidth[kHz]" = 250
-[[submodels]]
-name = "L"
-flops = 34_038_144
-upload_bits = 542_016
-[budget]
-"power[W]" = 2
-"""
 
 
 @pytest.fixture
@@ -41,13 +25,6 @@ def scenario(tmp_path: Path) -> Path:
     path = tmp_path / "round.toml"
     path.write_text(SCENARIO)
     return path
-
-
-def fedopt_command(*arguments: object) -> tuple[int, str, str]:
-    result = CliRunner().invoke(app, [str(each) for each in arguments])
-    if result.exception is not None and not isinstance(result.exception, SystemExit):
-        raise result.exception
-    return result.exit_code, result.stdout, result.stderr
 
 
 def test_an_answer_without_a_decision_removes_what_the_one_before_left(scenario: Path, tmp_path: Path) -> None:
