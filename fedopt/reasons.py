@@ -67,16 +67,20 @@ def why_infeasible(clients: Clients, least: Limits, budget: Budget, stop: Stop) 
     return f"Infeasible: the energy budget of {amount:.6g} J {how}{needs}.", _tuple(who), missing
 
 
-def why_too_loud(clients: Clients, needs: FloatArray, seconds: float) -> tuple[str, tuple[int, ...], float]:
+def why_too_loud(
+    clients: Clients, needs: FloatArray, seconds: float, where: str = ""
+) -> tuple[str, tuple[int, ...], float]:
     """The same where clients without greatest power have time left to send, but so little that no power will do.
 
-    needs : (N,) [s] for all but sending. seconds : the deadline.
+    needs : (N,) [s] for all but sending. seconds : the deadline. where : said of that deadline.
     """
     left = np.where(np.isinf(clients.power_max), seconds - needs, np.inf)
     who = np.argsort(left, kind="stable")
     who = who[left[who] < math.inf]
     names = named(clients, who, lambda n: f"has {max(left[n], 0.0):.6g} s to send")
-    text = f"Infeasible: no power that is a number is enough for the deadline of {seconds:.6g} s; client {names}."
+    text = (
+        f"Infeasible: no power that is a number is enough for the deadline of {seconds:.6g} s{where}; client {names}."
+    )
     return text, _tuple(who), 0.0
 
 

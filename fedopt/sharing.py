@@ -86,7 +86,7 @@ class Scheme:
         if isinstance(budget, Deadline):
             missing = known.t_min - budget.seconds
             if missing <= 0.0:
-                return why_too_loud(self.clients, alone.least_time, budget.seconds)
+                return why_too_loud(self.clients, alone.least_time, budget.seconds, " on a shared channel")
             text = f"the deadline of {budget.seconds:.6g} s is {missing:.6g} s too short for all to share the channel"
         else:
             assert isinstance(budget, EnergyBudget)

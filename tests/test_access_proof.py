@@ -334,16 +334,18 @@ def test_a_timing_that_limits_decide() -> None:
 
 
 @pytest.mark.parametrize("off", [1e-12, 1e-8, 1e-5, 9e-5])
-def test_a_deadline_that_no_power_of_a_double_keeps_is_left_open(off: float) -> None:
-    """1 s of computing, and power without limit: slots of more than e^660 leave no answer in hand."""
+def test_a_deadline_that_no_power_of_a_double_keeps(off: float) -> None:
+    """1 s of computing, and power without limit: no power is e^700, and slots of e^660 to that leave it open."""
     clients = fedopt.Clients(
         frequency_min=0.0, frequency_max=1e9, samples=1, channel_gain=1e-10, bandwidth=1e6, power_max=math.inf
     )
     work = fedopt.Workload(cycles=1e9, upload_bits=1e5)
     for access in (TimeDivision(1e6), SharedBandwidth(1e6)):
         found = fedopt.schedule(clients, work, Deadline(1.0 + off), access=access)
-        assert found.status is Status.LIMIT
+        assert found.status is Status.INFEASIBLE
         assert found.allocation is None
+    between = fedopt.schedule(clients, work, Deadline(1.0 + 1.02e-4), access=TimeDivision(1e6))
+    assert (between.status, between.allocation) == (Status.LIMIT, None)
     slots = fedopt.schedule(clients, work, Deadline(1.0 + 1.06e-4), access=TimeDivision(1e6))
     assert slots.status is Status.OPTIMAL
     tau, gamma = slots.duration - 1.0, 1e-10 / (clients.noise_density[0] * 1e6)

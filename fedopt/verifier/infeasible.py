@@ -63,8 +63,9 @@ def schedule_infeasible(
         if not isinstance(budget, EnergyBudget) and budget.watts > 0.0:
             needs = -math.inf  # a power or a price can always be met
     proved = needs > given * (1.0 - _ROUNDING) or (given == 0.0 <= needs and bool(tasks.spends.any()))
-    if access is None and isinstance(budget, Deadline):
-        proved = proved or bool(too_late(tasks, given).any())
+    if isinstance(budget, Deadline):
+        loud = too_late(tasks, given).any() if access is None else uplink.too_loud(clients, work, access, given)
+        proved = proved or bool(loud)
     return [*_verdict(needs, given, unit, answer, proved), _named(answer, named_for, beyond)]
 
 

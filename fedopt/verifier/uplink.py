@@ -16,6 +16,7 @@ from fedopt.checks import SMALLEST, FloatArray
 from fedopt.clients import Clients
 from fedopt.submodels import Workload
 from fedopt.verifier.model import (
+    LOUD,
     Tasks,
     computing_of,
     dual,
@@ -58,6 +59,17 @@ def shortest(c: Clients, work: Workload, k: Tasks, access: Access) -> float:
         middle = 0.5 * (low + high)
         low, high = (middle, high) if sum_of(narrowest(alone, middle)) > 1.0 else (low, middle)
     return high
+
+
+def too_loud(c: Clients, work: Workload, access: Access, T: float) -> bool:
+    """Whether T [s] asks for more power than any double holds of who has no greatest one."""
+    k = whole(c, work, access)
+    endless = k.sends & np.isinf(k.x_max)
+    if isinstance(access, TimeDivision):
+        return bool(endless.any()) and earliest(k) + sum_of(times(k, k.f_max, np.minimum(k.x_max, LOUD))[1]) > T
+    with np.errstate(all="ignore"):
+        left = np.maximum(T - k.fixed_time - times(k, k.f_max, k.x_max)[0], 0.0)
+        return bool(endless.any()) and sum_of(np.where(endless, k.a / (LOUD * left), narrowest(k, T))) > 1.0
 
 
 def dual_energy(r: Round, T: float) -> float:

@@ -76,7 +76,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float, near: tuple[flo
         return Outcome.decided(decided)
     careful = _search(fleet, known, goal, value)
     if careful is None:
-        late = goal is Goal.DEADLINE and value <= known.t_min and bool(np.isinf(rows.power_max).any())
+        late = goal is Goal.DEADLINE and fleet.least.too_loud(max(value, known.t_min))
         return Outcome.decided(infeasible(Stop.TOO_SHORT if late else Stop.LIMIT, fleet.uplinks.passes))
     stop, share = careful
     return fleet.outcome(hertz, stop, share, known.t_min, goal, value)
@@ -275,7 +275,7 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
     t_min = known.t_min
     if goal is Goal.DEADLINE:
         share = fleet.at(max(value, t_min))  # closed_form has seen to the difference
-        return None if share is None else (Stop.OPTIMAL, share)
+        return (Stop.OPTIMAL, share) if share is not None and share.look.energy < math.inf else None
 
     @cache  # the ends of a search next to T_min are one or two doubles, often asked for
     def excess(T: float) -> float:

@@ -42,6 +42,11 @@ class Slots:
         """Whether some upload may take any power: its shortest slot is none at all."""
         return bool((self.columns[4] == math.inf).any())
 
+    @property
+    def loudest(self) -> float:
+        """No powers that are numbers are enough for slots that take less together [s]."""
+        return float((self.columns[0] / np.minimum(self.columns[4], EXP_MAX)).sum())
+
     def sums(self, price: float) -> tuple[float, float]:
         """Sum of the slots [s] and of their energies [J] at a price of time [W]."""
         found = slot_sums(*self.columns, price, self._warm, self._nats)

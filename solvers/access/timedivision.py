@@ -35,8 +35,9 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     known = fleet.limits()
     value = raised(goal, value, known.e_inf, known.t_flat)
     decided = closed_form(rows, known, goal, value)
-    if decided is None and goal is Goal.DEADLINE and value <= known.t_min and fleet.slots.endless:
-        decided = infeasible(Stop.TOO_SHORT)  # T_min itself leaves no time to send in
+    loud = goal is Goal.DEADLINE and fleet.slots.endless and value < fleet.computing.first + fleet.slots.loudest
+    if decided is None and loud:
+        decided = infeasible(Stop.TOO_SHORT)
     if decided is not None:
         return Outcome.decided(decided)
     found = _search(fleet, known, goal, value)

@@ -1,0 +1,101 @@
+"""Power without a limit on a shared uplink: just beyond T_min no power that is a number is enough, and that is said."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.optimize import brentq
+
+import fedopt
+from fedopt import Deadline, EnergyBudget, Problem, SharedBandwidth, Status, SubModel, TimeDivision
+from fedopt.access import Access
+
+SCHEMES: tuple[Access, ...] = (SharedBandwidth(1e6), TimeDivision(1e6))
+TYPES = [SubModel("small", flops=20e6, upload_bits=2e5), SubModel("large", flops=34e6, upload_bits=5e5)]
+
+
+def made(seed: int) -> tuple[fedopt.Clients, fedopt.Workload]:
+    """Two clients of 0.2 W and two without a limit; who is the slowest depends on the seed."""
+    rng = np.random.default_rng(seed)
+    clients = fedopt.Clients(
+        frequency_min=3e8, frequency_max=rng.uniform(1e9, 3e9, 4), capacitance=1e-28, samples=300, bandwidth=1e6,
+        channel_gain=rng.uniform(0.3, 3.0, 4) * 1e-11, power_max=[math.inf, 0.2, math.inf, 0.2],
+    )  # fmt: skip
+    return clients, clients.workload(TYPES, np.array([0, 1, 1, 0]))
+
+
+def quickest(clients: fedopt.Clients, work: fedopt.Workload, access: Access, nats: float) -> float:
+    """The least duration [s] at which nobody sends at a greater efficiency than ``nats``, or than 0.2 W give."""
+    ready = work.cycles / clients.frequency_max
+    transfer = work.upload_bits * math.log(2.0) / access.hertz
+    gamma = clients.channel_gain / (clients.noise_density * access.hertz)
+    free = np.isinf(clients.power_max)
+    if isinstance(access, TimeDivision):
+        x = np.where(free, nats, np.log1p(gamma * 0.2))
+        return float(ready.max() + (transfer / x).sum())
+
+    def over(T: float) -> float:
+        shares = [a / (T - t) / nats for a, t in zip(transfer[free], ready[free], strict=True)]
+        for a, t, g in zip(transfer[~free], ready[~free], 0.2 * gamma[~free], strict=True):
+            if g <= a / (T - t):
+                return 1e9  # Shannon's limit
+            shares.append(
+                brentq(lambda b, g=g, need=a / (T - t): b * math.log1p(g / b) - need, 1e-12, 1e9, xtol=1e-300)
+            )
+        return sum(shares) - 1.0
+
+    low = float(ready.max())
+    return float(brentq(over, low * (1.0 + 1e-12), low + 100.0, xtol=1e-300))
+
+
+@pytest.mark.parametrize("access", SCHEMES, ids=lambda access: type(access).__name__)
+@pytest.mark.parametrize("seed", range(6))
+def test_a_deadline_that_no_power_meets_is_infeasible(seed: int, access: Access) -> None:
+    """From T_min to where e^710 would do, which is no number; from where e^575 (1e250 W) does there is a round."""
+    clients, work = made(seed)
+    t_min = fedopt.schedule(clients, work, EnergyBudget(math.inf), access=access).bracket[0]
+    loudest, loud = (quickest(clients, work, access, nats) for nats in (710.0, 575.0))
+    assert t_min < loudest < loud
+    for seconds in (t_min, t_min * (1.0 + 1e-9), 0.5 * (t_min + loudest), loudest):
+        answer = fedopt.schedule(clients, work, Deadline(seconds), access=access)
+        assert (answer.status, answer.shortfall) == (Status.INFEASIBLE, 0.0), seconds
+        assert "no power that is a number is enough" in answer.reason
+        assert "on a shared channel" in answer.reason
+        assert set(answer.clients) == {0, 2}
+        assert fedopt.verify_schedule(clients, work, Deadline(seconds), answer, access=access).complete
+        assert fedopt.verify_schedule(clients, work, Deadline(loud), answer, access=access).failed
+    answer = fedopt.schedule(clients, work, Deadline(loud), access=access)
+    assert answer.status is Status.OPTIMAL
+    assert fedopt.verify_schedule(clients, work, Deadline(loud), answer, access=access).failed == ()
+
+
+@pytest.mark.parametrize("access", SCHEMES, ids=lambda access: type(access).__name__)
+def test_nobody_is_too_loud_where_a_slow_computer_sets_the_least_duration(access: Access) -> None:
+    """At T_min all but one, who sends nothing, have time to spare."""
+    clients, _ = made(0)
+    work = fedopt.Workload(cycles=[3e8, 3e8, 3e8, 9e10], upload_bits=[2e5, 2e5, 2e5, 0.0], download_bits=0.0)
+    t_min = 9e10 / float(clients.frequency_max[3])
+    if isinstance(access, TimeDivision):
+        t_min = fedopt.schedule(clients, work, EnergyBudget(math.inf), access=access).bracket[0] * 1.1
+    answer = fedopt.schedule(clients, work, Deadline(t_min), access=access)
+    assert answer.status is Status.OPTIMAL
+    assert fedopt.verify_schedule(clients, work, Deadline(t_min), answer, access=access).failed == ()
+
+
+@pytest.mark.parametrize("access", SCHEMES, ids=lambda access: type(access).__name__)
+def test_no_matching_is_quiet_enough(access: Access) -> None:
+    """Of all matchings of two partitions: an answer exactly where one of them has a round."""
+    clients, _ = made(1)
+    partitions = [(2, 2), (3, 1)]
+    each = [np.array(a) for a in np.ndindex(2, 2, 2, 2) if sum(a) in (1, 2)]
+    works = [clients.workload(TYPES, a) for a in each]
+    t_min = min(fedopt.schedule(clients, w, EnergyBudget(math.inf), access=access).bracket[0] for w in works)
+    for seconds in (t_min, t_min * (1.0 + 1e-7), t_min + 1e-3):
+        rounds = {fedopt.schedule(clients, work, Deadline(seconds), access=access).status for work in works}
+        budget = Deadline(seconds)
+        problem = Problem(clients=clients, submodels=TYPES, budget=budget, partitions=partitions, access=access)
+        answer = fedopt.solve(problem)
+        assert answer.status is (Status.OPTIMAL if Status.OPTIMAL in rounds else Status.INFEASIBLE)
+        assert fedopt.verify(problem, answer).failed == ()
