@@ -20,6 +20,8 @@ def check_path(path: str | PathLike[str]) -> None:
     """Raise InputError for a path that no file can have."""
     if "\0" in os.fsdecode(path):
         raise InputError("path", "a path without NUL characters", brief(os.fsdecode(path)))
+    if not Path(path).name:  # as of "" and "/"
+        raise InputError("path", "the path of a file", brief(os.fsdecode(path)))
 
 
 def read_limited(path: str | PathLike[str], limit: int) -> bytes:

@@ -256,6 +256,10 @@ def test_devices_fit_recovers_a_known_chip(tmp_path: Path) -> None:
     fit = dict(zip(header.split(","), row.split(","), strict=True))
     assert float(fit["capacitance[J s^2]"]) == pytest.approx(kappa, rel=1e-6)
     assert float(fit["static_power[W]"]) == pytest.approx(static, rel=1e-6)
+    for source in (tmp_path / "chips", folder / "results.csv"):
+        refused = fedopt_command("devices", "fit", source, "--out", folder / "results.csv")
+        assert_bad_input(*refused, "--out", "is an input file")
+    assert (folder / "results.csv").read_text() == "\n".join(lines) + "\n"
 
 
 def test_interrupt_leaves_quietly(scenario: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -68,7 +68,7 @@ def test_the_fleet_is_not_overwritten(
     monkeypatch.chdir(tmp_path)
     code, out, err = fedopt_command(*solve, "--out", ".")
     assert (code, out) == (2, "")
-    assert err == "fedopt: --out: expected another folder, as round.csv is the scenario or its fleet, found '.'\n"
+    assert err == "fedopt: --out: expected another place, as round.csv is an input file, found '.'\n"
     assert fleet.read_bytes() == kept
 
 
@@ -76,7 +76,7 @@ def test_nor_is_the_scenario(scenario: Path, tmp_path: Path) -> None:
     odd = scenario.rename(tmp_path / "round.json")
     code, _, err = fedopt_command("solve", odd, "--out", tmp_path)
     assert (code, odd.read_text()) == (2, SCENARIO)
-    assert f"as {odd} is the scenario" in err
+    assert f"as {odd} is an input file" in err
 
 
 def test_a_fleet_that_is_not_read_may_have_any_name(scenario: Path, tmp_path: Path) -> None:

@@ -41,6 +41,13 @@ def test_no_file_has_a_path_with_nul() -> None:
             act()
 
 
+@pytest.mark.parametrize("path", ["", "/", "."])
+def test_a_path_without_a_name_is_no_file(path: str) -> None:
+    for act in (lambda: read_limited(path, 9), lambda: replace_file(path, b"")):
+        with pytest.raises(InputError, match=rf"expected the path of a file, found '{path}'$"):
+            act()
+
+
 def test_a_limit_is_the_greatest_size_that_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"12345")

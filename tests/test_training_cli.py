@@ -118,7 +118,7 @@ def test_the_fleet_is_not_overwritten(lesson: Path, tmp_path: Path, monkeypatch:
     for given in ((), ("--clients", fleet)):
         code, said, shown = train(lesson, "--out", tmp_path, *given)
         assert (code, said) == (2, "")
-        assert shown.startswith(f"fedopt: --out: expected another folder, as {fleet} is the scenario or its fleet")
+        assert shown.startswith(f"fedopt: --out: expected another place, as {fleet} is an input file")
         assert fleet.read_bytes() == kept
 
 

@@ -6,6 +6,7 @@ import dataclasses
 from pathlib import Path
 
 from fedopt.checks import InputError
+from fedopt.cli.output import check_kept
 from fedopt.cli.show import fail, show
 from fedopt.devices import PowerFit, Survey, SurveyRow, fit_power, read_freqbench, survey
 from fedopt.disk import replace_file
@@ -20,6 +21,8 @@ def run(source: Path, out: Path | None) -> None:
 
     Leaves with exit code 2 where not a single fit was possible. Raises InputError, OSError.
     """
+    if out is not None:
+        check_kept([out], source.rglob("results.csv") if source.is_dir() else [source])
     found = survey(source) if source.is_dir() else _one(source)
     try:
         if out is not None and found.fits:

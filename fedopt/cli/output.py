@@ -39,9 +39,7 @@ def check_kept(written: Iterable[Path], read: Iterable[Path | None]) -> None:
     given = [path for path in read if path is not None and os.path.exists(path)]  # of any name, even one too long
     for path in written:
         if os.path.exists(path) and any(map(path.samefile, given)):
-            raise InputError(
-                "--out", f"another folder, as {path} is the scenario or its fleet", brief(str(path.parent))
-            )
+            raise InputError("--out", f"another place, as {path} is an input file", brief(str(path.parent)))
 
 
 def write_all(problem: Problem, solution: Solution, out: Path, name: str, **settings: Any) -> list[Path]:
