@@ -78,7 +78,12 @@ def large(name: str, folder: Path) -> None:
             head = struct.pack("<Q", len(text)) * (name == "checkpoint")
             (folder / f"{kind}-of-32-megabytes").write_bytes(head + text)
     if name == "history":
-        (folder / "lines.csv").write_bytes(LOADERS[name].good().splitlines()[0] + b"\n" * 2**23)
+        first, row, *_ = LOADERS[name].good().splitlines()
+        rows = {"cells": b"," * 2**23}
+        rows |= {f"{n:x}-stragglers": row.replace(b"3 0", b"1 " * n + b"x") for n in (2**20, 2**22 + 1, 2**24)}
+        rows["tabs"] = row.replace(b"3 0", b"1\t" * 2**24)
+        for kind, line in {"lines": b"\n" * 2**23, **rows}.items():
+            (folder / f"{kind}.csv").write_bytes(first + b"\n" + line)
     if name in ("scenario", "table", "record", "history", "checkpoint", "idx"):
         with open(folder / "hole", "wb") as file:  # takes no disk
             file.write(b"\xff" + b"\x1f\x8b" * (name == "idx"))

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from fedopt.checks import InputError
-from fedopt.disk import read_limited, replace_file
+from fedopt.disk import marks, read_limited, replace_file
 from fedopt.files import csv_text
 
 LIMIT = 64 * 2**20  # bytes of a history
+_STRAGGLERS = 2**22  # of all its rounds
 
 COLUMNS = {
     "round": "round",
@@ -96,14 +97,16 @@ class History:
     def from_text(cls, content: bytes, where: str) -> History:
         """Rows from CSV text; ``where`` is what an error calls it. Raises InputError."""
         header = ",".join(COLUMNS.values())
+        if (spaces := marks(content, b" ")) > _STRAGGLERS:
+            raise InputError(where, f"at most {_STRAGGLERS:,} stragglers", f"{spaces:,} spaces")
+        lines = io.TextIOWrapper(io.BytesIO(content), "utf-8")
         try:  # nothing in it needs quotes, and a cell of stragglers may be longer than the csv module reads
-            lines = [line.rstrip("\n") for line in io.TextIOWrapper(io.BytesIO(content), "utf-8")]
+            titles = lines.readline().rstrip("\n")
+            if titles != header:
+                raise InputError(f"{where}, line 1", header, repr(titles)[:80] if titles else "no header")
+            return cls(rows=tuple(_row(f"{where}, line {line}", text) for line, text in enumerate(lines, 2)))
         except UnicodeDecodeError as error:
             raise InputError(where, "a CSV file of a training history", str(error)) from None
-        if lines[:1] != [header]:
-            raise InputError(f"{where}, line 1", header, repr(lines[0])[:80] if lines else "no header")
-        rows = (_row(f"{where}, line {line}", text.split(",")) for line, text in enumerate(lines[1:], 2))
-        return cls(rows=tuple(rows))
 
     def _first(self, accuracy: float, name: str) -> float:
         return next((float(getattr(row, name)) for row in self.rows if row.accuracy >= accuracy), math.nan)
@@ -113,16 +116,17 @@ def _joined(values: tuple[int, ...]) -> str:
     return " ".join(map(str, values))
 
 
-def _row(where: str, cells: list[str]) -> Row:
+def _row(where: str, text: str) -> Row:
+    cells = text.rstrip("\n").split(",", len(COLUMNS))
     if len(cells) != len(COLUMNS):
-        raise InputError(where, f"{len(COLUMNS)} cells", f"{len(cells)}")
+        raise InputError(where, f"{len(COLUMNS)} cells", f"{text.count(',') + 1}")
     values: dict[str, Any] = {}
     for each, cell in zip(dataclasses.fields(Row), cells, strict=True):
         try:
             if "_" in cell or not cell.isascii():  # Python reads 2_000 and digits of other scripts
                 raise ValueError(cell)
             if each.name in ("partition", "stragglers"):
-                values[each.name] = tuple(int(each) for each in cell.split())
+                values[each.name] = tuple(map(int, cell.split(" "))) if cell else ()
             else:
                 values[each.name] = int(cell) if each.name == "round" else float(cell)
         except ValueError:
