@@ -328,7 +328,7 @@ def _shown(value: Any) -> str:
 def brief(value: Any) -> str:
     """What an error shows of a value: its first 80 characters. Python prints no number of more than 4,300 digits."""
     try:
-        return repr(value)[:80]
+        return repr(value[:80] if isinstance(value, str | bytes) else value)[:80]
     except (ValueError, RecursionError):
         return "too long to be shown"
 

@@ -81,7 +81,7 @@ def large(name: str, folder: Path) -> None:
         first, row, *_ = LOADERS[name].good().splitlines()
         rows = {"cells": b"," * 2**23}
         rows |= {f"{n:x}-stragglers": row.replace(b"3 0", b"1 " * n + b"x") for n in (2**20, 2**22 + 1, 2**24)}
-        rows["tabs"] = row.replace(b"3 0", b"1\t" * 2**24)
+        rows |= {each.hex(): row.replace(b"3 0", each * 2**23) for each in (b"1\t", b"x", b"1", b"\0")}
         for kind, line in {"lines": b"\n" * 2**23, **rows}.items():
             (folder / f"{kind}.csv").write_bytes(first + b"\n" + line)
     if name in ("scenario", "table", "record", "history", "checkpoint", "idx"):

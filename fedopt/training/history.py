@@ -11,11 +11,12 @@ from os import PathLike
 from pathlib import Path
 from typing import Any
 
-from fedopt.checks import InputError
+from fedopt.checks import InputError, brief
 from fedopt.disk import marks, read_limited, replace_file
 from fedopt.files import csv_text
 
 LIMIT = 64 * 2**20  # bytes of a history
+_LINE = 8 * 2**20  # characters: a million stragglers
 _STRAGGLERS = 2**22  # of all its rounds
 
 COLUMNS = {
@@ -101,10 +102,11 @@ class History:
             raise InputError(where, f"at most {_STRAGGLERS:,} stragglers", f"{spaces:,} spaces")
         lines = io.TextIOWrapper(io.BytesIO(content), "utf-8")
         try:  # nothing in it needs quotes, and a cell of stragglers may be longer than the csv module reads
-            titles = lines.readline().rstrip("\n")
+            titles = lines.readline(_LINE).rstrip("\n")
             if titles != header:
-                raise InputError(f"{where}, line 1", header, repr(titles)[:80] if titles else "no header")
-            return cls(rows=tuple(_row(f"{where}, line {line}", text) for line, text in enumerate(lines, 2)))
+                raise InputError(f"{where}, line 1", header, brief(titles) if titles else "no header")
+            rows = enumerate(iter(lambda: lines.readline(_LINE), ""), 2)
+            return cls(rows=tuple(_row(f"{where}, line {line}", text) for line, text in rows))
         except UnicodeDecodeError as error:
             raise InputError(where, "a CSV file of a training history", str(error)) from None
 
@@ -117,6 +119,8 @@ def _joined(values: tuple[int, ...]) -> str:
 
 
 def _row(where: str, text: str) -> Row:
+    if len(text) >= _LINE:
+        raise InputError(where, f"less than {_LINE:,} characters", "more")
     cells = text.rstrip("\n").split(",", len(COLUMNS))
     if len(cells) != len(COLUMNS):
         raise InputError(where, f"{len(COLUMNS)} cells", f"{text.count(',') + 1}")
@@ -131,5 +135,5 @@ def _row(where: str, text: str) -> Row:
                 values[each.name] = int(cell) if each.name == "round" else float(cell)
         except ValueError:
             kind = "whole numbers" if each.name in ("partition", "stragglers", "round") else "a number"
-            raise InputError(f"{where}, column {COLUMNS[each.name]!r}", kind, repr(cell)[:80]) from None
+            raise InputError(f"{where}, column {COLUMNS[each.name]!r}", kind, brief(cell)) from None
     return Row(**values)
