@@ -195,3 +195,37 @@ def test_chips_that_take_decades_more_at_full_speed_than_at_none_are_waited_for(
             )
             solved = any(one.status.solved for one in each)
             assert not (solved and found.status is Status.INFEASIBLE)
+
+
+@pytest.mark.parametrize(("seconds", "near"), [(1e-7, 1e-3), (1e-5, 1e-4), (1e-3, 1e-4)])
+def test_who_may_send_for_ever_is_given_longer_than_others_compute(seconds: float, near: float) -> None:
+    """A budget between two matchings' least energies ``near`` each other, of whom one waits for ever: its time to send
+    is what a round without end is long beside, not the times of those who never wait."""
+    big, small, gain = 1.01e6, 1e6, 1e-12
+    types = tuple(
+        fedopt.SubModel(name, flops=1e9 * seconds, upload_bits=bits) for name, bits in (("a", big), ("b", small))
+    )
+    matchings, access = ((0, 1, 1), (1, 0, 1)), SharedBandwidth(1e6)
+
+    def fleet_of(first: float) -> fedopt.Clients:
+        return fedopt.Clients(
+            frequency_min=0.0, frequency_max=1e9, samples=1, channel_gain=[first, gain, gain], bandwidth=1e6,
+            power_max=math.inf, circuit_power=[0.0, 0.1, 0.1],
+        )  # fmt: skip
+
+    def least(clients: fedopt.Clients) -> list[float]:
+        scheme = Scheme(clients, access)
+        works = (clients.workload(types, np.array(matching)) for matching in matchings)
+        return [scheme.limits(scheme.rows(work)).e_inf for work in works]
+
+    shannon = [bits * math.log(2.0) * 3.981e-21 for bits in (big, small)]  # [J] at a gain of 1, without end
+    others = [energy - each for energy, each in zip(least(fleet_of(1.0)), shannon, strict=True)]
+    clients = fleet_of((shannon[0] - shannon[1]) / ((others[1] - others[0]) * (1.0 - near)))
+    low, high = least(clients)
+    assert low < high < low * (1.0 + near)
+    for budget in (0.5 * (low + high), low - 0.5 * (high - low)):
+        problem = fedopt.Problem(clients, types, budget=EnergyBudget(budget), access=access, partitions=[(1, 2)])
+        found = fedopt.solve(problem)
+        assert found.status is (Status.OPTIMAL if budget > low else Status.INFEASIBLE)
+        assert budget > low or found.shortfall == pytest.approx(low - budget, rel=1e-9)
+        assert fedopt.verify(problem, found).ok

@@ -14,14 +14,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from solvers.blocks import FIXED, T_FREE, T_LOW, TAU_FREE, A
 from solvers.duration.verdicts import raised
-from solvers.limits import limits
 from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, LEAST_TIME, STOPPED, Searched, Task
 from solvers.matching.transport import Transport, transport
 from solvers.menu import IntArray
-from solvers.rows import Goal, Stop
+from solvers.plan import make_plan
+from solvers.rows import Goal, Rows, Stop
 
-_ENDLESS = 1e12  # times the longest duration that matters
+_ENDLESS = 1e18  # times the longest duration that matters: what waits for ever has a share of its root's inverse
 _MORE = 1e-5  # relative: what more time than that saves of who sends on a share of a band is less
 _OFTEN = 10.0  # times as much as alone on the whole channel more time saves of who shares it at most, beyond that
 _SOONER = 1e-12  # relative: matchings quicker by less are one
@@ -95,9 +96,7 @@ def _thriftiest(task: Task, search: Callable[[Task], Searched]) -> tuple[Closest
     least, assignment = found[p].dual, found[p].assignment
     if task.limits(task.menu.rows_of(assignment)).e_inf <= least * (1.0 + _EQUAL):
         return Closest(p=p, assignment=assignment, least=least * (1.0 - _EQUAL)), 0
-    known = [limits(rows) for rows in task.menu.rows]
-    times = np.concatenate([np.ravel(each) for of in known for each in (of.least_time, of.free_time)])
-    endless = _ENDLESS * len(task.menu) * float(times.max(initial=0.0, where=np.isfinite(times)))
+    endless = _ENDLESS * len(task.menu) * max(map(_longest, task.menu.rows))
     best = search(dataclasses.replace(task.quiet(), goal=Goal.DEADLINE, value=endless, gains=None, thrifty=True))
     if not np.isfinite(best.results[:, ENERGY]).any():
         return Closest(p=p, assignment=assignment, least=least * (1.0 - _EQUAL)), best.passes
@@ -107,6 +106,15 @@ def _thriftiest(task: Task, search: Callable[[Task], Searched]) -> tuple[Closest
         saves = np.nan_to_num(task.menu.costs(endless) - alone).max(axis=0).sum()  # beyond, alone
     proved = -best.ceiling * (1.0 - _MORE) - _OFTEN * float(saves)
     return Closest(p=p, assignment=best.assign(p), least=max(least * (1.0 - _EQUAL), proved)), best.passes
+
+
+def _longest(rows: Rows) -> float:
+    """The longest duration [s] that matters to a row: who may take for ever computes at full speed, or sends a nat per
+    second and hertz."""
+    c = make_plan(rows).columns
+    computing = np.where(np.isfinite(c[T_FREE]), c[T_FREE], c[T_LOW])
+    times = c[FIXED] + computing + np.where(np.isfinite(c[TAU_FREE]), c[TAU_FREE], c[A])
+    return float(times.max(initial=0.0, where=np.isfinite(times)))
 
 
 def _quickest(task: Task, quicker: Quicker) -> Closest | None:
