@@ -159,7 +159,7 @@ def energies(k: Tasks, f: FloatArray, x: FloatArray) -> FloatArray:
     """Energy of each client's round [J]; also at f = 0 and x = 0, where time is endless and free."""
     t, tau = times(k, f, x)
     with np.errstate(all="ignore"):
-        nats = np.where(x < 1e-9, 1.0 + 0.5 * x, np.expm1(x) / x)
+        nats = np.where(x < 1e-9, 1.0 + 0.5 * x, np.where(x == np.inf, np.inf, np.expm1(x) / x))
         computing = k.kappa * k.W * f * f + _times(k.p_s, t)
         sending = k.a / k.gamma * nats + _times(k.p_c, tau)
         parts = np.where(k.computes, computing, 0.0) + np.where(k.sends, sending, 0.0)
@@ -199,10 +199,14 @@ def least_times(k: Tasks) -> FloatArray:
 
 def too_late(k: Tasks, T: float) -> NDArray[np.bool_]:
     """Whose round takes longer than T at full speed, or needs a power that no double holds to be sent in time."""
+    result: NDArray[np.bool_] = (least_times(k) > T) | _too_loud(k, T)
+    return result
+
+
+def _too_loud(k: Tasks, T: float | FloatArray) -> NDArray[np.bool_]:
     with np.errstate(all="ignore"):
         t, _ = times(k, k.f_max, k.x_max)
-        loud = k.sends & (k.a / np.maximum(T - (k.fixed_time + t), 0.0) > LOUD)
-    result: NDArray[np.bool_] = (least_times(k) > T) | (np.isinf(k.x_max) & loud)
+        result: NDArray[np.bool_] = np.isinf(k.x_max) & (k.a / np.maximum(T - (k.fixed_time + t), 0.0) > LOUD)
     return result
 
 
@@ -233,7 +237,7 @@ def best(k: Tasks, T: float | FloatArray) -> Best:
         left = T - k.fixed_time
         t_low, tau_low = times(k, k.f_max, k.x_max)
         t_high, tau_high = times(k, f0, x0)
-        possible = ~(least_times(k) > T * SAME)
+        possible = ~(least_times(k) > T * SAME) & ~_too_loud(k, T)
         free = ~k.busy | (t_high + tau_high <= left)
         low, high = np.maximum(t_low, left - tau_high), np.minimum(t_high, left - tau_low)
         low, high = np.clip(low, 0.0, left), np.clip(np.maximum(high, low), 0.0, left)

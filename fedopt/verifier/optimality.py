@@ -29,7 +29,7 @@ from fedopt.verifier.digits import (
 )
 from fedopt.verifier.model import SAME, dual, marginal, steepness
 from fedopt.verifier.report import About, Check, Outcome, judged, worst
-from fedopt.verifier.shorter import lower_end, shorter
+from fedopt.verifier.shorter import lower_end, not_late, shorter, upper_end
 from fedopt.verifier.slack import loose, shortest, used_up
 
 HIDDEN = 1e-3  # relative: what the last digits of price x duration may hide of it at most, as at a T_min
@@ -159,17 +159,10 @@ def _bracket(r: Round) -> list[Check]:
     said = f"{low:.15g} to {high:.15g} s"
     about = About.CLAIMS
     checks = [judged("bracket holds the duration", about, 0.0 if inside else math.inf, 0.0, found=said)]
-    if isinstance(r.budget, TimePrice | Deadline):
-        return checks  # the least cost is proved without it, and a deadline is what the round lasts
+    if isinstance(r.budget, Deadline):
+        return checks  # that is what the round lasts
+    if isinstance(r.budget, TimePrice):  # the least cost is proved without it
+        return [*checks, not_late(r, low)]
     if math.nextafter(low, 0.0) > shortest(r) * SAME:
         checks.append(lower_end(r, low))
-    if high > r.T:
-        checks.append(_upper(r, high))
-    return checks
-
-
-def _upper(r: Round, high: float) -> Check:
-    """At the upper end the budget can be met: the decision itself shows it, as it may end early."""
-    spent, most = r.E, r.allowed(high)
-    over = spent / most - 1.0 if most > 0.0 else spent
-    return judged("upper end of the bracket", About.CLAIMS, over, r.tolerance, found=f"{spent:.12g} J")
+    return [*checks, upper_end(r, high)]

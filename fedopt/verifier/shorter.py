@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from fedopt.access import TimeDivision
-from fedopt.problem import EnergyBudget
+from fedopt.problem import EnergyBudget, TimePrice
 from fedopt.verifier import uplink
 from fedopt.verifier.decision import Round
 from fedopt.verifier.digits import ENERGY, EPSILON, LOOSE, ROUNDING, unless_hidden
@@ -26,6 +26,8 @@ from fedopt.verifier.model import (
 from fedopt.verifier.report import About, Check, Outcome, judged
 from fedopt.verifier.slack import loose, shortest
 
+_OVER = 1e-14  # relative: of sums of energies that meet a budget to their last digits
+_SHARED = 4e-12  # the same where what is shared has to add up, too
 _MADE = 1e-13  # relative: so much less than the budget takes a round that refutes a claim
 
 
@@ -63,12 +65,36 @@ def lower_end(r: Round, low: float) -> Check:
     return replace(check, outcome=Outcome.UNPROVED, why="the energy hardly falls: it tells nothing of the duration")
 
 
+def upper_end(r: Round, high: float) -> Check:
+    """At the upper end the budget can be met, as the decision itself shows, which may end early, or one made here.
+
+    What both take beyond it is rounding, or where duality proves it, refutes the end; less tells nothing.
+    """
+    name, about, most = "upper end of the bracket", About.CLAIMS, r.allowed(high)
+    spent, digits = r.E, _OVER if r.access is None else _SHARED
+    digits = max(digits, 8.0 * EPSILON * float(r.x.max()))
+    if spent > most * (1.0 + digits):
+        spent = min(spent, _made(r, high))
+    over = spent / most - 1.0 if 0.0 < most < math.inf else max(spent - most, 0.0) if most == 0.0 else 0.0
+    check = judged(name, about, over, digits, found=f"{spent:.12g} J", why=f"{most:.12g} J")
+    if check.outcome is not Outcome.FAILED or _proved(r, high, most) > most * (1.0 + digits):
+        return unless_hidden(check, r, most)
+    return replace(check, outcome=Outcome.UNPROVED, why="energies too near each other tell nothing of the duration")
+
+
+def not_late(r: Round, low: float) -> Check:
+    """At a price of time no round is the best that ends later than more time saves energy."""
+    flat = latest(r)
+    late = 0.0 if not low > flat else low / flat - 1.0 if flat > 0.0 else math.inf
+    return judged("lower end of the bracket", About.CLAIMS, late, loose(r), found=f"{low:.15g} s", why=f"{flat:.15g} s")
+
+
 def latest(r: Round) -> float:
-    """When the best round within a budget of energy ends at the latest, whatever the budget [s].
+    """When the best round within a budget of energy, or at a price of time, ends at the latest, whatever that is [s].
 
     From T_flat on no time saves energy: on the answer's own shares a round of that length takes no more than it does.
     """
-    if not isinstance(r.budget, EnergyBudget):
+    if not isinstance(r.budget, EnergyBudget | TimePrice):
         return math.inf
     k = r.tasks
     t, tau = times(k, *speeds(k, np.zeros(k.W.shape)))
