@@ -7,7 +7,7 @@ OUT ?= out/demo
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 INPUTS := pyproject.toml constraints.txt
 COVERING := $(addprefix tests/test_,$(addsuffix .py,corners corners_words verify_corners judge door input input_others input_scalars \
-	partitions crowded tables channel hints verify verify_bounds verify_records verify_forged verify_proofs verify_shared \
+	partitions crowded tables channel hints verify verify_tolerances verify_bounds verify_records verify_forged verify_proofs verify_shared \
 	verify_infeasible verify_right verify_digits verify_durations verify_price verify_solved verify_uplink \
 	scenario report answers copies disk devices edges status instances sensitivity pareto \
 	found kept every_matching nothing testing timedivision faults corrupted packaging))

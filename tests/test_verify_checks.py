@@ -78,6 +78,30 @@ def test_a_price_above_the_least_that_fits_fails_that_check_alone() -> None:
     assert failed(budget, put(answer(budget), "price", lambda p: 2.0 * p)) == {"no lower price fits"}
 
 
+@pytest.mark.parametrize(("check", "name"), [("computing at its price", "frequency"), ("sending at its price", "rate")])
+@pytest.mark.parametrize("off", [1e-4, 1e-6, -1e-6, 2e-8, -2e-8, 5e-9, -5e-9])
+def test_conditions_are_off_by_as_much_as_the_speed_is(check: str, name: str, off: float) -> None:
+    """Of who has a price and is between the bounds, with static and circuit power: more than 1e-8 is no best speed."""
+    clients, budget = CLIENTS.replace(static_power=0.05, circuit_power=0.02), Deadline(1.5 * LEAST.t_min)
+    found = fedopt.schedule(clients, WORK, budget)
+    assert found.allocation is not None
+    n = int(np.argmax(found.allocation.price))
+    wrong = put(found, name, lambda v: v * (1.0 + off), n)
+    report = fedopt.verify_schedule(clients, WORK, budget, wrong)
+    (row,) = (each for each in report.checks if each.name == check)
+    assert row.residual == pytest.approx(abs(off), rel=1e-3)
+    assert row.outcome is (Outcome.FAILED if abs(off) > 1e-8 else Outcome.PASSED)
+
+
+@pytest.mark.parametrize("more", [1e-3, 1e-6, 2e-9])
+def test_more_energy_than_the_least_in_this_time_fails_by_that_much(more: float) -> None:
+    budget = Deadline(1.5 * LEAST.t_min)
+    found = answer(budget)
+    wrong = dataclasses.replace(found, energy=found.energy * (1.0 + more))
+    rows = {each.name: each for each in fedopt.verify_schedule(CLIENTS, WORK, budget, wrong).failed}
+    assert rows["least energy in this time"].residual == pytest.approx(more, rel=2e-3)
+
+
 @pytest.mark.parametrize("kind", [EnergyBudget, PowerBudget])
 def test_a_budget_that_is_not_kept_fails_at_the_upper_end_too(kind: Any) -> None:
     """However late that is: an end that the decision's own energy does not show to be enough is none."""

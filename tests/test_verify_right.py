@@ -12,6 +12,7 @@ from fleets import make
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, Schedule, SharedBandwidth, Status, TimeDivision, TimePrice
+from fedopt.verifier import Outcome
 
 
 def phone(**columns: float) -> fedopt.Clients:
@@ -255,3 +256,19 @@ def test_in_turns_where_nobody_sends_no_slots_make_a_round_shorter(more: float) 
     assert found.status.solved
     report = fedopt.verify_schedule(clients, work, budget, found, access=access)
     assert report.ok, str(report)
+
+
+def test_a_deadline_whose_last_digit_is_a_thousandth_of_the_computing_proves_no_energy() -> None:
+    """1e6 s of overhead and 1e-7 s of computing: a double of their sum is 1.2e-10 s, or 2e-3 of kappa W^3 / t^2.
+
+    What is hidden that far is not passed for the least energy, and not refuted; what is beyond it, is."""
+    clients, given = phone(
+        frequency_min=0.0, frequency_max=2e9, capacitance=1e-27, channel_gain=1e-9, bandwidth=1e6, power_max=1.0,
+        overhead=1e6,
+    ), work(100.0, 0.0)  # fmt: skip
+    answer = fedopt.schedule(clients, given, Deadline(1e6 + 1e-7))
+    assert answer.status is Status.OPTIMAL
+    for more, outcome in ((1.0, Outcome.UNPROVED), (1.004, Outcome.UNPROVED), (1.03, Outcome.FAILED)):
+        said = dataclasses.replace(answer, energy=more * answer.energy)
+        report = fedopt.verify_schedule(clients, given, Deadline(1e6 + 1e-7), said)
+        assert [c.outcome for c in report.checks if c.name == "least energy in this time"] == [outcome]
