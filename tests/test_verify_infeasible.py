@@ -92,6 +92,22 @@ def test_a_crowd_is_all_that_fit_too_few_places() -> None:
         assert not fedopt.verify(tight, forge(true, {"clients": who})).ok
 
 
+def test_who_would_be_in_time_is_not_named_and_nobody_twice() -> None:
+    """In the order of their needs, as the rest: the round is too short for the first two alone."""
+    needs = []
+    for n, kind in enumerate((0, 1, 1, 2, 2)):
+        one = CLIENTS.take([n])
+        needs.append(fedopt.schedule(one, one.workload(TYPES, np.array([kind])), EnergyBudget(math.inf)).duration)
+    order = sorted(range(5), key=lambda n: -needs[n])
+    budget = Deadline(1.001 * needs[order[2]])
+    true = fedopt.schedule(CLIENTS, WORK, budget)
+    assert true.clients == tuple(order[:2])
+    assert fedopt.verify_schedule(CLIENTS, WORK, budget, true).complete
+    for who in (order[:3], order, order[:1], [*order[:2], order[1]]):
+        report = fedopt.verify_schedule(CLIENTS, WORK, budget, forge(true, {"clients": tuple(who)}))
+        assert [check.name for check in report.failed] == ["who is named"]
+
+
 @pytest.mark.parametrize("access", ACCESS)
 def test_who_is_out_of_reach_or_has_no_power_for_the_deadline(access: str) -> None:
     gain = CLIENTS.channel_gain.copy()

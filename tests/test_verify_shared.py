@@ -130,6 +130,22 @@ def test_a_budget_that_a_matching_meets_is_not_infeasible(access: Any, budget: A
     assert called_infeasible(Problem(fleet(), TYPE, budget=budget, access=access))["infeasible"] is Outcome.FAILED
 
 
+@pytest.mark.parametrize("access", SCHEMES, ids=str)
+def test_a_deadline_a_hair_from_the_shortest_round_is_not_refuted(access: Any) -> None:
+    """By less than a millionth, on either side; each client alone has time enough."""
+    clients = fleet(frequency_max=[1e9, 2e9], channel_gain=[1e-10, 2e-10])
+    given = Problem(clients, TYPE, budget=EnergyBudget(math.inf), access=access)
+    shortest = fedopt.solve(given)
+    assert shortest.status is Status.SLACK
+    nothing: dict[str, Any] = dict.fromkeys(("allocation", "verdict", "partition", "assignment", "sharing"))
+    numbers: dict[str, Any] = dict.fromkeys(("duration", "energy", "utility", "bound"), math.nan)
+    more: dict[str, Any] = {"bracket": (math.nan, math.nan), "scope": "all matchings", "clients": (0, 1)}
+    said = dataclasses.replace(shortest, status=Status.INFEASIBLE, shortfall=1e-9, **nothing, **numbers, **more)
+    for off, outcome in ((-5e-7, Outcome.UNPROVED), (5e-7, Outcome.UNPROVED), (2e-6, Outcome.FAILED)):
+        problem = dataclasses.replace(given, budget=Deadline(shortest.duration * (1.0 + off)))
+        assert outcomes(fedopt.verify(problem, said))["infeasible"] is outcome
+
+
 def test_without_a_limit_of_power_a_shortest_round_refutes_nothing() -> None:
     clients = fleet(power_max=math.inf)
     problem = Problem(clients, TYPE, budget=Deadline(100.0), access=SCHEMES[0])
