@@ -164,18 +164,23 @@ def test_no_bound_is_above_what_a_matching_needs(access: str, seed: int) -> None
     for counts, assignment in every_matching(SIZE, TYPES):
         one = fedopt.schedule(clients, clients.workload(types, assignment), Deadline(T), access=problem.access)
         least[counts] = min(least.get(counts, math.inf), one.energy if one.status.solved else math.inf)
-    every, tight = list(least), 0
+    every, tight, shown = list(least), 0, 0
     for counts in every:
         for share in (0.5, 0.9, 0.999, 1.2):
             aim = share * least[counts] if least[counts] < math.inf else 1e3
             rows = np.array([counts, *(other for other in every if other != counts)])
-            bounds = SharedMatchings(tasks, r, lambda T, aim=aim: aim, 10**6)(T, rows[0], rows)  # type: ignore[misc]
+            found = SharedMatchings(tasks, r, lambda T, aim=aim: aim, 10**6)  # type: ignore[misc]
+            bounds = found(T, rows[0], rows)
             true = np.array([least[tuple(row)] for row in rows.tolist()])
             proved = bool(bounds[0] > aim)
             assert proved or share > 0.5
+            assert proved or (bounds[1:] == -math.inf).all()  # nothing of the others
+            assert share > 1.0 or not found.refutes  # no matching needs so little
+            shown += found.refutes
             assert not proved or (bounds <= true * (1.0 + 1e-9)).all()
             tight += proved and share > 0.99
     assert tight  # bounds of nothing would pass, too
+    assert shown
 
 
 def test_what_senders_pay_is_the_least_of_all_bandwidths() -> None:
