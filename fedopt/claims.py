@@ -44,14 +44,19 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
         return {}
     if found.proof is Proof.SORTED and gave_up(found):
         return {}
-    shortest = round_.bracket[0] if is_open(round_.duration, round_.bracket) else round_.duration
-    bound = utility_of(problem, partition, shortest, round_.energy)
+    bound = bound_of(problem, partition, round_)
     if found.ceiling is not None:
         ceiling = found.ceiling  # of gain / T, or -E
         if isinstance(problem.utility, ShortestRound):
             ceiling = -1.0 / ceiling if ceiling > 0.0 else -math.inf
         bound = max(ceiling, bound)
     return {"bound": bound, "scope": found.proof.value}
+
+
+def bound_of(problem: Problem, partition: Partition, round_: Schedule) -> float:
+    """The utility of the best round of this matching: of where the round's bracket begins, if that leaves much open."""
+    shortest = round_.bracket[0] if is_open(round_.duration, round_.bracket) else round_.duration
+    return utility_of(problem, partition, shortest, round_.energy)
 
 
 def gave_up(found: Searched) -> bool:

@@ -1,0 +1,113 @@
+"""How an answer is chosen among partitions and found within a box of a front: ties, brackets, rounds of no time."""
+
+from __future__ import annotations
+
+import csv
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from corners import TYPES as TWO
+from corners import problem_of
+from matchings import TYPES, budget_of, fleet
+
+import fedopt
+from fedopt import Deadline, EnergyBudget, Partition, PowerBudget, Problem, SubModel, TimePrice
+from fedopt.search import best_of, cost_bracket
+
+ONE = (SubModel("one", flops=3e7, upload_bits=4e5),)
+PAIR: dict[str, Any] = {"frequency_max": [1e9, 2e9], "samples": 100.0, "channel_gain": 1e-11, "bandwidth": 1e6}
+
+
+def test_the_sorted_front_answers_with_the_sorted_matching_where_others_are_better() -> None:
+    worse = 0
+    for seed in (1, 2):
+        clients = fleet(6, seed)
+        for name in ("energy", "power", "deadline", "price"):
+            budget = budget_of(name, clients)
+            won = fedopt.solve(Problem(clients, TYPES, budget=budget)).partition
+            problem = Problem(clients, TYPES, budget=budget, partitions=[tuple(won or ())])
+            known, best = fedopt.solve(problem, matching="sorted"), fedopt.solve(problem)
+            found = fedopt.pareto(problem, points=4, matching="sorted").at(budget)
+            assert found.status is known.status
+            assert np.array_equal(found.assignment, known.assignment)
+            assert found.utility == pytest.approx(known.utility, rel=1e-12, nan_ok=True)
+            worse += known.utility < 0.99 * best.utility
+    assert worse
+
+
+def both(problem: Problem, front: fedopt.Front, budget: Any) -> list[fedopt.Solution]:
+    """Under another budget: from the front, and from a search."""
+    return [front.at(budget), fedopt.solve(Problem(problem.clients, problem.submodels, budget=budget))]
+
+
+@pytest.mark.parametrize("budget", [EnergyBudget(math.inf), PowerBudget(math.inf)], ids=str)
+def test_a_front_proves_no_more_than_a_search_where_more_power_only_helps(budget: Any) -> None:
+    """The best duration is between 3 s, which takes a power without limit, and the answer's."""
+    problem = Problem(fedopt.Clients(frequency_min=1e8, **PAIR, power_max=math.inf), ONE, budget=EnergyBudget(10.0))
+    for found in both(problem, fedopt.pareto(problem, points=3), budget):
+        assert 3.0 == found.bracket[0] < 3.0001 < found.duration
+        assert found.bound == pytest.approx(2.0 / 3.0, rel=1e-12)
+        assert "is better by more than" in found.reason
+
+
+@pytest.mark.parametrize("share", [1e-9, 1e-11])
+def test_a_front_proves_no_more_than_a_search_next_to_the_least_energy(share: float) -> None:
+    """Where rounding hides 1e-5 or 1e-3 of the duration, that much of the utility is open."""
+    problem = Problem(fedopt.Clients(frequency_min=0.0, **PAIR), ONE, budget=EnergyBudget(10.0))
+    least = fedopt.solve(Problem(problem.clients, ONE, budget=EnergyBudget(1e-9))).shortfall + 1e-9
+    front = fedopt.pareto(problem, points=3)
+    for found in both(problem, front, EnergyBudget(least * (1.0 + share))):
+        assert found.bracket[1] > found.bracket[0] * (1.0 + 1e-6)
+        assert found.bound == pytest.approx(2.0 / found.bracket[0], rel=1e-12)
+    for found in both(problem, front, EnergyBudget(1.5 * least)):
+        assert found.bound == pytest.approx(found.utility, rel=1e-12)
+
+
+def test_a_round_of_no_time_has_no_mean_power(tmp_path: Path) -> None:
+    """It receives at an endless rate, and is done at once."""
+    problem = Problem(
+        fedopt.Clients(frequency_min=0.0, **PAIR),
+        (SubModel("receives", flops=0.0, upload_bits=0.0, download_bits=1e5),),
+        budget=EnergyBudget(10.0),
+    )
+    fedopt.pareto(problem, points=2).to_csv(tmp_path / "front.csv")
+    with (tmp_path / "front.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert rows
+    assert all(float(row["duration[s]"]) == 0.0 and row["power[W]"] == "nan" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("utility", "durations", "energies", "first"),
+    [
+        (None, [2.0, 1.0, 3.0], [1.0, 9.0, 0.5], 1),
+        (None, [2.0, 1.0, 1.0, 1.0], [1.0, 9.0, 7.0, 7.0], 2),
+        ("least_energy", [3.0, 2.0, 1.0], [1.0, 1.0 + 5e-13, 1.0 + 2e-12], 1),
+        ("least_energy", [3.0, 2.0, 1.0], [1.0, 1.0 + 5e-9, 1.0 + 5e-7], 0),
+    ],
+)
+def test_of_equals_the_least_energy_is_best_and_of_least_energies_the_shortest_round(
+    utility: Any, durations: list[float], energies: list[float], first: int
+) -> None:
+    problem = problem_of(EnergyBudget(2.0), utility=utility)
+    assert best_of(problem, durations, energies, lambda p: Partition([2, 2], TWO)) == first
+
+
+def test_a_cost_is_its_own_bound_where_the_proof_is_above_it_by_rounding() -> None:
+    problem = problem_of(TimePrice(0.5))
+    work = problem.clients.workload(TWO, np.int64(0))
+    round_ = fedopt.schedule(problem.clients, work, problem.budget)
+    cost = round_.energy + 0.5 * round_.duration
+    assert cost_bracket(0.9 * cost, 0.5, round_) == (0.9 * cost, cost)
+    assert cost_bracket(cost * (1.0 + 1e-15), 0.5, round_) == (cost, cost)
+
+
+def test_a_search_that_is_stopped_looks_for_no_rule_of_the_papers() -> None:
+    clients = fleet(24, 5)
+    problem = Problem(clients, TYPES, budget=budget_of("power", clients))
+    stopped = fedopt.solve(problem, time_limit=0.0)
+    assert (stopped.status, stopped.paper) == (fedopt.Status.LIMIT, None)
+    assert fedopt.solve(Problem(clients, TYPES, budget=Deadline(1e3))).paper is not None
