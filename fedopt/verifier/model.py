@@ -21,7 +21,7 @@ SAME = 1.0 + 1e-14  # two durations this close are the same instant
 LOUD = 700.0  # nats: e^x W, and what comes with it, is beyond all doubles
 ABOVE = 1.0 + 1e-12  # a speed this little above its least is at it
 _SMALL = 1e-100  # nats: x^2 is a double, and e^x is 1
-_HALVINGS = 90
+_HALVINGS = 64  # of ln(t / tau), from -700 to 700: to the last bit of a ratio next to 1
 _NEWTONS = 100
 
 
@@ -250,8 +250,8 @@ def best(k: Tasks, T: float | FloatArray) -> Best:
             down, up = np.where(slower, u, down), np.where(slower, up, u)
         t, tau = left / (1.0 + np.exp(-up)), left / (1.0 + np.exp(up))
         both = k.computes & k.sends
-        f = np.clip(np.where(both, k.W / t, k.W / left), np.maximum(f0, k.f_min), k.f_max)
-        x = np.clip(np.where(both, k.a / tau, k.a / left), np.maximum(x0, k.x_min), k.x_max)
+        f = np.clip(np.where(both, k.W / t, k.W / left), f0, k.f_max)
+        x = np.clip(np.where(both, k.a / tau, k.a / left), x0, k.x_max)
         f, x = np.where(free, f0, np.where(k.computes, f, 0.0)), np.where(free, x0, np.where(k.sends, x, 0.0))
         sides = (np.where(free, 0.0, np.maximum(side, 0.0)) for side in _lower_prices(k, f, x, f0, x0))
         computing, sending = (np.where(possible, side, np.inf) for side in sides)

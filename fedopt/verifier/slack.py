@@ -38,7 +38,7 @@ def loose(r: Round) -> float:
 def used_up(r: Round, least: float) -> list[Check]:
     """Called OPTIMAL, and as short as can be: that is SLACK where the shortest round, of ``least`` [s], leaves some of
     the budget. One that takes more energy than a double holds is within no budget."""
-    most, spent = r.allowed(least), max(r.E, _shortest_energy(r, least))
+    most, spent = r.allowed(least), _shortest_energy(r, least)
     if not spent < math.inf:
         return []
     unspent = 1.0 - spent / most if most > 0.0 else most - spent

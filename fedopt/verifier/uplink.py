@@ -89,16 +89,14 @@ def dual_energy(r: Round, T: float) -> float:
 def dual_cost(r: Round, watts: float, most: FloatArray) -> float:
     """What energy + watts x duration is at least [J], whatever the duration: the best of some bounds.
 
-    The answer's own prices of time scaled to ``watts``; as they are, and what they leave of it for T_min; and filled up
-    to it, as far as what everybody does leaves prices open. most: what each client's price may be at most [W].
+    The answer's own prices of time scaled to ``watts``; on a band also as they are, with the rest of it paid for T_min,
+    and filled up to it, as far as what everybody does leaves prices open. most: of each client's price [W].
     """
     assert r.access is not None
     assert r.sharing is not None
-    least = shortest(r.clients, r.work, r.tasks, r.access)
     if isinstance(r.access, TimeDivision):
-        own = min(max(r.sharing.time_price, 0.0), watts)
-        given = r.allocation.price
-        return max(_slots(r, watts, given), _slots(r, own, given) + (watts - own) * least)
+        return _slots(r, watts, r.allocation.price)
+    least = shortest(r.clients, r.work, r.tasks, r.access)
     k, channel = whole(r.clients, r.work, r.access), worth(r.sharing, r.access)
     price = np.where(k.busy, np.maximum(r.allocation.price, 0.0), 0.0)
     left = watts - float(price.sum())
