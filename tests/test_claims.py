@@ -13,7 +13,7 @@ from corners import TYPES, problem_of
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Problem, Schedule, Solution, Status, TimeDivision, claims
 from solvers.access import LAST_DIGITS
-from solvers.matching.task import RESULTS, Proof, Searched
+from solvers.matching.task import RESULTS, SCREENED, Proof, Searched
 from solvers.rows import Stop
 
 
@@ -29,7 +29,7 @@ def searched(T: float, E: float, stop: Stop = Stop.OPTIMAL, **more: Any) -> Sear
     """A search of one partition that said this of it."""
     results = np.zeros((1, RESULTS))
     results[0, :3] = T, E, stop
-    return Searched(results=results, passes=1, assign=lambda p: np.zeros(4, dtype=np.int64), **more)
+    return Searched(**{"results": results, "passes": 1, "assign": lambda p: np.zeros(4, dtype=np.int64), **more})
 
 
 @pytest.mark.parametrize(("shorter", "held"), [(0.0, True), (5e-7, True), (2e-6, False), (1e-4, False)])
@@ -118,3 +118,12 @@ def test_what_a_cost_leaves_open_is_said(open_: float, alone: bool, said: str) -
     solution, _ = answered(problem_of(EnergyBudget(0.2), partitions=[(2, 2)]))
     priced = dataclasses.replace(solution, scope="", bound=math.nan, cost_bracket=(8.0 * (1.0 - open_), 8.0))
     assert claims.scope_of(priced, alone=alone) == said
+
+
+def test_what_was_counted_is_solved_screened_or_neither() -> None:
+    results = np.full((5, RESULTS), math.nan)
+    results[:, 2] = SCREENED, SCREENED, Stop.OPTIMAL, Stop.TOO_LITTLE, SCREENED
+    results[2, 0] = 1.0
+    found = dataclasses.replace(searched(1.0, 1.0, passes=7), results=results, matchings=3)
+    expected = {"partitions": 5.0, "solved": 1.0, "screened": 3.0, "matchings": 3.0, "passes": 7.0}
+    assert claims.counted(problem_of(), found, 0.5) == {**expected, "seconds_search": 0.5}

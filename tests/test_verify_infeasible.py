@@ -108,6 +108,21 @@ def test_who_would_be_in_time_is_not_named_and_nobody_twice() -> None:
         assert [check.name for check in report.failed] == ["who is named"]
 
 
+def test_on_a_band_all_together_need_more_than_each_alone() -> None:
+    """Where circuits take power a part of the band takes longer, and more: between the two nothing keeps a budget."""
+    clients, access = CLIENTS.replace(circuit_power=0.5), SharedBandwidth(2e5)
+    whole = clients.replace(bandwidth=2e5)
+    alone = fedopt.schedule(whole, WORK, EnergyBudget(1e-6)).shortfall
+    together = fedopt.schedule(clients, WORK, Deadline(1e6), access=access).energy  # at its least long before
+    assert together > 1.5 * alone
+    budget = EnergyBudget(0.5 * (alone + together))
+    true = fedopt.schedule(clients, WORK, budget, access=access)
+    assert true.status is Status.INFEASIBLE
+    assert true.shortfall == pytest.approx(together - budget.joules, rel=1e-6)
+    report = fedopt.verify_schedule(clients, WORK, budget, true, access=access)
+    assert report.complete, str(report)
+
+
 @pytest.mark.parametrize("access", ACCESS)
 def test_who_is_out_of_reach_or_has_no_power_for_the_deadline(access: str) -> None:
     gain = CLIENTS.channel_gain.copy()

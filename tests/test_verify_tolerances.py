@@ -87,3 +87,11 @@ def test_who_sends_has_a_part_of_the_band() -> None:
         said = dataclasses.replace(answer, sharing=dataclasses.replace(answer.sharing, bandwidth=band))
         report = fedopt.verify_schedule(CLIENTS, WORK, Deadline(12.0), said, access=SHARED)
         assert check(report, "bandwidths add up").outcome is Outcome.FAILED
+
+
+@pytest.mark.parametrize("factor", [1.0 + 3e-9, 1.0 - 3e-9, 0.5])
+def test_a_utility_is_neither_more_nor_less_than_it_is(factor: float) -> None:
+    problem = Problem(CLIENTS, TYPES, budget=PowerBudget(0.5))
+    best = fedopt.solve(problem)
+    said = dataclasses.replace(best, utility=factor * best.utility)
+    assert check(fedopt.verify(problem, said), "utility").outcome is Outcome.FAILED
