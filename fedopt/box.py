@@ -61,8 +61,6 @@ class Box:
             return self._answer(self._start(), float(self.curve.duration[0]))
         before = float(self.curve.duration[self.point - 1])
         high = self._root(self._start())[0]
-        if self.point < len(self.curve.duration):
-            high = min(high, float(self.curve.duration[self.point]))
         if not math.isfinite(high):
             return None
         found = least_duration(self._match, self._root, self.goal, self.value, before, high, lambda: before)

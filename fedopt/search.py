@@ -124,7 +124,7 @@ def solve(
             scope = f"some matchings{ONE}" if round_.status is Status.INFEASIBLE else ""
             return unsolved(problem, reason, round_.clients, round_.shortfall, stats, scope, round_.status)
         more: dict[str, Any] = {"bracket": round_.bracket, "sharing": round_.sharing}
-        return solution_of(problem, alone.candidates()[0], incumbent.copy(), round_, stats, False, more)
+        return solution_of(problem, alone.candidates()[0], incumbent, round_, stats, False, more)
     counts = candidates_of(problem, matching)
     task = Task(
         menu=menu_of(problem, problem.clients if scheme is None else scheme.clients),

@@ -11,7 +11,18 @@ import pytest
 from corners import TYPES, problem_of
 
 import fedopt
-from fedopt import Deadline, EnergyBudget, PowerBudget, Problem, Schedule, Solution, Status, TimeDivision, claims
+from fedopt import (
+    Deadline,
+    EnergyBudget,
+    PowerBudget,
+    Problem,
+    Schedule,
+    Solution,
+    Status,
+    TimeDivision,
+    claims,
+    search,
+)
 from solvers.access import LAST_DIGITS
 from solvers.matching.task import RESULTS, SCREENED, Proof, Searched
 from solvers.rows import Stop
@@ -127,3 +138,20 @@ def test_what_was_counted_is_solved_screened_or_neither() -> None:
     found = dataclasses.replace(searched(1.0, 1.0, passes=7), results=results, matchings=3)
     expected = {"partitions": 5.0, "solved": 1.0, "screened": 3.0, "matchings": 3.0, "passes": 7.0}
     assert claims.counted(problem_of(), found, 0.5) == {**expected, "seconds_search": 0.5}
+
+
+def test_a_round_that_is_not_solved_is_no_bound_of_a_search_that_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    solved = search._round
+    monkeypatch.setattr(search, "_round", lambda *given: dataclasses.replace(solved(*given), status=Status.LIMIT))
+    for matching in ("exact", "sorted"):
+        found = fedopt.solve(problem_of(EnergyBudget(0.2)), matching=matching)
+        assert (found.status, found.scope, math.isnan(found.bound)) == (Status.LIMIT, "", True)
+
+
+def test_a_program_of_integers_proves_no_lower_end_of_the_duration() -> None:
+    """Its proof is of the whole, which leaves the bracket of one matching for none of all."""
+    pytest.importorskip("pulp")
+    exact, program = (fedopt.solve(problem_of(EnergyBudget(0.2)), matching=name) for name in ("exact", "milp"))
+    assert program.scope == exact.scope == "all matchings"
+    assert math.isnan(program.bracket[0])
+    assert exact.bracket[0] <= exact.duration <= program.bracket[1]

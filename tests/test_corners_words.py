@@ -326,3 +326,4 @@ def test_a_box_without_an_answer_and_one_whose_start_is_the_best(monkeypatch: py
     assert found is not None
     assert np.array_equal(found.assignment, curve.assignment[1])
     assert found.duration == pytest.approx(curve.duration[1], rel=1e-9)
+    assert found.lower == found.duration

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from typing import Any
 
 import pytest
@@ -91,3 +92,16 @@ def test_where_nobody_can_train_a_search_without_time_says_no_more_than_it_knows
         assert math.isnan(found.bound)
     else:
         assert found.reason == whole.reason
+
+
+@pytest.mark.parametrize(("access", "matching"), [(None, "exact"), (None, "sorted"), (SHARED, None), (SLOTS, "sorted")])
+def test_time_enough_changes_nothing_however_long_the_clock_has_run(
+    access: Any, matching: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The limit is counted from the call on: the clock's own start, as that of the machine, is another."""
+    problem = fedopt.Problem(phones64().take(range(6)), mnist_types(), budget=PowerBudget(4.0), access=access)
+    known, clock = fedopt.solve(problem, matching=matching), time.perf_counter
+    monkeypatch.setattr(time, "perf_counter", lambda: clock() + 1e9)
+    found = fedopt.solve(problem, matching=matching, time_limit=1e6)
+    assert (found.status, found.utility, found.reason) == (known.status, known.utility, known.reason)
+    assert found.status.solved

@@ -137,6 +137,13 @@ def test_refusals() -> None:
     fewer = fedopt.Problem(clients.take(slice(0, 6)), TYPES[:2], budget=fedopt.PowerBudget(2.0))
     with pytest.raises(fedopt.InputError, match="6 clients and 2 types"):
         fedopt.solve(fewer, warm=last)
+    with pytest.raises(fedopt.InputError, match="8 clients and 3 types"):
+        fedopt.solve(fedopt.Problem(clients, TYPES[:3], budget=fedopt.PowerBudget(2.0)), warm=last)
+    listed = fedopt.Problem(clients, TYPES[:3], budget=fedopt.PowerBudget(2.0), partitions=[(4, 0, 4), (2, 2, 4)])
+    other = fedopt.solve(dataclasses.replace(listed, partitions=[(4, 4, 0)]))  # as many of the first as one that is
+    for keep in ("partition", "matching"):
+        with pytest.raises(fedopt.InputError, match=r"a partition that Problem.partitions lists, found \(4, 4, 0\)"):
+            fedopt.solve(listed, warm=other, keep=keep)
     with pytest.raises(fedopt.InputError, match="a Solution"):
         fedopt.solve(problem, warm="last")  # type: ignore[arg-type]
     with pytest.raises(fedopt.InputError, match="nothing, partition, matching"):
