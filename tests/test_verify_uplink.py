@@ -12,7 +12,7 @@ from fleets import Instance, make, mnist_types, of_kinds
 import fedopt
 from fedopt import Deadline, EnergyBudget, SharedBandwidth, TimeDivision, TimePrice
 from fedopt.checks import FloatArray
-from fedopt.verifier import uplink
+from fedopt.verifier import slack, uplink
 from fedopt.verifier.decision import Round, round_of
 
 CLIENTS = make("typical", 1, 5).clients
@@ -138,3 +138,17 @@ def test_only_a_band_that_is_shared_has_a_price() -> None:
         expected = found.sharing.bandwidth_price * 2e6 if access is SHARED else 0.0
         assert uplink.worth(found.sharing, access) == expected
     assert uplink.worth(None, SHARED) == 0.0
+
+
+@pytest.mark.parametrize("doing", DOINGS)
+@pytest.mark.parametrize("family", ["typical", "bounds", "wide"])
+def test_the_shortest_round_takes_what_the_solver_says_circuits_included(family: str, doing: str) -> None:
+    """On channels of their own, in turns, and on a band at most: there, too, no less than that is said."""
+    instance = of_kinds(family, 3, list(DOINGS[doing]))
+    clients, budget = instance.clients.replace(circuit_power=0.5, static_power=0.1), EnergyBudget(math.inf)
+    for access in (SHARED, SLOTS, None):
+        found = fedopt.schedule(clients, instance.work, budget, access=access)
+        assert found.status is fedopt.Status.SLACK
+        r = round_of(clients, instance.work, budget, access, found, 1e-9)
+        assert isinstance(r, Round)
+        assert slack._shortest_energy(r, slack.shortest(r)) == pytest.approx(found.energy, rel=1e-12)
