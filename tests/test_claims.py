@@ -155,3 +155,21 @@ def test_a_program_of_integers_proves_no_lower_end_of_the_duration() -> None:
     assert program.scope == exact.scope == "all matchings"
     assert math.isnan(program.bracket[0])
     assert exact.bracket[0] <= exact.duration <= program.bracket[1]
+
+
+@pytest.mark.parametrize(
+    ("utility", "ordered"),
+    [(None, (True, True)), ("shortest_round", (True, True)), ("least_energy", (False, True)), ("own", (False, False))],
+)
+def test_a_shorter_round_is_the_better_one_but_for_energies_without_a_deadline(
+    utility: str | None, ordered: tuple[bool, bool]
+) -> None:
+    """Under a budget the matching of least duration need not be that of least energy: nothing is proved of it."""
+    worth: Any = (lambda partition, T, E: -E) if utility == "own" else utility
+    budgets = ((EnergyBudget(0.2), ordered[0]), (PowerBudget(0.02), ordered[0]), (Deadline(60.0), ordered[1]))
+    for budget, expected in budgets:
+        problem = problem_of(budget, utility=worth)
+        assert claims.ordered_by_duration(problem) is expected
+        found = fedopt.solve(problem)
+        assert found.status.solved
+        assert (found.scope == "all matchings") is expected

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from corners import problem_of
 from matchings import TYPES, budget_of, fleet
 
 import fedopt
-from fedopt import Deadline, EnergyBudget, Partition, PowerBudget, Problem, SubModel, TimePrice
+from fedopt import Deadline, EnergyBudget, Partition, PowerBudget, Problem, SubModel, TimePrice, front
 from fedopt.search import best_of, cost_bracket
 
 ONE = (SubModel("one", flops=3e7, upload_bits=4e5),)
@@ -38,9 +39,9 @@ def test_the_sorted_front_answers_with_the_sorted_matching_where_others_are_bett
     assert worse
 
 
-def both(problem: Problem, front: fedopt.Front, budget: Any) -> list[fedopt.Solution]:
+def both(problem: Problem, curves: fedopt.Front, budget: Any) -> list[fedopt.Solution]:
     """Under another budget: from the front, and from a search."""
-    return [front.at(budget), fedopt.solve(Problem(problem.clients, problem.submodels, budget=budget))]
+    return [curves.at(budget), fedopt.solve(Problem(problem.clients, problem.submodels, budget=budget))]
 
 
 @pytest.mark.parametrize("budget", [EnergyBudget(math.inf), PowerBudget(math.inf)], ids=str)
@@ -58,11 +59,11 @@ def test_a_front_proves_no_more_than_a_search_next_to_the_least_energy(share: fl
     """Where rounding hides 1e-5 or 1e-3 of the duration, that much of the utility is open."""
     problem = Problem(fedopt.Clients(frequency_min=0.0, **PAIR), ONE, budget=EnergyBudget(10.0))
     least = fedopt.solve(Problem(problem.clients, ONE, budget=EnergyBudget(1e-9))).shortfall + 1e-9
-    front = fedopt.pareto(problem, points=3)
-    for found in both(problem, front, EnergyBudget(least * (1.0 + share))):
+    curves = fedopt.pareto(problem, points=3)
+    for found in both(problem, curves, EnergyBudget(least * (1.0 + share))):
         assert found.bracket[1] > found.bracket[0] * (1.0 + 1e-6)
         assert found.bound == pytest.approx(2.0 / found.bracket[0], rel=1e-12)
-    for found in both(problem, front, EnergyBudget(1.5 * least)):
+    for found in both(problem, curves, EnergyBudget(1.5 * least)):
         assert found.bound == pytest.approx(found.utility, rel=1e-12)
 
 
@@ -111,3 +112,13 @@ def test_a_search_that_is_stopped_looks_for_no_rule_of_the_papers() -> None:
     stopped = fedopt.solve(problem, time_limit=0.0)
     assert (stopped.status, stopped.paper) == (fedopt.Status.LIMIT, None)
     assert fedopt.solve(Problem(clients, TYPES, budget=Deadline(1e3))).paper is not None
+
+
+def test_a_round_that_is_not_solved_is_no_bound_of_a_front(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = Problem(fedopt.Clients(frequency_min=0.0, **PAIR), ONE, budget=EnergyBudget(0.5))
+    made, solved = fedopt.pareto(problem, points=3), front.schedule_of
+    assert made.at(problem.budget).scope == "all matchings"
+    limit = fedopt.Status.LIMIT
+    monkeypatch.setattr(front, "schedule_of", lambda *given: dataclasses.replace(solved(*given), status=limit))
+    found = made.at(problem.budget)
+    assert (found.status, found.scope, math.isnan(found.bound)) == (limit, "", True)
