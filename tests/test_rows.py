@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+import fedopt
 from solvers.rows import LN2, Limits, Rows, greatest_of, least_of
 
 
@@ -63,3 +64,17 @@ def test_limits_of_all_are_the_longest_times_and_the_sum_of_energies() -> None:
 
 def test_an_upload_of_one_nat_a_second_and_hertz_takes_its_bits_times_ln_2() -> None:
     assert rows(bits=[8.0, 4.0], bandwidth=[2.0, 4.0]).transfer == pytest.approx([4.0 * LN2, LN2], rel=1e-15)
+
+
+@pytest.mark.parametrize("method", ["kernel", "reference"])
+@pytest.mark.parametrize(
+    ("below", "status"), [(0.0, "OPTIMAL"), (4e-16, "OPTIMAL"), (1e-14, "INFEASIBLE"), (5e-13, "INFEASIBLE")]
+)
+def test_a_deadline_below_the_least_duration_is_met_but_for_rounding(below: float, status: str, method: str) -> None:
+    """3e9 cycles at 1 GHz, and at 2 GHz those of another."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=[1e9, 2e9], samples=1.0, channel_gain=1e-9, bandwidth=1e6
+    )  # fmt: skip
+    work = fedopt.Workload(cycles=3e9, upload_bits=0.0)
+    found = fedopt.schedule(clients, work, fedopt.Deadline(3.0 * (1.0 - below)), allocation=method)
+    assert found.status.name == status
