@@ -27,7 +27,8 @@ def bracketed(
     energy, dual : [J] of the answer at ``duration``; ``price`` [W] its price of time, greatest of its x.
     least : [s] a bound that holds in any case. latest : T_flat [s], asked for where the energy says too little.
     sooner : the dual value and price of the round of a greater budget, as this one sees them; asked for where the price
-        of time is so low that rounding hides much of the duration: the tangent there says more.
+        of time is so low that rounding hides much of the duration: the tangent there says more. Never of a budget of
+        power, which falls by its watts itself.
     """
     allowed, slope = allowance(goal, value, duration), price + (value if goal is Goal.POWER else 0.0)
     share = hides(greatest)

@@ -174,7 +174,7 @@ class Fleet:
         if stop is Stop.OPTIMAL and goal in (Goal.ENERGY, Goal.POWER):
             low, high = bracketed(
                 goal, value, look.T, E, look.dual, look.price, greatest_of(point.efficiency), min(lower, look.T),
-                lambda: scheme_limits(self.rows, hertz).t_flat, lambda more: self._sooner(goal, value, more, look),
+                lambda: scheme_limits(self.rows, hertz).t_flat, lambda more: self._sooner(value, more, look),
             )  # fmt: skip
         elif stop is Stop.SLACK and look.dual > allowance(goal, value, low):
             high = max(high, self._afterwards(goal, value))
@@ -190,17 +190,16 @@ class Fleet:
             hidden=LAST_DIGITS * (look.price * look.T + look.mu * look.room) / total if total > 0.0 else 0.0,
         ).honest()
 
-    def _sooner(self, goal: Goal, value: float, more: float, near: Look) -> Seen | None:
-        """The round of a greater budget ``more``, as ``value`` sees it; near: the round of ``value``, which is kept."""
+    def _sooner(self, value: float, more: float, near: Look) -> Seen | None:
+        """The round of a greater budget ``more`` [J], as ``value`` sees it; near: that of ``value``, which is kept."""
         other = Fleet(self.rows, self.plan)
-        look = joint(other.uplinks, goal, more, near.T, near.mu, other.out)
+        look = joint(other.uplinks, Goal.ENERGY, more, near.T, near.mu, other.out)
         if look is None:
-            careful = _search(other, other.limits(), goal, more)
+            careful = _search(other, other.limits(), Goal.ENERGY, more)
             if careful is None:
                 return None
             look = careful[1].look
-        tilt = value if goal is Goal.POWER else 0.0
-        return Seen(look.T, look.dual - allowance(goal, value, look.T), look.price + tilt)
+        return Seen(look.T, look.dual - value, look.price)
 
     def _afterwards(self, goal: Goal, value: float) -> float:
         """How long it may take [s] at most, where the shortest round is above ``value`` by no more than a hair."""

@@ -57,7 +57,7 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
         lower, upper = bracketed(
             goal, value, duration, settled.energy, settled.dual, price, greatest_of(settled.point.efficiency),
             min(known.t_min, duration), lambda: known.t_flat,
-            lambda more: _sooner(rows, fleet, known, goal, value, more),
+            lambda more: _sooner(rows, fleet, known, value, more),
         )  # fmt: skip
     total = settled.energy + (value * duration if goal is Goal.PRICE else 0.0)
     return Outcome(
@@ -161,13 +161,12 @@ def _bounds(falls: Callable[[float], float], low: float, high: float, at: float,
     return at, at
 
 
-def _sooner(rows: Rows, fleet: Fleet, known: Limits, goal: Goal, value: float, more: float) -> Seen | None:
-    """The round of a greater budget ``more``, as ``value`` sees it."""
-    found = _search(fleet, known, goal, more)
+def _sooner(rows: Rows, fleet: Fleet, known: Limits, value: float, more: float) -> Seen | None:
+    """The round of a greater budget ``more`` [J], as ``value`` sees it."""
+    found = _search(fleet, known, Goal.ENERGY, more)
     if found is None:
         return None
     _, price, duration = found
     x, end = fleet.slots.efficiencies(price), fleet.computing.end(price)
     dual = settle(rows, fleet.plan, fleet.computing, x, price, end, duration).dual
-    tilt = value if goal is Goal.POWER else 0.0
-    return Seen(duration, dual - allowance(goal, value, duration), price + tilt)
+    return Seen(duration, dual - value, price)
