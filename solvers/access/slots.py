@@ -118,7 +118,7 @@ def slot_sums(
             if far == 0:
                 break
         for i in range(n):
-            if not (miss[i] <= _NEAR and 1e-250 < m[i] < 1e250):
+            if not miss[i] <= _NEAR:
                 x[i] = inverse_marginal(m[i])
         times_block(transfer[first : first + n], low[first : first + n], high[first : first + n], x, g, m, f)
         times, joules = 0.0, 0.0
