@@ -333,21 +333,21 @@ def test_a_timing_that_limits_decide() -> None:
     assert (one.time_price, one.bandwidth_price, one.compute_end, one.residual, one.gap) == (0.0,) * 5
 
 
-@pytest.mark.parametrize("off", [1e-12, 1e-8, 1e-5, 9e-5])
-def test_a_deadline_that_no_power_of_a_double_keeps(off: float) -> None:
+@pytest.mark.parametrize(("bits", "off"), [(1e5, 1e-12), (1e5, 1e-8), (1e5, 1e-5), (1e5, 9e-5), (100.0, 5e-8)])
+def test_a_deadline_that_no_power_of_a_double_keeps(bits: float, off: float) -> None:
     """1 s of computing, and power without limit: no power is e^700, and slots of e^660 to that leave it open."""
     clients = fedopt.Clients(
         frequency_min=0.0, frequency_max=1e9, samples=1, channel_gain=1e-10, bandwidth=1e6, power_max=math.inf
     )
-    work = fedopt.Workload(cycles=1e9, upload_bits=1e5)
+    work = fedopt.Workload(cycles=1e9, upload_bits=bits)
     for access in (TimeDivision(1e6), SharedBandwidth(1e6)):
         found = fedopt.schedule(clients, work, Deadline(1.0 + off), access=access)
         assert found.status is Status.INFEASIBLE
         assert found.allocation is None
-    between = fedopt.schedule(clients, work, Deadline(1.0 + 1.02e-4), access=TimeDivision(1e6))
-    assert (between.status, between.allocation) == (Status.LIMIT, None)
-    slots = fedopt.schedule(clients, work, Deadline(1.0 + 1.06e-4), access=TimeDivision(1e6))
+    between = fedopt.schedule(clients, work, Deadline(1.0 + 1.02e-9 * bits), access=TimeDivision(1e6))
+    assert (between.status, between.allocation) == (Status.LIMIT, None)  # late by 5e-9, of 100 bits
+    slots = fedopt.schedule(clients, work, Deadline(1.0 + 1.06e-9 * bits), access=TimeDivision(1e6))
     assert slots.status is Status.OPTIMAL
     tau, gamma = slots.duration - 1.0, 1e-10 / (clients.noise_density[0] * 1e6)
-    x = 0.1 * math.log(2.0) / tau  # 654
-    assert slots.energy == pytest.approx(tau * math.exp(x) / gamma, rel=1e-8)
+    x = bits * 1e-6 * math.log(2.0) / tau  # 654
+    assert slots.energy == pytest.approx(tau * math.exp(x) / gamma, rel=1e-3 / bits)

@@ -8,13 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fleets import make
 from mpmath import mp
 from tasks import plain
 from test_share_of_one import Row, marginal
+from test_share_stages import run
 
-from solvers.access import LAST_DIGITS, fullspeed, settle, uplink
+from fedopt.rounds import rows_of
+from solvers.access import LAST_DIGITS, computing, fullspeed, settle, slots, timedivision, uplink
 from solvers.access.shares import OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
 from solvers.blocks import (
+    BLOCK,
     COLUMNS,
     GAMMA,
     NO_UPLOAD,
@@ -28,6 +32,7 @@ from solvers.blocks import (
     A,
     K,
 )  # fmt: skip
+from solvers.plan import make_plan
 from solvers.rows import FloatArray
 
 
@@ -115,8 +120,8 @@ def test_who_sends_at_full_speed_for_nothing_has_no_price_below_zero() -> None:
 )
 def test_what_the_last_digits_of_an_end_of_computing_are_worth_is_no_violation(off: float, missing: float) -> None:
     """The prices fall by 5 W/s before 3 s and by 1 W/s from there on; a billionth of a price is as good as none."""
-    computing: Any = SimpleNamespace(at=lambda end: SimpleNamespace(fall=5.0 if end < 3.0 else 1.0))
-    assert settle._missing(computing, 3.0, off, 1e-6) == pytest.approx(missing, rel=1e-12, abs=0.0)
+    falls: Any = SimpleNamespace(at=lambda end: SimpleNamespace(fall=5.0 if end < 3.0 else 1.0))
+    assert settle._missing(falls, 3.0, off, 1e-6) == pytest.approx(missing, rel=1e-12, abs=0.0)
 
 
 @pytest.mark.parametrize("what", [NO_UPLOAD, NO_WORK])
@@ -138,3 +143,38 @@ def test_only_next_to_its_bound_may_a_speed_be_worth_more_or_less(
         price = out[PRICE_OUT, 0] = times * marginal_here
         _, worst, _ = plain(settle.prove_slots)(np.array([what]), columns, price, 1.0, out)
         assert (worst <= 1e-9) == (times == 1.0 or (fine and at_bound))
+
+
+def test_what_small_rows_add_to_a_great_one_is_not_lost() -> None:
+    """Three, each of less than half its last digit: slots and their energies, computing, by blocks and row by row."""
+    one, none, few = np.ones(4 * BLOCK), np.zeros(4 * BLOCK), slice(None, None, BLOCK)
+
+    def sums(*firsts: float) -> list[float]:
+        """Of rows each the first of a block, the others nothing; last by settle."""
+        each, columns, out = none.copy(), [np.zeros(1)] * COLUMNS, np.ones((OUT, 4))
+        each[few] = firsts
+        sending = run(slots.slot_sums, each, one, none, none, 9.0 * one, 2.0, False, none.copy())
+        watts, _, joules = run(computing.computing_sums, each, none, none, one, 2.0 * one, 1.25)
+        columns[A], columns[TAU_LOW], columns[TAU_HIGH] = each[few], np.full(1, 1e-99), np.full(1, 9.0)
+        ends = run(settle.times_and_prices, np.full(1, NO_WORK), tuple(columns), 0.0, out, np.empty(4))[3]
+        return [*sending, watts, joules, ends]
+
+    small = 0.9 * 2.0**-54
+    for alone, together in zip(sums(1.0, 0.0, 0.0, 0.0), sums(1.0, small, small, small), strict=True):
+        assert alone < together <= alone * (1.0 + 2.0**-51)
+
+
+@pytest.mark.parametrize("family", ["mixed", "wide"])
+def test_who_waits_for_ages_before_a_moment_of_computing_is_asked_for_no_more_than_its_speed_is_worth(
+    family: str,
+) -> None:
+    """The last digit of when it begins is much of how long it computes; at its quickest alone it may be worth more."""
+    for seed in range(6):
+        instance = make(family, seed, 3)
+        clients = instance.clients.replace(overhead=1e11 * instance.duration)
+        rows = rows_of(clients.on_channel(float(clients.bandwidth.sum())), instance.work)
+        fleet = timedivision.Fleet(make_plan(rows))
+        for part in (0.5, 0.99, 1.0):
+            price = part * fleet.top()
+            x, end, T = fleet.slots.efficiencies(price), fleet.computing.end(price), fleet.look(price)[0]
+            assert settle.settle(rows, fleet.plan, fleet.computing, x, price, end, T).residual <= 1e-12

@@ -15,7 +15,7 @@ import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, SharedBandwidth, Status, TimePrice
 from fedopt.rounds import goal_of, rows_of
 from solvers.access import guess as guessing
-from solvers.access import joint
+from solvers.access import joint, shared
 from solvers.access.guess import guess, price_of
 from solvers.access.joint import Look, Uplinks
 from solvers.access.shared import schedule, scheme_limits
@@ -309,6 +309,27 @@ def test_the_limits_of_a_band(family: str, kinds: list[str]) -> None:
     assert energy(long) == pytest.approx(limits.e_inf, rel=1e-3 if math.isinf(limits.t_flat) else 1e-7)
     if math.isfinite(limits.t_flat):
         assert energy(limits.t_flat * (1.0 - 1e-2)) > limits.e_inf * (1.0 + 1e-12)
+
+
+@pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER])
+@pytest.mark.parametrize("late", [1.0 + 1e-5, 1.2])
+def test_an_answer_that_leaves_some_of_the_budget_is_searched_for_again(
+    goal: Goal, late: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As Newton's method may leave it next to T_min, where the energy falls by decades."""
+    r = rows("typical", 3, 3)
+    T = 1.5 * scheme_limits(r, 1.0).t_min
+    point = schedule(r, 1.0, Goal.DEADLINE, T).timing.point
+    assert point is not None
+    value = float(point.energy.sum()) / (T if goal is Goal.POWER else 1.0)
+
+    def too_late(u: Uplinks, goal: Goal, value: float, guess: float, *more: Any) -> Look | None:
+        return joint.joint(u, Goal.DEADLINE, late * T, late * T, *more)
+
+    monkeypatch.setattr(shared, "joint", too_late)
+    timing = schedule(r, 1.0, goal, value).timing
+    assert timing.stop is Stop.OPTIMAL
+    assert timing.duration == pytest.approx(T, rel=1e-9)
 
 
 def test_limits_where_nobody_sends_or_somebody_never_can() -> None:
