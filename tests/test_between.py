@@ -142,12 +142,16 @@ def test_durations_lie_between_tangents_and_chords(goal: Goal, durations: FloatA
         assert bounds[between.T_HIGH] == pytest.approx(high, rel=CLOSE)
         open_ended, closed = open_ended + (high == math.inf), closed + (high < math.inf)
         T = bounds[between.T_LOW]
+        first = int(np.searchsorted(durations, high))
+        beside = [each for each in durations[max(first - 1, 0) : first + 1] if own.least <= each]
         for column, at in ((between.E_FIRST, T), (between.E_LOW, high)):
             if at < math.inf:
-                assert own.floor * (1.0 - CLOSE) <= bounds[column] <= own.energy(at) * (1.0 + CLOSE)
+                tangents = [own.energy(each) - own.price(each) * (at - each) for each in beside]
+                assert bounds[column] == pytest.approx(max([own.floor, *tangents]), rel=CLOSE)
         if high < math.inf:
-            limit = value * high if goal is Goal.POWER else value
-            assert bounds[between.E_HIGH] <= limit * (1.0 + CLOSE)
+            earlier = [own.energy(each) for each in beside if each <= T]
+            limit = min([value * high if goal is Goal.POWER else value, *earlier])
+            assert bounds[between.E_HIGH] == pytest.approx(limit, rel=CLOSE)
     assert open_ended > 3
     assert closed > 10
 
@@ -243,7 +247,44 @@ def test_what_is_uncertain_counts_for_a_partition_or_against_it_as_asked(goal: G
                     low = max(low, durations[i] + over / (P[i] * (1.0 + ROUGH * (1.0 if over > 0.0 else -1.0)) + watts))
             found = plain(between._tangent)(durations, *sums, int(goal), value, ROUGH, first)
             assert found == pytest.approx(low, rel=CLOSE, abs=CLOSE)
+        for a, b in ((0, 1), (1, 2)):
+            over, under = ((1.0 + ROUGH) * E[i] - (value * durations[i] if watts else value) for i in (a, b))
+            part = over / (over - under) if over > 0.0 > under else math.inf
+            found = plain(between._chord)(durations, energy, *sums[2:], int(goal), value, ROUGH, b)
+            assert found == pytest.approx(durations[a] + (durations[b] - durations[a]) * part, rel=CLOSE)
     for away in (-3.0, 0.0, 2.0):
         falls = [slope * away for slope in (1.5, 2.5)]
         assert plain(between._fall)(2.0, 0.5, away) == max(falls)
     assert plain(between._fall)(0.2, 0.5, -3.0) == 0.0
+
+
+WRONG = {
+    "less": lambda sums: sums * (1.0 - 0.9e-9),
+    "more": lambda sums: sums * (1.0 + 0.9e-9),
+    "after great ones": lambda sums: sums + 2.0**44,
+}
+
+
+@pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER, Goal.DEADLINE, Goal.PRICE])
+@pytest.mark.parametrize("wrong", WRONG)
+def test_sums_need_be_good_to_a_billionth_but_for_what_differences_of_great_ones_lose(goal: Goal, wrong: str) -> None:
+    """Bounds hold of the round that is known to meet the goal, whatever the sums are wrong by within that."""
+    finite = 0
+    for durations, menu in itertools.product(GRIDS, map(made, range(3))):
+        energy, price, misses, least, floor = prefixes(menu, durations)
+        some = map(WRONG[wrong], (energy, price))
+        given: Any = (*some, misses, least, WRONG[wrong](floor), COUNTS, menu.types, int(goal))
+        for p, own in enumerate(sums(menu, counts) for counts in COUNTS):
+            for T in np.unique(np.concatenate([durations, np.linspace(durations[0], durations[-1], 14)])):
+                if own.least > T:
+                    continue
+                E, out = own.energy(T), np.empty((len(COUNTS), between.BOUNDS))
+                value = {Goal.ENERGY: E, Goal.POWER: E / T, Goal.DEADLINE: T, Goal.PRICE: own.price(T)}[goal]
+                between.bound_partitions(durations, *given, value, np.zeros(0), out)
+                t_least, t_low, t_high, e_low, e_high, e_first, e_least = out[p]
+                assert t_least <= t_low <= T <= t_high
+                assert e_least <= own.floor
+                assert e_low <= E <= e_high
+                assert e_first <= own.energy(t_low)
+                finite += t_high < math.inf
+    assert finite > 150
