@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from fleets import of_kinds
+from fleets import make, of_kinds
+from test_share_stages import inside, run
 
 from fedopt.rounds import rows_of
 from solvers.allocation.kernel import EXACT, price_blocks
-from solvers.blocks import BLOCK
+from solvers.blocks import BLOCK, ORDINARY
 from solvers.plan import make_plan
 from solvers.rows import FloatArray, Rows
 
@@ -41,3 +44,44 @@ def test_a_fleet_is_its_blocks(family: str, columns: int) -> None:
             assert sums[block, :2] == pytest.approx(out[2:4, part].sum(axis=1), rel=1e-12)
             if columns == 6:
                 assert sums[block, 2] == pytest.approx(out[5, part].sum(), rel=1e-12)
+
+
+@pytest.mark.parametrize("family", ["typical", "powers", "mixed"])
+@pytest.mark.parametrize("off", [-0.3, -0.03, 1e-4, 1e-3, 3e-3, 0.01, 0.1])
+def test_odds_of_a_near_duration_lead_to_the_same_answers(family: str, off: float) -> None:
+    """However far a first step from there is."""
+    for seed in range(10):
+        instance = make(family, seed, 1)
+        rows, T = rows_of(instance.clients, instance.work).full(), 2.0 * instance.duration
+        plan, (_, cold, fresh) = make_plan(rows), priced(rows, T, 4)
+        odds, sums, out = priced(rows, T * (1.0 - off), 4)
+        price_blocks(plan.kind, plan.columns, plan.priced, T, odds, True, EXACT, sums, out, 0, plan.blocks)
+        assert out == pytest.approx(fresh, rel=1e-13)
+        assert sums == pytest.approx(cold, rel=1e-13)
+
+
+@pytest.mark.parametrize("why", ["no step is enough", "an energy is no number"])
+def test_rows_that_the_quick_path_does_not_finish_go_by_the_careful_one(
+    why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To the same answer, and odds for the next pass; of times that move no derivatives are left."""
+    instance = make("wide", 3, 9)
+    rows, T = rows_of(instance.clients, instance.work).full(), instance.duration
+    plan, (odds, sums, out) = make_plan(rows), priced(rows, T, 6)
+    assert plan.kind.tolist() == [ORDINARY]
+    free = out[4] > 0.0
+    inner, one = inside(price_blocks), int(np.flatnonzero(free)[1])
+    name, column, which = ("halley_block", 4, slice(None)) if why == "no step is enough" else ("compute_block", 5, one)
+    quick = inner[name]
+
+    def failing(*given: Any) -> None:
+        quick(*given)
+        given[column][which] = np.inf
+
+    monkeypatch.setitem(inner, name, failing)
+    again, added, found = np.empty(9), np.empty((1, 3)), np.empty((6, 9))
+    run(price_blocks, plan.kind, plan.columns, plan.priced, T, again, False, EXACT, added, found, 0, 1)
+    assert found[[0, 1, 2, 3, 5]] == pytest.approx(out[[0, 1, 2, 3, 5]], rel=1e-12)
+    assert added == pytest.approx(sums, rel=1e-12)
+    assert again == pytest.approx(odds, rel=1e-12)
+    assert np.array_equal(np.isnan(found[4]), free if why == "no step is enough" else np.arange(9) == one)

@@ -241,3 +241,24 @@ def test_what_is_not_done_has_the_speed_of_its_price(method: str, duration: floa
         assert float(found.frequency[n]) == pytest.approx(float(min(max(f, client.f_min), client.f_max)), rel=1e-12)
         x = mpf(float(found.rate[n])) * mp.log(2) / client.B
         assert float(marginal(x)) == pytest.approx(float(client.gamma * (price + client.P_c)), rel=1e-11)
+
+
+@pytest.mark.parametrize("family", ["typical", "wide", "tight"])
+def test_prices_by_halvings_are_those_by_derivatives_to_their_last_digits(family: str) -> None:
+    """Of the readable method and of the compiled one."""
+    for seed in range(3):
+        instance = make(family, seed, 40)
+        rows, T = rows_of(instance.clients, instance.work), 1.5 * instance.duration
+        one, other = (METHODS.get(method)(rows, T).price for method in ("reference", "kernel"))
+        assert one == pytest.approx(other, rel=1e-13)
+
+
+@pytest.mark.parametrize("method", EXACT_METHODS)
+def test_no_power_of_a_double_sends_in_no_time(method: str) -> None:
+    """Whoever is last in the shortest round, its power without limit: endless energy; the others take what they do."""
+    instance = make("typical", 1, 3)
+    rows = rows_of(instance.clients.replace(power_max=math.inf), instance.work)
+    least = limits(rows)
+    found = METHODS.get(method)(rows, least.t_min)
+    assert np.array_equal(found.energy == math.inf, least.least_time == least.t_min)
+    assert np.array_equal(found.price == math.inf, least.least_time == least.t_min)
