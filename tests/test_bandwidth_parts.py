@@ -120,6 +120,15 @@ def test_it_is_looked_below_the_best_until_that_is_too_dear_then_between(monkeyp
         assert lower == low
 
 
+@pytest.mark.parametrize("low", [0.0, 0.5, 2.9])
+def test_an_only_matching_is_proved_as_far_as_its_own_round(low: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, it = prepared(monkeypatch, Goal.ENERGY, 1.0, [(5, 0, 0)])
+    held = Best(assignment=np.zeros(5, dtype=np.int64), T=3.0, lower=low, E=1.0, mu=2.0, stop=Stop.OPTIMAL)
+    it._solve = lambda *_: held
+    assert 0.0 < it.floor < 2.9
+    assert it.improve(0, math.inf, [], empty_results(1)) == (held, max(low, it.floor))
+
+
 def test_nothing_is_looked_at_at_the_floor_or_beyond_what_has_to_be_beaten(monkeypatch: pytest.MonkeyPatch) -> None:
     _, it = prepared(monkeypatch, Goal.ENERGY, 1.0, [(1, 2, 2)])
     asked = list[float]()

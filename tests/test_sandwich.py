@@ -264,3 +264,14 @@ def test_partitions_are_solved_from_the_greatest_hope_on_until_none_is_above_the
     nobody = sandwich._solve(given, np.arange(2), bounds, np.zeros(0, dtype=np.int64))
     assert np.array_equal(nobody.results, empty_results(5), equal_nan=True)
     assert (nobody.passes, nobody.proof, int(nobody.assign(2))) == (0, Proof.SORTED, 4)
+
+
+def test_where_time_is_up_what_has_an_answer_is_left_open_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However much was hoped of it."""
+    results = results_of([2.0, math.nan, math.nan], [1.0, math.nan, math.nan])
+    results[0, LEAST_TIME] = 1.0
+    stopped = dataclasses.replace(NOTHING, results=results, stopped=True)
+    monkeypatch.setattr(sandwich, "search_ordered", lambda *_, **__: stopped)
+    given = made(gains=np.ones(3), counts=np.ones((3, 2)), progress=None)
+    found = sandwich._solve(given, np.arange(2), bounds_of(low=[1.0, 4.0, 8.0], high=[9.0] * 3), np.arange(3))
+    assert found.ceiling == 0.25
