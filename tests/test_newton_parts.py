@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from fleets import in_units, make, of_kinds
+from test_share_stages import inside, run
 
 import fedopt
 from fedopt.rounds import rows_of
 from solvers.allocation import kernel, reference
 from solvers.duration import newton
-from solvers.duration.steps import A_G, A_PRICE, A_T, E_NOW, LOWER, PASSES, PRICE_NOW, STOP, T_NOW, UPPER
+from solvers.duration.steps import A_G, A_PRICE, A_T, E_NOW, LAST, LOWER, PASSES, PRICE_NOW, STOP, T_NOW, UPPER
 from solvers.plan import Plan, make_plan
 from solvers.rows import ROUNDING, Goal, Point, Rows, Stop
 
@@ -220,3 +221,25 @@ def test_other_bounds_are_those_of_the_search_and_hold_its_answer(goal: Goal) ->
         state[STOP], state[T_NOW], state[LOWER], state[UPPER] = float(Stop.OPTIMAL), 4.0, low, high
         found = newton._timing(state, goal, point)
         assert (found.lower, found.upper) == (min(low, 4.0), max(high, 4.0))
+
+
+def test_from_a_duration_that_somebody_cannot_meet_nobody_is_moved_by_derivatives(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However near the next one is."""
+    instance = make("typical", 4, 3)
+    plan = make_plan(rows_of(instance.clients, instance.work))
+    early, later = plan.t_min * (1.0 - 1e-7), plan.t_min * (1.0 + 5e-7)
+    seen = list[float]()
+
+    def advance(state: Any, energy: float, price: float, curve: float) -> None:
+        seen.append(energy)
+        state[T_NOW], state[STOP] = later, 1.0 if len(seen) == 2 else 0.0
+
+    monkeypatch.setitem(inside(newton.search), "advance", advance)
+    state, out = np.array(newton._state(plan, Goal.ENERGY, 1.0)), np.empty((6, 3))
+    state[T_NOW], state[LAST] = early, 1.0
+    run(newton.search, plan.kind, plan.columns, plan.priced, state, np.empty(3), False, np.empty((1, 3)), out)
+    there = kernel.allocate(rows_of(instance.clients, instance.work), later)
+    assert seen == [math.inf, pytest.approx(float(there.energy.sum()), rel=1e-13)]
+    assert out[3] == pytest.approx(there.price, rel=1e-12)
