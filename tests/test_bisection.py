@@ -192,3 +192,20 @@ def test_a_wide_bracket_is_drawn_in_by_energies_that_rounding_cannot_explain(bel
     assert found.stop is (Stop.SLACK if high - low < 0.01 else Stop.LIMIT)
     assert (found.passes, found.duration, found.point) == (9, 1.0, wide.point)
     assert honest(dataclasses.replace(wide, lower=0.9991, upper=1.009), rows, Goal.ENERGY, 10.0, allocate).passes == 7
+
+
+def test_a_budget_that_the_least_energies_add_up_to_but_for_rounding_has_a_round() -> None:
+    """Looked at no longer than until what is missing is rounding: no sum would ever show less."""
+    instance = make("typical", 0, 4)
+    rows = rows_of(instance.clients, instance.work)
+    least = limits(rows)
+
+    def more(rows: Rows, duration: float) -> Point:
+        point = kernel.allocate(rows, duration)
+        return dataclasses.replace(point, energy=point.energy * (1.0 + 3.0 * EPS))
+
+    found = bisection.schedule(rows, Goal.ENERGY, least.e_inf * (1.0 + EPS), more)
+    assert found.stop is Stop.LIMIT
+    assert least.t_min <= found.lower <= found.duration < math.inf
+    assert found.point is not None
+    assert found.point.energy.sum() == pytest.approx(least.e_inf, rel=1e-14)
