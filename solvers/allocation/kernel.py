@@ -72,7 +72,7 @@ from solvers.rough import (
     singles_block,
     start_block,
 )
-from solvers.rows import ROUNDING, FloatArray, Point, Rows
+from solvers.rows import FloatArray, Point, Rows
 from solvers.saferow import safe_row
 from solvers.threads import each_chunk
 
@@ -108,7 +108,7 @@ def complete(rows: Rows, plan: Plan, duration: float, out: FloatArray) -> Point:
         _complete_others(rows, plan, price, f, x)
     feasible = np.empty(plan.size, dtype=np.bool_)
     feasible.fill(True)
-    if duration < plan.t_min * ROUNDING:
+    if duration < plan.t_min:
         feasible = feasible_rows(plan, duration)
         for column in (f, x, t, tau, price):
             column[~feasible] = np.nan

@@ -158,10 +158,8 @@ def _cheapest_chain(step: FloatArray, have: IntArray, counts: IntArray, distance
         changed = False
         for k in range(types):
             for l in range(types):
-                far, known = distance[k] + step[k, l], distance[l]
-                # A gain below rounding is no gain: it could close a circle.
-                gains = far < math.inf if known == math.inf else far < known - 1e-14 * (abs(known) + abs(far))
-                if gains and not _leads_to(before, k, l):
+                far = distance[k] + step[k, l]
+                if far < distance[l] and not _leads_to(before, k, l):  # there and back may gain by rounding: no circles
                     distance[l] = far
                     before[l] = k
                     changed = True
