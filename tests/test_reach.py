@@ -16,7 +16,7 @@ from fedopt import Deadline, EnergyBudget, SharedBandwidth, Status, TimeDivision
 from fedopt.sharing import Scheme
 from solvers.matching import priced, slotted
 from solvers.matching.reach import search_within
-from solvers.matching.task import STOPPED, Searched, Task, empty_results
+from solvers.matching.task import LEAST_TIME, STOPPED, Searched, Task, empty_results
 from solvers.rows import Goal, Stop
 
 TYPES = (
@@ -229,3 +229,33 @@ def test_who_may_send_for_ever_is_given_longer_than_others_compute(seconds: floa
         assert found.status is (Status.OPTIMAL if budget > low else Status.INFEASIBLE)
         assert budget > low or found.shortfall == pytest.approx(low - budget, rel=1e-9)
         assert fedopt.verify(problem, found).ok
+
+
+@pytest.mark.parametrize("less", [1e-6, 9e-6, 1.1e-5, 1e-3])
+def test_a_deadline_missed_by_less_than_the_quickest_is_known_to_is_not_proved_out_of_reach(less: float) -> None:
+    """From one matching to a quicker one, the least duration is known to a hundred-thousandth."""
+    problem = fedopt.Problem(fleet(1), TYPES, budget=Deadline(1.0), access=TimeDivision(1e6))
+    task = task_asked(problem, "solvers.matching.slotted.search")
+    first, second = map(slotted.search(task).assign, (0, 1))
+    assert task.limits is not None
+    times = [task.limits(task.menu.rows_of(each)).t_min for each in (first, second)]
+    quick = [first, second] if times[1] < times[0] else [second, first]
+    least, asked_for = min(times), list[tuple[int, float]]()
+
+    def quicker(p: int, T: float) -> Any:
+        asked_for.append((p, T))
+        return quick[len(asked_for) - 1] if len(asked_for) <= 2 else None
+
+    results = empty_results(len(task.counts))
+    results[:, STOPPED] = Stop.TOO_SHORT
+    missed = Searched(results=results, passes=5, assign=lambda row: first)
+    task = dataclasses.replace(task, value=least * (1.0 - less))
+    found = search_within(task, lambda each: missed, lambda task: quicker)
+    assert asked_for[0] == (0, math.inf)
+    assert asked_for[1] == (0, pytest.approx(max(times), rel=1e-11))
+    assert asked_for[2] == (0, pytest.approx(least, rel=1e-11))
+    assert [row for row, _ in asked_for[2:]] == list(range(len(task.counts)))
+    assert (found.results[0, LEAST_TIME], found.results[0, STOPPED]) == (least, Stop.TOO_SHORT)
+    assert np.array_equal(found.assign(0), quick[1])
+    assert found.passes == 5
+    assert (found.lower is not None and bool(np.isinf(found.lower).all())) is (less > 1e-5)
