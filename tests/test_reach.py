@@ -15,8 +15,9 @@ import fedopt
 from fedopt import Deadline, EnergyBudget, SharedBandwidth, Status, TimeDivision
 from fedopt.sharing import Scheme
 from solvers.matching import priced, slotted
-from solvers.matching.reach import search_within
+from solvers.matching.reach import _thriftiest, search_within
 from solvers.matching.task import LEAST_TIME, STOPPED, Searched, Task, empty_results
+from solvers.matching.transport import Transport, transport
 from solvers.rows import Goal, Stop
 
 TYPES = (
@@ -259,3 +260,17 @@ def test_a_deadline_missed_by_less_than_the_quickest_is_known_to_is_not_proved_o
     assert np.array_equal(found.assign(0), quick[1])
     assert found.passes == 5
     assert (found.lower is not None and bool(np.isinf(found.lower).all())) is (less > 1e-5)
+
+
+def test_the_thriftiest_matching_is_of_the_partition_that_needs_least() -> None:
+    problem = fedopt.Problem(fleet(1), TYPES, budget=EnergyBudget(1e-3), access=TimeDivision(1e6))
+    task = task_asked(problem, "solvers.matching.slotted.search")
+    for counts in (task.counts, task.counts[::-1]):
+        found = [transport(task.menu.costs(math.inf), each) for each in counts]
+        costs = [each.cost for each in found if isinstance(each, Transport)]
+        assert len(costs) == len(counts) > 1
+        closest = _thriftiest(dataclasses.replace(task, counts=counts), slotted.search)[0]
+        assert closest is not None
+        assert closest.p == int(np.argmin(costs))
+        assert closest.least == pytest.approx(min(costs), rel=1e-11)
+        assert max(costs) > 1.01 * min(costs)
