@@ -39,7 +39,7 @@ class LeastShares:
             if total <= room:
                 break
             new = T + math.log(total / room) * total / -slope if total < math.inf else T
-            if not new > T:  # what is left is rounding
+            if not new > T * (1.0 + 4e-16):  # what is left is rounding: longer steps, so that this ends
                 new, more = T * (1.0 + more), 2.0 * more
             T = new
         return T
