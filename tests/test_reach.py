@@ -274,3 +274,22 @@ def test_the_thriftiest_matching_is_of_the_partition_that_needs_least() -> None:
         assert closest.p == int(np.argmin(costs))
         assert closest.least == pytest.approx(min(costs), rel=1e-11)
         assert max(costs) > 1.01 * min(costs)
+
+
+@pytest.mark.parametrize("decades", [0, 8])
+@pytest.mark.parametrize("seed", range(8))
+def test_what_no_matching_goes_below_is_below_all_and_near(seed: int, decades: int) -> None:
+    """Given time without end on a band; decades: how far apart chips are at full speed and at none."""
+    rng = np.random.default_rng(seed)
+    clients = fleet(seed).replace(circuit_power=rng.choice([0.0, 0.05, 0.2], len(fleet(seed))))
+    clients = clients.replace(frequency_min=0.0, capacitance=clients.capacitance * 10.0**decades)
+    problem = fedopt.Problem(clients, TYPES, budget=EnergyBudget(1e-3), access=SharedBandwidth(1e6))
+    task = task_asked(problem, "solvers.matching.priced.search")
+    scheme = Scheme(clients, SharedBandwidth(1e6))
+    works = (clients.workload(TYPES, np.array(matching)) for matching in every_round(problem))
+    least = min(scheme.limits(scheme.rows(work)).e_inf for work in works)
+    closest = _thriftiest(task, priced.search)[0]
+    assert closest is not None
+    assert task.limits is not None
+    assert task.limits(task.menu.rows_of(closest.assignment)).e_inf == pytest.approx(least, rel=1e-9)
+    assert least * (1.0 - 2e-5) <= closest.least <= least
