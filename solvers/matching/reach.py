@@ -22,7 +22,7 @@ from solvers.menu import IntArray
 from solvers.plan import make_plan
 from solvers.rows import Goal, Rows, Stop
 
-_ENDLESS = 1e18  # times the longest duration that matters: what waits for ever has a share of its root's inverse
+_ENDLESS = 1e18  # times the longest duration that matters: who may send for ever saves some 1e-9 by more
 _MORE = 1e-5  # relative: what more time than that saves of who sends on a share of a band is less
 _OFTEN = 10.0  # times as much as alone on the whole channel more time saves of who shares it at most, beyond that
 _SOONER = 1e-12  # relative: matchings quicker by less are one
