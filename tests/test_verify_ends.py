@@ -98,3 +98,16 @@ def test_a_budget_that_the_next_double_of_a_steep_round_is_above_is_used_up() ->
         assert Outcome.FAILED not in report(clients, budget, found, None, work).values()
         spent.append(found.energy / joules)
     assert min(spent) < 0.7  # no double of the round is nearer
+
+
+def test_an_upper_end_is_not_proved_where_the_prices_of_the_answer_tell_too_little() -> None:
+    """A round above its budget by 1e-9: with its own prices that refutes it, with others it tells nothing."""
+    access = SharedBandwidth(1e6)
+    right = fedopt.schedule(FREE, WORK, Deadline(100.0), access=access)
+    right = dataclasses.replace(right, bracket=(right.duration, right.duration))
+    budget = EnergyBudget(right.energy * (1.0 - 1e-9))
+    assert report(FREE, budget, right, access)["upper end of the bracket"] is Outcome.FAILED
+    assert right.sharing is not None
+    sharing = dataclasses.replace(right.sharing, bandwidth_price=0.99 * right.sharing.bandwidth_price)
+    vague = dataclasses.replace(right, sharing=sharing)
+    assert report(FREE, budget, vague, access)["upper end of the bracket"] is Outcome.UNPROVED

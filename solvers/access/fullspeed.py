@@ -15,12 +15,13 @@ from solvers.access.joint import Look, Uplinks
 from solvers.access.roots import ulp
 from solvers.access.shares import BETA_OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
 from solvers.access.uplink import inverse_growth, row_energy
-from solvers.blocks import E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_FREE, T_LOW, A, Columns, K, at
+from solvers.blocks import E_FIXED, FIXED, GAMMA, IDLE, P_C, P_S, T_FREE, T_LOW, A, Columns, K, at, left_out
 from solvers.compile import kernel, stage
 from solvers.elementary import EXP_MAX, expm1_given, marginal_given
 from solvers.rows import FloatArray
 
 _ROUNDING = 1e-15  # relative, of a duration
+_STEP = 16.0  # times what rounding does: where the search for T_min ended, whose last step may have been longer
 _TURNS = 100
 
 
@@ -28,7 +29,7 @@ class LeastShares:
     """What the rows of some uplinks need at least."""
 
     def __init__(self, uplinks: Uplinks) -> None:
-        self.uplinks = uplinks
+        self.uplinks, self._least = uplinks, math.nan
 
     def duration(self) -> float:
         """T_min [s]: the least shares add up to the room. ln of the sum is convex in T: Newton climbs from the left."""
@@ -42,6 +43,7 @@ class LeastShares:
             if not new > T * (1.0 + 4e-16):  # what is left is rounding: longer steps, so that this ends
                 new, more = T * (1.0 + more), 2.0 * more
             T = new
+        self._least = T
         return T
 
     def too_loud(self, T: float) -> bool:
@@ -61,7 +63,7 @@ class LeastShares:
         u = self.uplinks
         plan = u.plan
         total, _, noise = least_shares(plan.size, plan.columns, u.snr_max, T)
-        if u.room - total > noise:
+        if u.room - total > (_STEP if self._least == T else 1.0) * noise:
             return None
         energy, price, mu = at_full_speed(plan.kind, plan.columns, u.snr_max, T, u.room - total, out)
         return Look(
@@ -72,13 +74,14 @@ class LeastShares:
 @kernel
 def least_shares(size: int, columns: Columns, snr_max: FloatArray, T: float) -> tuple[float, float, float]:
     """The sum of beta_n^min of ``size`` rows, its slope in T [1/s], and what rounding of T does to it."""
-    total, slope, noise = 0.0, 0.0, 0.0
+    total, slope, noise, lost = 0.0, 0.0, 0.0, 0.0
     for i in range(size):
         beta, by_time, _ = _least(columns, snr_max, T, i)
-        total += beta
+        before, total = total, total + beta
+        lost += left_out(before, beta, total)
         slope += by_time
         noise += _ROUNDING * (beta - by_time * T)
-    return total, slope, noise
+    return total + lost, slope, noise
 
 
 @stage
