@@ -85,6 +85,20 @@ def test_nobody_is_too_loud_where_a_slow_computer_sets_the_least_duration(access
 
 
 @pytest.mark.parametrize("access", SCHEMES, ids=lambda access: type(access).__name__)
+@pytest.mark.parametrize("gain", [0.0, 1e-250])
+def test_beside_somebody_out_of_reach_nobody_is_too_loud(gain: float, access: Access) -> None:
+    """Whom no duration suffices, or a slot of 1e240 s, is named alone, without a warning."""
+    clients, work = made(0)
+    clients = clients.replace(channel_gain=[1e-11, gain, 1e-11, 1e-11])
+    for seconds in (1e-200, 10.0, 1e6):
+        answer = fedopt.schedule(clients, work, Deadline(seconds), access=access)
+        assert answer.status is Status.INFEASIBLE
+        assert answer.clients[0] == 1
+        assert "no power that is a number" not in answer.reason
+        assert fedopt.verify_schedule(clients, work, Deadline(seconds), answer, access=access).failed == ()
+
+
+@pytest.mark.parametrize("access", SCHEMES, ids=lambda access: type(access).__name__)
 def test_no_matching_is_quiet_enough(access: Access) -> None:
     """Of all matchings of two partitions: an answer exactly where one of them has a round."""
     clients, _ = made(1)

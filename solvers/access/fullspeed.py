@@ -49,11 +49,11 @@ class LeastShares:
     def too_loud(self, T: float) -> bool:
         """Whether no powers that are numbers are enough for T [s]: rows without a greatest one take a share, too."""
         u, columns = self.uplinks, self.uplinks.plan.columns
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(all="ignore"):
             tau = np.maximum(T - columns[FIXED] - columns[T_LOW], 0.0)
             loudest = np.where((columns[A] > 0.0) & np.isinf(u.snr_max), columns[A] / (EXP_MAX * tau), 0.0)
-        loudest = np.broadcast_to(loudest, (u.plan.size,))
-        return least_shares(u.plan.size, columns, u.snr_max, T)[0] + float(loudest.sum()) > u.room
+            together = float(np.broadcast_to(loudest, (u.plan.size,)).sum())
+        return least_shares(u.plan.size, columns, u.snr_max, T)[0] + together > u.room
 
     def share(self, T: float, out: FloatArray) -> Look | None:
         """T_min itself, in ``out`` (5, N): nothing to decide. None at longer durations.

@@ -45,7 +45,8 @@ class Slots:
     @property
     def loudest(self) -> float:
         """No powers that are numbers are enough for slots that take less together [s]."""
-        return float((self.columns[0] / np.minimum(self.columns[4], EXP_MAX)).sum())
+        with np.errstate(all="ignore"):  # out of reach
+            return float((self.columns[0] / np.minimum(self.columns[4], EXP_MAX)).sum())
 
     def sums(self, price: float) -> tuple[float, float]:
         """Sum of the slots [s] and of their energies [J] at a price of time [W]."""

@@ -113,7 +113,8 @@ def _longest(rows: Rows) -> float:
     second and hertz."""
     c = make_plan(rows).columns
     computing = np.where(np.isfinite(c[T_FREE]), c[T_FREE], c[T_LOW])
-    times = c[FIXED] + computing + np.where(np.isfinite(c[TAU_FREE]), c[TAU_FREE], c[A])
+    with np.errstate(over="ignore"):
+        times = c[FIXED] + computing + np.where(np.isfinite(c[TAU_FREE]), c[TAU_FREE], c[A])
     return float(times.max(initial=0.0, where=np.isfinite(times)))
 
 
