@@ -53,7 +53,7 @@ class LeastShares:
             tau = np.maximum(T - columns[FIXED] - columns[T_LOW], 0.0)
             loudest = np.where((columns[A] > 0.0) & np.isinf(u.snr_max), columns[A] / (EXP_MAX * tau), 0.0)
             together = float(np.broadcast_to(loudest, (u.plan.size,)).sum())
-        return least_shares(u.plan.size, columns, u.snr_max, T)[0] + together > u.room
+        return together > 0.0 and least_shares(u.plan.size, columns, u.snr_max, T)[0] + together > u.room
 
     def share(self, T: float, out: FloatArray) -> Look | None:
         """T_min itself, in ``out`` (5, N): nothing to decide. None at longer durations.
