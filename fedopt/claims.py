@@ -17,6 +17,7 @@ from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Se
 from solvers.rows import Stop
 
 _FAR = 0.5  # of the energy: where a bound is below that share of it, the bound itself is said
+_TENFOLD = 9.0  # of the utility more: from there on a factor is said
 _KEPT = 1e-6  # relative: the utility of a matching and what its search said of it
 
 
@@ -144,16 +145,17 @@ def scope_of(solution: Solution, *, alone: bool = False) -> str:
     alone: the answer's partition was the only one searched, and the problem has others.
     """
     utility, bound = solution.utility, solution.bound
-    by = f" by more than {_percent((bound - utility) / abs(utility))} %" if bound > utility else ""
+    by = _by((bound - utility) / abs(utility)) if bound > utility else ""
     problem, far = solution.problem, ""
     rest = "; other partitions were not tried" if alone else ""
     assert problem is not None
     if isinstance(problem.utility, LeastEnergy) and bound > _FAR * utility:
         far = f" The least energy may be as little as {max(-bound, 0.0):.6g} J."
-    if solution.scope == Proof.MATCHINGS.value:
+    proved = solution.scope if bound < math.inf else ""
+    if proved == Proof.MATCHINGS.value:
         which = "No matching of this partition" if alone else "No partition and no matching"
         return f"{which} is better{by}{rest}.{far}"
-    if solution.scope == Proof.SORTED.value and not alone:
+    if proved == Proof.SORTED.value and not alone:
         return f"No partition is better{by} with its sorted matching; other matchings may be better.{far}"
     low, cost = solution.cost_bracket
     if low >= cost * (1.0 - 1e-9):
@@ -174,9 +176,19 @@ def ordered_by_duration(problem: Problem) -> bool:
     return isinstance(problem.utility, LeastEnergy) and isinstance(problem.budget, Deadline)
 
 
+def _by(share: float) -> str:
+    """By how much more others may be, as a share of the utility: in per cent, or as a factor where that says more."""
+    return f" by more than {_percent(share)} %" if share < _TENFOLD else f" by a factor of more than {_up(1.0 + share)}"
+
+
 def _percent(share: float) -> str:
-    """A share in per cent with two digits, rounded up: what is claimed must hold."""
-    if not 0.0 < share < math.inf:
-        return f"{100.0 * share:g}"
-    unit = 10.0 ** (math.floor(math.log10(100.0 * share)) - 1)
-    return f"{math.ceil(100.0 * share / unit) * unit:.3g}"
+    """A share in per cent with two digits, rounded up."""
+    return _up(100.0 * share)
+
+
+def _up(value: float) -> str:
+    """A number with two digits, rounded up: what is claimed must hold."""
+    if not 0.0 < value < math.inf:
+        return f"{value:g}"
+    unit = 10.0 ** (math.floor(math.log10(value)) - 1)
+    return f"{math.ceil(value / unit) * unit:.3g}"

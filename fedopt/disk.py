@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import re
 import secrets
@@ -22,6 +23,12 @@ def check_path(path: str | PathLike[str]) -> None:
         raise InputError("path", "a path without NUL characters", brief(os.fsdecode(path)))
     if not Path(path).name:  # as of "" and "/"
         raise InputError("path", "the path of a file", brief(os.fsdecode(path)))
+
+
+def check_writable(folder: Path) -> None:
+    """Raise PermissionError where nothing can be written into a folder, before long work is done for it."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def read_limited(path: str | PathLike[str], limit: int) -> bytes:

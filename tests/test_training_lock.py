@@ -151,6 +151,9 @@ def test_a_run_that_is_done_can_be_called_up_where_nothing_can_be_written(
         lesson(1, checkpoint=tmp_path / "run")
     monkeypatch.setattr(lock.os, "access", lambda path, mode: False)
     assert repr(timeless(lesson(1, checkpoint=tmp_path / "run").rows)) == repr(timeless(done.rows))
+    with pytest.raises(PermissionError) as caught:  # before another round is trained
+        lesson(2, checkpoint=tmp_path / "run")
+    assert caught.value.filename == str(tmp_path)
     with pytest.raises(PermissionError) as caught:
         lesson(1, checkpoint=tmp_path / "new")
     assert caught.value.filename == str(tmp_path / "new")

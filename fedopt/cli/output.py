@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import sys
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from typing import Any
 
 from fedopt import files, plots
 from fedopt.checks import InputError, brief, printable
+from fedopt.disk import check_writable
 from fedopt.problem import Problem
 from fedopt.solution import Solution
 from solvers.lookup import MissingExtra
@@ -25,8 +25,7 @@ _MARKS = {  # of what files.write_csv and plots.save write
 def make_folder(out: Path) -> None:
     """Make the folder ``out`` where there is none, before long work is done for it. Raises OSError if it is no use."""
     out.mkdir(parents=True, exist_ok=True)
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(out))
+    check_writable(out)
 
 
 def answers(out: Path, name: str) -> dict[str, Path]:

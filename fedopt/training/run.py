@@ -11,6 +11,7 @@ from typing import Any
 from torch import nn
 
 from fedopt.checks import InputError, kind, whole
+from fedopt.disk import check_writable
 from fedopt.problem import Problem
 from fedopt.scenario import Scenario
 from fedopt.submodels import SubModel
@@ -143,6 +144,8 @@ def _spend(
             reason = ended(plan, state)
             if reason:
                 break
+            if path is not None:
+                check_writable(path.parent)
             state, reason = step(plan, state)
             if reason:
                 break
