@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from fleets import mnist_types
 from tasks import task_asked
 
 import fedopt
@@ -134,6 +135,53 @@ def test_a_search_without_end_that_finds_nothing_leaves_what_each_needs_alone() 
     late = asked(dataclasses.replace(task, until=0.0), [first, first])[0]
     assert late.stopped
     assert late.results is first.results
+
+
+@pytest.mark.parametrize("utility", ["replica_rate", "shortest_round"])
+def test_what_the_first_partitions_miss_is_not_looked_for_in_every_one(
+    utility: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A sum of energies below the least, and a little above: as when all are searched, with a part of the passes."""
+    clients = fedopt.devices.phones64().take(slice(None, None, 4))
+    problem = fedopt.Problem(clients, mnist_types((1, 2, 4, 8)), budget=EnergyBudget(1.0), access=SharedBandwidth(5e6))
+    problem = dataclasses.replace(problem, utility=utility)
+    least = 1.0 + fedopt.solve(problem).shortfall
+    assert len(problem.candidates()) > 4 * priced._FIRST
+    for share in (0.9, 1.0 - 1e-4, 1.0 + 1e-4, 1.02):
+        problem = dataclasses.replace(problem, budget=EnergyBudget(least * share))
+        found = fedopt.solve(problem)
+        with monkeypatch.context() as patch:
+            patch.setattr(priced, "_FIRST", len(problem.candidates()) + 1)
+            every = fedopt.solve(problem)
+        assert (found.status, found.scope) == (every.status, "all matchings")
+        assert found.status.solved is (share > 1.0)
+        assert found.shortfall == every.shortfall
+        assert share < 1.0 or found.duration == pytest.approx(every.duration, rel=1e-9)
+        assert 2 * found.stats["passes"] < every.stats["passes"]
+        assert fedopt.verify(problem, found).ok
+
+
+def test_partitions_that_leave_somebody_out_of_reach_say_nothing_of_the_others() -> None:
+    """Every other partition has too few places for those without a channel: those tried first."""
+    clients = fedopt.Clients(
+        frequency_min=0.3e9,
+        frequency_max=1e9,
+        samples=300,
+        channel_gain=[0.0] * 3 + [1e-11] * 9,
+        bandwidth=1e6,
+        capacitance=2e-28,
+    )
+    types = (*TYPES[:2], fedopt.SubModel("silent", flops=11e6, upload_bits=0.0))
+    partitions = [each for few in range(8) for each in ((12 - few, few, 0), (8 - few, few, 4))]
+    problem = fedopt.Problem(
+        clients, types, budget=EnergyBudget(100.0), access=SharedBandwidth(1e6), partitions=partitions
+    )
+    found = fedopt.solve(problem)
+    assert found.status.solved
+    assert found.scope == "all matchings"
+    assert found.partition is not None
+    assert found.partition[2] == 4
+    assert fedopt.verify(problem, found).ok
 
 
 SENDS = (fedopt.SubModel("works", flops=34e6, upload_bits=1e5), fedopt.SubModel("sends", flops=1e6, upload_bits=5e5))

@@ -42,7 +42,7 @@ _PRICES = 8  # of bandwidth tried at a duration
 _ROUNDS = 30  # of matchings for one partition
 _BETTER = 1.0 - 1e-10
 _SAFE = 1e-13  # relative: sums of costs and their dual are this good, and more
-_FIRST = 8  # partitions solved before any is screened
+_FIRST = 8  # partitions solved before any is screened, or an energy budget given up for now
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -74,7 +74,11 @@ class Best:
 
 
 def search(task: Task) -> Searched:
-    """Every partition that can win, the best gains first; deadlines and prices of time are banded.py's."""
+    """Every partition that can win, the best gains first; deadlines and prices of time are banded.py's.
+
+    Where an energy budget is too little for the first few the others are left: reach.py looks for the matching of
+    least energy, and asks again from there.
+    """
     if task.goal in (Goal.DEADLINE, Goal.PRICE):
         return banded.search(task)
     run = _Run(task)
@@ -83,6 +87,8 @@ def search(task: Task) -> Searched:
     tried: list[int] = []
     best, cuts, order, stopped = 0.0, list[Cut](), _order(task), False
     while order and not stopped:
+        if _gives_up(task, tried, chosen, results):
+            break
         p, needed = order.pop(0), math.inf
         if best > 0.0 and task.gains is not None:
             needed = float(task.gains[p]) / best
@@ -122,6 +128,13 @@ def search(task: Task) -> Searched:
     )
 
 
+def _gives_up(task: Task, tried: list[int], chosen: dict[int, IntArray], results: FloatArray) -> bool:
+    """Whether an energy budget is too little for the partitions tried, and nothing else was to begin from."""
+    if task.goal is not Goal.ENERGY or task.incumbent is not None or chosen or len(tried) < _FIRST:
+        return False
+    return bool((results[tried, STOPPED] == Stop.TOO_LITTLE).any())
+
+
 def quicker_of(task: Task) -> Quicker:
     """Of a partition and a duration [s]: a matching that can be done in that, by the least bandwidths, or None."""
     costs = BandCosts(task.menu)
@@ -136,12 +149,15 @@ def quicker_of(task: Task) -> Quicker:
 
 
 def _order(task: Task) -> list[int]:
-    """A few partitions from all over first, so that there is something to beat; then the greatest gains."""
-    size = task.counts.shape[0]
+    """The incumbent's and a few from all over first, so that there is something to beat; then the greatest gains."""
+    size, first = task.counts.shape[0], list[int]()
+    if task.incumbent is not None:
+        counts = np.bincount(task.incumbent, minlength=task.counts.shape[1])
+        first = np.flatnonzero((task.counts == counts).all(axis=1))[:1].tolist()
     if task.gains is None or size <= _FIRST:
-        return list(range(size))
-    first = list(range(0, size, -(-size // _FIRST)))
-    return first + [p for p in np.argsort(-task.gains, kind="stable").tolist() if p not in set(first)]
+        return list(dict.fromkeys([*first, *range(size)]))
+    first += range(0, size, -(-size // _FIRST))
+    return list(dict.fromkeys(first + np.argsort(-task.gains, kind="stable").tolist()))
 
 
 class _Run:

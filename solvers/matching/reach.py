@@ -16,7 +16,7 @@ import numpy as np
 
 from solvers.blocks import FIXED, T_FREE, T_LOW, TAU_FREE, A
 from solvers.duration.verdicts import raised
-from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, LEAST_TIME, STOPPED, Searched, Task
+from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, LEAST_TIME, SCREENED, STOPPED, Searched, Task
 from solvers.matching.transport import Transport, transport
 from solvers.menu import IntArray
 from solvers.plan import make_plan
@@ -63,7 +63,8 @@ def search_within(task: Task, search: Callable[[Task], Searched], quicker_of: Ca
     p, known = closest.p, task.limits(task.menu.rows_of(closest.assignment))
     stop, never = misses, closest.least > task.value
     given = raised(task.goal, task.value, known.e_inf, known.t_flat)
-    if (known.e_inf if task.goal is Goal.ENERGY else known.t_min) <= given:
+    within = (known.e_inf if task.goal is Goal.ENERGY else known.t_min) <= given
+    if within or not (never or (found.results[:, STOPPED] != SCREENED).all()):
         again = search(dataclasses.replace(task, incumbent=closest.assignment))
         again = dataclasses.replace(again, passes=again.passes + found.passes)
         if again.stopped or np.isfinite(again.results[:, DURATION]).any():
@@ -88,12 +89,15 @@ def _thriftiest(task: Task, search: Callable[[Task], Searched]) -> tuple[Closest
     looked for by a search of its own, at a deadline so late that more time saves next to nothing.
     """
     assert task.limits is not None
-    alone = task.menu.costs(math.inf)
-    found = {p: each for p, counts in enumerate(task.counts) if isinstance(each := transport(alone, counts), Transport)}
-    if not found:
+    alone, least, assignment, p = task.menu.costs(math.inf), math.inf, None, -1
+    for each, counts in enumerate(task.counts):
+        found = transport(alone, counts)
+        if isinstance(found, Transport) and found.dual < least:
+            least, assignment, p = found.dual, found.assignment, each
+        if task.late:
+            return None, 0
+    if assignment is None:
         return None, 0
-    p = min(found, key=lambda p: found[p].cost)
-    least, assignment = found[p].dual, found[p].assignment
     if task.limits(task.menu.rows_of(assignment)).e_inf <= least * (1.0 + _EQUAL):
         return Closest(p=p, assignment=assignment, least=least * (1.0 - _EQUAL)), 0
     endless = _ENDLESS * len(task.menu) * max(map(_longest, task.menu.rows))
