@@ -213,6 +213,14 @@ def test_why_something_is_refuted_or_left_open_is_said() -> None:
     assert not words(fedopt.verify(near, proved))["infeasible"].endswith(only)
     easy = dataclasses.replace(mixed, budget=Deadline(1e3))
     assert not words(fedopt.verify(easy, tried))["infeasible"].endswith(only)
+    drawing = Problem(CLIENTS.replace(circuit_power=0.05), TYPES, budget=EnergyBudget(1e-3), access=ACCESS["shared"])
+    least = 1e-3 + fedopt.solve(drawing).shortfall
+    drawing = dataclasses.replace(drawing, budget=EnergyBudget(0.999 * least))
+    proved = fedopt.solve(drawing)
+    assert proved.scope == "all matchings"
+    why = words(fedopt.verify(drawing, proved))["infeasible"]
+    assert why.endswith("may meet it by what each client needs alone; that they share is not proved again")
+    assert words(fedopt.verify(drawing, forge(proved, {"scope": ""})))["infeasible"].endswith(only)
 
 
 SCOPES = ("", "sorted matchings", "all matchings")

@@ -141,7 +141,9 @@ def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
             claimed = claimed or (answer.scope == ALL and _together(menu)) or _always(menu, every=one)
             outcome = Outcome.FAILED if claimed else Outcome.UNPROVED
             why = f"partition {tuple(menu.counts[meets].tolist())} may meet it"
-            why += "" if claimed else "; the answer speaks only of what was tried"
+            if not claimed:
+                alone = "by what each client needs alone; that they share is not proved again"
+                why += f" {alone}" if answer.scope == ALL else "; the answer speaks only of what was tried"
             check = Check(name=name, about=C, outcome=outcome, why=why)
         return [check, *(wrong or [_amount(menu, scope, answer), _who(answer, _may_be(menu, scope, answer))])]
     except TooManyError:
