@@ -28,6 +28,7 @@ from fedopt.verifier.slack import loose, shortest
 
 _OVER = 1e-14  # relative: of sums of energies that meet a budget to their last digits
 _SHARED = 4e-12  # the same where what is shared has to add up, too
+_HAIR = 2e-12  # relative: no method goes beyond the budget by more
 _MADE = 1e-13  # relative: so much less than the budget takes a round that refutes a claim
 
 
@@ -68,18 +69,25 @@ def lower_end(r: Round, low: float) -> Check:
 def upper_end(r: Round, high: float) -> Check:
     """At the upper end the budget can be met, as the decision itself shows, which may end early, or one made here.
 
-    What both take beyond it is rounding, or where duality proves it, refutes the end; less tells nothing.
+    What both take beyond it is rounding, or where duality proves it, refutes the end; less tells nothing, nor does
+    rounding where it is worth more of the duration than its tolerance.
     """
     name, about, most = "upper end of the bracket", About.CLAIMS, r.allowed(high)
-    spent, digits = r.E, _OVER if r.access is None else _SHARED
-    digits = max(digits, 8.0 * EPSILON * float(r.x.max()))
+    least = max(_OVER, 8.0 * EPSILON * float(r.x.max()))
+    spent, digits = r.E, least if r.access is None else max(_SHARED, least)
     if spent > most * (1.0 + digits):
         spent = min(spent, _made(r, high))
     over = spent / most - 1.0 if 0.0 < most < math.inf else max(spent - most, 0.0) if most == 0.0 else 0.0
     check = judged(name, about, over, digits, found=f"{spent:.12g} J", why=f"{most:.12g} J")
-    if check.outcome is not Outcome.FAILED or _proved(r, high, most) > most * (1.0 + digits):
-        return unless_hidden(check, r, most)
-    return replace(check, outcome=Outcome.UNPROVED, why="energies too near each other tell nothing of the duration")
+    unproved = replace(check, outcome=Outcome.UNPROVED, why="energies too near each other tell nothing of the duration")
+    if over > digits:
+        return unless_hidden(check, r, most) if _proved(r, high, most) > most * (1.0 + digits) else unproved
+    if over > least:  # is it worth more of the duration than its tolerance?
+        T = high * (1.0 + loose(r))
+        proved = _proved(r, T, most) / r.allowed(T) - 1.0
+        if proved > least:
+            return replace(check, outcome=Outcome.FAILED) if proved > _HAIR else unproved
+    return check
 
 
 def not_late(r: Round, low: float) -> Check:

@@ -56,7 +56,8 @@ class LeastShares:
         return together > 0.0 and least_shares(u.plan.size, columns, u.snr_max, T)[0] + together > u.room
 
     def share(self, T: float, out: FloatArray) -> Look | None:
-        """T_min itself, in ``out`` (5, N): nothing to decide. None at longer durations.
+        """T_min itself, in ``out`` (5, N): nothing to decide. None at longer durations, and where rows without a
+        greatest power share what rounding leaves of the room.
 
         Any mu fits that is not below any row's price of bandwidth; it is the least such one.
         """
@@ -66,6 +67,8 @@ class LeastShares:
         if u.room - total > (_STEP if self._least == T else 1.0) * noise:
             return None
         energy, price, mu = at_full_speed(plan.kind, plan.columns, u.snr_max, T, u.room - total, out)
+        if not energy < math.inf:
+            return None
         return Look(
             T=T, mu=mu, energy=energy, share=1.0, price=price, curve=math.inf, by_time=0.0, by_price=0.0, room=u.room
         )

@@ -25,7 +25,7 @@ from solvers.access.proof import prove_rows
 from solvers.access.roots import falling_root, ulp
 from solvers.access.shares import BETA_OUT, EXACT, OUT, TAU_OUT
 from solvers.allocation.kernel import allocate
-from solvers.blocks import FIXED, T_FREE, T_LOW, TAU_FREE
+from solvers.blocks import FIXED, T_FREE, TAU_FREE
 from solvers.duration import newton
 from solvers.duration.verdicts import Seen, allowance, closed_form, infeasible, raised
 from solvers.plan import Plan, make_plan
@@ -120,7 +120,8 @@ class Fleet:
         )
 
     def _free(self) -> tuple[float, float]:
-        """E_inf and T_flat: no time has a price. Rows without circuit and least power tend to Shannon's limit."""
+        """E_inf and T_flat: no time has a price. Rows without circuit and least power tend to Shannon's limit; of all
+        others computing costs what it costs alone, and sending is balanced by itself, as they do not share time."""
         r = self.rows
         patient = np.broadcast_to((r.circuit_power == 0.0) & (r.power_min == 0.0), (self.plan.size,))
         waiting = np.flatnonzero(~patient & (np.broadcast_to(r.bits, patient.shape) > 0.0))
@@ -129,17 +130,18 @@ class Fleet:
         others = np.setdiff1d(np.arange(self.plan.size), waiting)
         energy = make_plan(r.take(others)).e_inf if others.size else 0.0
         some = r.take(waiting)
-        plan = make_plan(some)
-        computing = np.where(np.isfinite(plan.columns[T_FREE]), plan.columns[T_FREE], plan.columns[T_LOW])
-        T = _ENDLESS * plan.size * float((plan.columns[FIXED] + (computing + plan.columns[TAU_FREE])).max())
-        uplinks = Uplinks(plan, some.power_min, some.power_max)
-        look = balance(uplinks, T, plan.e_inf if plan.e_inf > 0.0 else 1.0)
+        each, nothing = make_plan(some).columns, np.zeros(waiting.size)
+        computing = make_plan(replace(some, bits=nothing))
+        sending = make_plan(replace(some, work=nothing, fixed_time=nothing, fixed_energy=nothing))
+        T = _ENDLESS * sending.size * float(sending.columns[TAU_FREE].max())
+        uplinks = Uplinks(sending, some.power_min, some.power_max)
+        look = balance(uplinks, T, sending.e_inf if sending.e_inf > 0.0 else 1.0)
         if look is None:
             return self.plan.e_inf, math.inf
-        out = np.empty((OUT, plan.size))
+        out = np.empty((OUT, sending.size))
         uplinks.look(T, look.mu, EXACT, out)
-        end = float((plan.columns[FIXED] + (plan.columns[T_FREE] + out[TAU_OUT])).max())
-        return energy + look.dual, max(end, self.plan.t_flat if others.size else 0.0)
+        end = float((each[FIXED] + (each[T_FREE] + out[TAU_OUT])).max())
+        return energy + computing.e_inf + look.dual, max(end, self.plan.t_flat if others.size else 0.0)
 
     def look(self, T: float) -> Look | None:
         """The least energy for a duration of at least T_min."""

@@ -180,7 +180,7 @@ def _free(mu: float, a: float, gamma: float, g_min: float, g_max: float, p_c: fl
         x = math.exp(min(max(log_x, -200.0), 1.5))
         for _ in range(_STEPS):
             near = min(x, EXP_MAX)
-            log_f = math.log(marginal_given(near, math.exp(near))) if x > 1e-8 else 2.0 * math.log(x) - math.log(2.0)
+            log_f = math.log(marginal_given(near, math.exp(near))) if x > 1e-150 else 2.0 * math.log(x) - math.log(2.0)
             step = (target - (2.0 * log_f - math.log(x))) / (2.0 * _steepness(x) - 1.0)
             x *= math.exp(min(max(step, -1.0), 1.0))
             if abs(step) <= 1e-9:  # quadratic
