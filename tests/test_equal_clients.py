@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
+import numpy as np
 import pytest
 from oracle import Fleet
 
@@ -59,3 +61,56 @@ def test_of_energies_that_differ_by_rounding_the_shortest_round_is_the_best(acce
     if access is None:
         front = fedopt.pareto(each[-1].problem, points=4)  # type: ignore[arg-type]
         assert front.at(budget).partition == (0, 0, 16)
+
+
+def of_three_kinds(seed: int) -> fedopt.Clients:
+    rng = np.random.default_rng(seed)
+    kind = rng.integers(0, 3, int(rng.integers(8, 24)))
+    return fedopt.Clients(
+        frequency_min=rng.choice([0.0, 3e8], 3)[kind],
+        frequency_max=rng.uniform(1e9, 3e9, 3)[kind],
+        samples=(10 ** rng.uniform(1.5, 3.0, 3))[kind],
+        channel_gain=(10 ** rng.uniform(-12.0, -10.0, 3))[kind],
+        bandwidth=1e6,
+        capacitance=(10 ** rng.uniform(-28.5, -27.5, 3))[kind],
+        circuit_power=rng.choice([0.0, 0.05], 3)[kind],
+        overhead=0.1,
+    )
+
+
+OF_ALL = (
+    fedopt.SubModel("whole", flops=34e6, upload_bits=1.2e4),
+    fedopt.SubModel("part", flops=6e6, upload_bits=2.2e4),
+    fedopt.SubModel("sends", flops=0.0, upload_bits=5.6e4),
+)
+
+
+@pytest.mark.parametrize("method", ["exact", "assignment"])
+@pytest.mark.parametrize("seed", [1, 3, 13])
+def test_of_matchings_of_equal_energy_one_is_the_answer_whatever_rounding_says_of_their_durations(
+    method: str, seed: int
+) -> None:
+    """Next to the least energy they differ by more than what is looked below; the first one is within the budget."""
+    clients, rng = of_three_kinds(seed), np.random.default_rng(seed)
+    partitions = sorted({tuple(rng.multinomial(len(clients), [1 / 3] * 3).tolist()) for _ in range(2)})
+    problem = fedopt.Problem(clients, OF_ALL, budget=EnergyBudget(1e-9), partitions=partitions)
+    least = 1e-9 + fedopt.solve(problem).shortfall
+    for more in np.geomspace(1e-7, 1e-4, 16):
+        problem = dataclasses.replace(problem, budget=EnergyBudget(least * (1.0 + more)))
+        found = fedopt.solve(problem, matching=method)
+        assert found.status.solved, (more, found.reason)
+        assert found.scope == "all matchings"
+        assert fedopt.verify(problem, found).ok
+
+
+def test_no_partition_is_dropped_where_equal_energies_hide_its_duration() -> None:
+    """The one that needs least energy wins by far, and its duration was asked of another matching of that energy."""
+    types = (*OF_ALL[:2], dataclasses.replace(OF_ALL[2], cover=2))
+    problem = fedopt.Problem(
+        of_three_kinds(1), types, budget=EnergyBudget(0.026631655303862963), partitions=[(2, 7, 6), (1, 0, 14)],
+        utility=fedopt.ReplicaRate(beta=60.0),
+    )  # fmt: skip
+    found = fedopt.solve(problem)
+    assert found.partition == (2, 7, 6)
+    assert found.bound >= fedopt.solve(problem, matching="assignment").utility * (1.0 - 1e-6)
+    assert fedopt.verify(problem, found).ok

@@ -222,15 +222,16 @@ class Found:
 
     def _within_budget(self, p: int) -> tuple[IntArray, float, float, float] | None:
         task, known = self.task, self.results[p]
-        high = known[DURATION] * (1.0 - GAP)
+        high, first = known[DURATION] * (1.0 - GAP), None
         if task.gains is not None and self.best > 0.0:
             needed = float(task.gains[p]) / self.best
             high = min(high, needed) if math.isfinite(high) else needed
         if not math.isfinite(high):  # nothing is known yet: the matching of least energy meets the budget if any does
             endless = self._match(math.inf, task.counts[p])
             high = math.inf if endless is None else self.root(endless[0])[0] * (1.0 + 1e-12)
-            if not math.isfinite(high):
+            if endless is None or not math.isfinite(high):
                 return None
+            first = endless[0]
 
         def root(assignment: IntArray) -> tuple[float, float]:
             duration, energy = self.root(assignment)
@@ -246,5 +247,6 @@ class Found:
             task.menu.shortest,
             high,
             lambda: least_feasible(task.menu.least_times, task.counts[p]).duration,
+            first,
         )
         return None if shorter is None else (shorter.assignment, *root(shorter.assignment), shorter.lower)

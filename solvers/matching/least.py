@@ -35,13 +35,21 @@ class Least:
 
 
 def least_duration(
-    match: Match, root: Root, goal: Goal, value: float, least: float, high: float, feasible: Callable[[], float]
+    match: Match,
+    root: Root,
+    goal: Goal,
+    value: float,
+    least: float,
+    high: float,
+    feasible: Callable[[], float],
+    known: IntArray | None = None,
 ) -> Least | None:
     """The least T at which some matching meets the energy or power budget, if one at or below ``high`` does; else None.
 
     match(T): the matching of least energy at T and that energy, None where none is feasible. root(assignment): the
     duration and energy of a matching, inf where it has none. least [s]: no matching is feasible below; feasible(): a
-    better one of these, asked for where it would help.
+    better one of these, asked for where it would help. known: a matching that meets the budget at ``high``, so that
+    there is an answer whatever rounding says of another one of the same energy.
     """
 
     def surplus(found: tuple[IntArray, float] | None, duration: float) -> float:
@@ -51,7 +59,7 @@ def least_duration(
             return math.inf
         return math.log(found[1] / allowed) if found[1] > 0.0 and allowed < math.inf else -math.inf
 
-    best: IntArray | None = None
+    best, slack = known, False
     low, too_dear, within = least, math.inf, -math.inf
     probe, raised, asked = high, False, False  # raised: the last step between the ends moved the lower one
     for solved in range(1, _STEPS + 1):
