@@ -184,6 +184,25 @@ def test_partitions_that_leave_somebody_out_of_reach_say_nothing_of_the_others()
     assert fedopt.verify(problem, found).ok
 
 
+def test_of_energies_all_partitions_are_searched_whatever_the_first_miss() -> None:
+    """The second least energy comes first, eight that are beyond the budget follow, and the least is the last."""
+    clients = fleet(1).take([0, 1] * 6)
+    problem = fedopt.Problem(clients, TYPES[:2], budget=EnergyBudget(1e-6), access=SharedBandwidth(1e6))
+    least = {
+        (few, 12 - few): 1e-6 + fedopt.solve(dataclasses.replace(problem, partitions=[(few, 12 - few)])).shortfall
+        for few in range(13)
+    }
+    first, second, *others = sorted(least, key=lambda partition: least[partition])
+    budget = EnergyBudget(0.5 * (least[second] + least[others[0]]))
+    problem = dataclasses.replace(
+        problem, budget=budget, partitions=[second, *others[:8], first], utility=fedopt.LeastEnergy()
+    )
+    found = fedopt.solve(problem)
+    assert found.partition == first
+    assert least[first] <= found.energy <= budget.joules
+    assert fedopt.verify(problem, found).ok
+
+
 SENDS = (fedopt.SubModel("works", flops=34e6, upload_bits=1e5), fedopt.SubModel("sends", flops=1e6, upload_bits=5e5))
 
 

@@ -8,10 +8,12 @@ import mpmath
 import numpy as np
 import pytest
 from fleets import make
+from oracle import Fleet
 from test_shared_turns import rows
 
 import fedopt
-from fedopt import EnergyBudget, PowerBudget, SharedBandwidth, Status
+from fedopt import EnergyBudget, PowerBudget, SharedBandwidth, Status, TimePrice
+from fedopt.sharing import Scheme
 from solvers.access.shared import schedule, scheme_limits
 from solvers.plan import make_plan
 from solvers.rows import Goal
@@ -60,3 +62,57 @@ def test_the_shortest_round_of_many_equal_clients_is_as_long_as_of_one_on_its_pa
             assert found.status is Status.SLACK
             assert abs(found.bracket[0] / true - 1) < 2e-15
             assert fedopt.verify_schedule(clients, work, budget, found, access=access).failed == ()
+
+
+@pytest.mark.parametrize("size", [1, 3])
+@pytest.mark.parametrize("bits", [1e2, 1e5])
+@pytest.mark.parametrize("gain", [1e-6, 1e-9, 1.5e-21])
+@pytest.mark.parametrize("doing", ["circuit", "least power"])
+def test_the_least_energy_is_without_what_computing_takes_in_a_long_round(
+    doing: str, gain: float, bits: float, size: int
+) -> None:
+    """Of chips that may compute for ever; equal clients are one with its part of the channel, known to 60 digits."""
+    more = {"circuit_power": 1e-9} if doing == "circuit" else {"power_min": 1e-6}
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=3e9, samples=np.ones(size), channel_gain=gain, bandwidth=1e6, power_max=0.2,
+        capacitance=1e-26, **more,
+    )  # fmt: skip
+    work, access = fedopt.Workload(cycles=1e14, upload_bits=bits), SharedBandwidth(1e6 * size)
+    least = size * float(Fleet(clients.take([0]), work).e_inf)
+    scheme = Scheme(clients, access)
+    known = scheme.limits(scheme.rows(work))
+    assert known.e_inf == pytest.approx(least, rel=1e-14)
+    for share in (1.0 - 1e-9, 1.0 - 1e-13, 1.0 + 1e-13, 1.0 + 1e-11, 1.0 + 1e-9, 1.0 + 1e-3):
+        found = fedopt.schedule(clients, work, EnergyBudget(least * share), access=access)
+        assert (found.status is Status.INFEASIBLE) is (share < 1.0), share
+
+
+@pytest.mark.parametrize("gain", [1.5e-21, 1e-17, 1e-13, 1e-11])
+def test_time_saves_until_the_circuit_has_what_the_channel_wants(gain: float) -> None:
+    """Where even the best efficiency is some billionths of a nat: T_flat is known to its last digits."""
+    clients = fedopt.Clients(
+        frequency_min=3e8, frequency_max=2e9, samples=1, channel_gain=[gain, gain], bandwidth=1e6, power_max=0.2,
+        circuit_power=1e-12, static_power=0.1,
+    )  # fmt: skip
+    work, access = fedopt.Workload(cycles=1e9, upload_bits=1e4), SharedBandwidth(2e6)
+    scheme = Scheme(clients, access)
+    known = scheme.limits(scheme.rows(work))
+    assert known.t_flat == pytest.approx(float(Fleet(clients.take([0]), work).t_flat), rel=1e-14)
+    found = fedopt.schedule(clients, work, TimePrice(1e-60), access=access)
+    assert found.status is Status.OPTIMAL
+    assert fedopt.verify_schedule(clients, work, TimePrice(1e-60), found, access=access).ok
+
+
+@pytest.mark.parametrize(
+    "budget", [PowerBudget(2.0), EnergyBudget(1e12), EnergyBudget(math.inf), TimePrice(1.0)], ids=str
+)
+def test_who_has_no_greatest_power_shares_what_rounding_leaves_of_the_shortest_round(budget: object) -> None:
+    """Sending takes less than the last digit of the round, in which one of them has all the power it asks for."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=15.0, samples=500, channel_gain=1e-11, bandwidth=2.5e5, static_power=0.05,
+        flops_per_cycle=1.0, power_max=[0.2, 0.2, 0.2, math.inf], circuit_power=0.05, overhead=0.05,
+    )  # fmt: skip
+    work, access = fedopt.Workload(cycles=1e10, upload_bits=3e5), SharedBandwidth(1e13)
+    found = fedopt.schedule(clients, work, budget, access=access)
+    assert found.status.solved, found.reason
+    assert fedopt.verify_schedule(clients, work, budget, found, access=access).ok

@@ -43,6 +43,24 @@ def test_a_round_above_the_budget_by_less_than_the_tolerance_is_no_upper_end(mor
             assert report(FREE, budget, forged, None)["upper end of the bracket"] is Outcome.FAILED, part
 
 
+@pytest.mark.parametrize("access", SCHEMES[1:], ids=str)
+def test_what_rounding_leaves_of_a_shared_budget_is_no_answer_where_it_is_worth_much_of_the_duration(
+    access: Any,
+) -> None:
+    """Sums of what is shared may miss a budget by a little; next to E_inf a little is a third of the round."""
+    least = fedopt.schedule(FREE, WORK, Deadline(1e30), access=access).energy
+    for more, over, outcome in (
+        (1e-11, 3.9e-12, Outcome.FAILED), (1e-11, 1e-12, Outcome.UNPROVED), (1e-8, 1e-12, Outcome.UNPROVED),
+        (1e-3, 1e-12, None),
+    ):  # fmt: skip
+        budget = EnergyBudget(least * (1.0 + more))
+        beyond = fedopt.schedule(FREE, WORK, EnergyBudget(budget.joules * (1.0 + over)), access=access)
+        forged = dataclasses.replace(beyond, status=Status.OPTIMAL, bracket=(beyond.duration,) * 2)
+        assert report(FREE, budget, forged, access).get("upper end of the bracket") is outcome, (more, over)
+        honest = fedopt.schedule(FREE, WORK, budget, access=access)
+        assert "upper end of the bracket" not in report(FREE, budget, honest, access)
+
+
 @pytest.mark.parametrize("access", SCHEMES, ids=str)
 @pytest.mark.parametrize("watts", [1e-12, 1e-14, 1e-16, 1e-20])
 def test_at_a_price_of_time_no_best_round_ends_after_t_flat(watts: float, access: Any) -> None:

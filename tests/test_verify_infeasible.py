@@ -12,7 +12,7 @@ from fleets import make, mnist_types
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Problem, SharedBandwidth, Status, TimeDivision, TimePrice
-from fedopt.verifier import Report
+from fedopt.verifier import Outcome, Report
 
 CLIENTS = make("typical", 1, 5).clients
 TYPES = mnist_types((1, 2, 2, 4))[:3]
@@ -221,6 +221,15 @@ def test_why_something_is_refuted_or_left_open_is_said() -> None:
     why = words(fedopt.verify(drawing, proved))["infeasible"]
     assert why.endswith("may meet it by what each client needs alone; that they share is not proved again")
     assert words(fedopt.verify(drawing, forge(proved, {"scope": ""})))["infeasible"].endswith(only)
+
+
+def test_where_the_last_digits_decide_nothing_is_proved_infeasible() -> None:
+    problem = Problem(CLIENTS, TYPES[:1], budget=EnergyBudget(1e-3))
+    poor = fedopt.solve(problem)
+    for over, outcome in ((2e-13, Outcome.UNPROVED), (1e-11, Outcome.FAILED)):
+        met = dataclasses.replace(problem, budget=EnergyBudget((1e-3 + poor.shortfall) * (1.0 + over)))
+        said = fedopt.verify(met, forge(poor, {"shortfall": 0.0}))
+        assert next(check for check in said.checks if check.name == "infeasible").outcome is outcome, str(said)
 
 
 SCOPES = ("", "sorted matchings", "all matchings")

@@ -21,6 +21,8 @@ from fedopt.verifier.search import ALL, LOOKS, SORTED, Menu, menu_of
 
 C = About.CLAIMS
 _ROUNDING = 1e-12  # relative: what the last digits of a least duration or energy may hide
+_DIGITS = 2e-14  # relative: what they hide of most, so that no more than that proves anything
+_LAST = "the last digits decide"
 _AMOUNT = 1e-9  # relative to what is needed
 _TRIED = 8  # partitions
 _FEW = 8  # clients that a row names
@@ -62,11 +64,12 @@ def schedule_infeasible(
         given, unit = getattr(budget, "joules", 0.0), "J"
         if not isinstance(budget, EnergyBudget) and budget.watts > 0.0:
             needs = -math.inf  # a power or a price can always be met
-    proved = needs > given * (1.0 - _ROUNDING) or (given == 0.0 <= needs and bool(tasks.spends.any()))
+    loud = False
     if isinstance(budget, Deadline):
-        loud = too_late(tasks, given).any() if access is None else uplink.too_loud(clients, work, access, given)
-        proved = proved or bool(loud)
-    return [*_verdict(needs, given, unit, answer, proved), _named(answer, named_for, beyond)]
+        loud = bool(too_late(tasks, given).any()) if access is None else uplink.too_loud(clients, work, access, given)
+    sure = loud or needs > given * (1.0 - _DIGITS) or (given == 0.0 <= needs and bool(tasks.spends.any()))
+    outcome = Outcome.PASSED if sure else Outcome.UNPROVED if needs > given * (1.0 - _ROUNDING) else Outcome.FAILED
+    return [*_verdict(needs, given, unit, answer, outcome), _named(answer, named_for, beyond)]
 
 
 def _needs(clients: Clients, work: Workload, tasks: Tasks, budget: Budget, access: Access | None) -> float:
@@ -78,10 +81,10 @@ def _needs(clients: Clients, work: Workload, tasks: Tasks, budget: Budget, acces
     return max(energy, uplink.least_energy(clients, work, access)) if isinstance(access, SharedBandwidth) else energy
 
 
-def _verdict(needs: float, given: float, unit: str, answer: Schedule, proved: bool) -> list[Check]:
+def _verdict(needs: float, given: float, unit: str, answer: Schedule, outcome: Outcome) -> list[Check]:
     said = f"{needs:.12g} {unit} needed, {given:.12g} given"
-    outcome = Outcome.PASSED if proved else Outcome.FAILED
-    checks = [Check(name="infeasible", about=C, outcome=outcome, found=said)]
+    why = _LAST if outcome is Outcome.UNPROVED else ""
+    checks = [Check(name="infeasible", about=C, outcome=outcome, found=said, why=why)]
     missing = max(needs - given, 0.0)
     near = math.isfinite(needs) and abs(answer.shortfall - missing) <= max(_AMOUNT * needs, SMALLEST)
     wrong = Outcome.PASSED if near or answer.shortfall == missing else Outcome.FAILED
@@ -132,10 +135,12 @@ def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
         return [*wrong, Check(name=name, about=C, outcome=Outcome.UNPROVED, why=menu)]
     scope = said if said == SORTED and not one else ALL
     try:
-        meets = _may_meet(menu, scope, 1.0 - _ROUNDING, 0.0)
+        found = f"none of {len(menu.counts)} partitions, {scope}"
+        meets = _may_meet(menu, scope, 1.0 - _DIGITS, 0.0)
         if meets is None:
-            found = f"none of {len(menu.counts)} partitions, {scope}"
             check = Check(name=name, about=C, outcome=Outcome.PASSED, found=found, allowed="proved again")
+        elif _may_meet(menu, scope, 1.0 - _ROUNDING, 0.0) is None:
+            check = Check(name=name, about=C, outcome=Outcome.UNPROVED, found=found, why=_LAST)
         else:
             claimed = answer.scope in (ALL, SORTED) and problem.access is None
             claimed = claimed or (answer.scope == ALL and _together(menu)) or _always(menu, every=one)
