@@ -22,7 +22,7 @@ from fedopt.answers import check_answer
 from fedopt.candidates import candidates_of, gains_of, menu_of
 from fedopt.checks import FloatArray, InputError, choice, kind, number, refuse, whole
 from fedopt.claims import bracket_over, claim_of, counted, held_to, of_one, scope_of, stopped_at
-from fedopt.problem import LeastEnergy, Problem, ReplicaRate, utility_of
+from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, utility_of
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.sharing import Scheme, nothing_else
 from fedopt.solution import ONE, Rule, Schedule, Solution, Status
@@ -73,7 +73,8 @@ def solve(
     keep : what of ``warm`` is kept: "nothing" (default), "partition" (who trains what may change; what is proved is
         proved of that partition, and ``scope`` says so) or "matching" (every client trains what it did; levels 2 and 3
         alone). A partition that the problem does not list is refused.
-    progress : called as progress(partitions done, partitions, best utility so far) while the search runs.
+    progress : called as progress(partitions done, partitions, best utility so far) while the search runs; NaN where the
+        search knows no utility, as it has no answer yet or it is none of the duration.
     time_limit : [s] after which the search stops where it is, None for none: status LIMIT, the best answer so far in
         hand, ``bound`` what is proved of all others, and both compared in the reason. Looked at between two steps of a
         search, so a little more time passes; levels 2 and 3 of the answer in hand are always finished.
@@ -137,7 +138,7 @@ def solve(
         find_duration=find_duration if scheme is None else scheme.find_duration,
         allocate=price_rows,
         default=timing == "newton" and allocation == "kernel" and scheme is None,
-        progress=progress if progress is not None else lambda done, total, best: None,
+        progress=_told(problem, progress),
         incumbent=incumbent if matching == "exact" else None,
         limits=None if scheme is None else scheme.limits,
         power=problem.utility.beta if isinstance(problem.utility, ReplicaRate) else 0.0,
@@ -180,6 +181,14 @@ def solve(
     solution = solution_of(problem, counts[best], assignment, round_, stats, proved, more)
     solution = held_to(solution, round_, found, best)
     return stopped_at(solution, limit) if found.stopped else solution
+
+
+def _told(problem: Problem, progress: Progress | None) -> Progress:
+    """What the search tells as gain / T, 0 for nothing, to the caller as the utility."""
+    if progress is None:
+        return lambda done, total, best: None
+    sign = {ReplicaRate: 1.0, ShortestRound: -1.0}.get(type(problem.utility), 0.0)
+    return lambda done, total, best: progress(done, total, sign * best**sign if sign and best > 0.0 else math.nan)
 
 
 def _round(

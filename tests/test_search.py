@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -293,6 +294,19 @@ def test_progress_counts_up_to_the_end(matching: str, name: str) -> None:
     done, total, best = seen[-1]
     assert done == total
     assert best == pytest.approx(found.utility, rel=1e-9)
+
+
+@pytest.mark.parametrize("access", [None, fedopt.SharedBandwidth(2e6), fedopt.TimeDivision(2e6)], ids=str)
+@pytest.mark.parametrize("utility", [fedopt.ReplicaRate(2.0), "shortest_round", "least_energy"], ids=str)
+def test_progress_is_of_the_utility(utility: Any, access: Any) -> None:
+    """As the answer's, or NaN where the search compares nothing that is one."""
+    told = list[float]()
+    problem = fedopt.Problem(fleet(8, 1), TYPES, budget=Deadline(60.0), access=access, utility=utility)
+    found = fedopt.solve(problem, progress=lambda done, total, best: told.append(best))
+    assert found.status.solved
+    known = [best for best in told if not math.isnan(best)]
+    assert all(best <= found.utility * (1.0 + math.copysign(1e-9, found.utility)) for best in known)
+    assert known or utility == "least_energy" or access is not None
 
 
 def test_what_a_method_cannot_do_it_refuses() -> None:
