@@ -15,7 +15,7 @@ from fedopt.submodels import SubModel, Workload
 from fedopt.verifier import uplink
 from fedopt.verifier.digits import LOOSE, BoolArray
 from fedopt.verifier.matchings import TooManyError, cheapest, greedy, rule_out
-from fedopt.verifier.model import Tasks, least_energies, least_times, sum_of, tasks_for, too_late
+from fedopt.verifier.model import SAME, Tasks, least_energies, least_times, sum_of, tasks_for, too_late
 from fedopt.verifier.report import About, Check, Outcome
 from fedopt.verifier.search import ALL, LOOKS, SORTED, Menu, menu_of
 
@@ -66,7 +66,8 @@ def schedule_infeasible(
             needs = -math.inf  # a power or a price can always be met
     loud = False
     if isinstance(budget, Deadline):
-        loud = bool(too_late(tasks, given).any()) if access is None else uplink.too_loud(clients, work, access, given)
+        T = given / SAME
+        loud = bool(too_late(tasks, T).any()) if access is None else uplink.too_loud(clients, work, access, T)
     sure = loud or needs > given * (1.0 - _DIGITS) or (given == 0.0 <= needs and bool(tasks.spends.any()))
     outcome = Outcome.PASSED if sure else Outcome.UNPROVED if needs > given * (1.0 - _ROUNDING) else Outcome.FAILED
     return [*_verdict(needs, given, unit, answer, outcome), _named(answer, named_for, beyond)]
