@@ -70,7 +70,7 @@ def sent(rows: Rows, price: float, x: FloatArray) -> FloatArray:
 def test_a_slot_is_the_one_that_its_price_pays_for(seed: int, price: float) -> None:
     given = menu(seed)
     costs = SlotCosts(given)
-    found, slots = costs.sending(price)
+    found, slots, energies = costs.sending(price)
     assert costs.sending(price)[0] is found
     for k, rows in enumerate(given.rows):
         r = rows.full()
@@ -81,6 +81,7 @@ def test_a_slot_is_the_one_that_its_price_pays_for(seed: int, price: float) -> N
         with np.errstate(invalid="ignore"):
             again = sent(rows, price, r.bits * LN2 / np.where(sends, slots[k], 1.0))
         assert found[k][sends] == pytest.approx(again[sends], rel=1e-12)
+        assert energies[k][sends] == pytest.approx(found[k][sends] - price * slots[k][sends], rel=1e-10)
         assert (slots[k][r.bits == 0.0] == 0.0).all()
         least = np.where(r.bits > 0.0, math.inf, 0.0)
         least[sends] = r.transfer[sends] / high[sends]
@@ -132,7 +133,7 @@ def test_an_end_that_is_too_early_but_for_rounding_is_not(seed: int) -> None:
 @pytest.mark.parametrize("price", PRICES)
 def test_both_parts_together_and_the_end_at_which_a_matching_is_cheapest(seed: int, price: float) -> None:
     costs, rows = SlotCosts(menu(seed)), np.arange(SIZE)
-    (energy, falls), (sending, slots) = costs.computing(2.0), costs.sending(price)
+    (energy, falls), (sending, slots, _) = costs.computing(2.0), costs.sending(price)
     priced = costs.at(2.0, price)
     assert np.array_equal(priced.costs, energy + sending)
     assert priced.falls is falls

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
+from typing import Any
 
 import numpy as np
 
@@ -36,25 +37,35 @@ class SlotCosts:
         self.ready, self.least = self._fixed + self._t_low, _stack(menu, TAU_LOW)
         self._slots = [Slots(plan) for plan in menu.plans]
         self._room = 2 + _KEPT // self.ready.size
-        self._sent: dict[float, tuple[FloatArray, FloatArray]] = {}
+        self._sent: dict[float, tuple[FloatArray, FloatArray, FloatArray]] = {}
         self._computed: dict[float, tuple[FloatArray, FloatArray]] = {}
 
     def at(self, end: float, price: float) -> Priced:
         """E + price x slot [J] at an end of computing [s] and a price of time [W]; inf where the end is too early."""
-        (computing, falls), (sending, slots) = self.computing(end), self.sending(price)
+        (computing, falls), (sending, slots, _) = self.computing(end), self.sending(price)
         return Priced(costs=computing + sending, falls=falls, taken=slots)
 
-    def sending(self, price: float) -> tuple[FloatArray, FloatArray]:
-        """Energy of download and upload + price x slot [J], and the slots [s], at a price of time [W]."""
+    def times(self, assignment: IntArray, end: float, price: float) -> tuple[float, float]:
+        """Duration [s] and energy [J] of a matching: of its costs a great price leaves rounding alone."""
+        rows, (_, slots, sending) = np.arange(len(assignment)), self.sending(price)
+        energy = (self.computing(end)[0] + sending)[assignment, rows]
+        return end + float(slots[assignment, rows].sum()), float(energy.sum())
+
+    def sending(self, price: float) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Energy of download and upload + price x slot [J], the slots [s], and that energy [J], at a price of time [W].
+
+        Inf where a row has no slot; the energy alone is of no use there.
+        """
         if price not in self._sent:
             x = np.stack([slots.efficiencies(price) for slots in self._slots])
             with np.errstate(all="ignore"):
                 slot = np.where(self._a > 0.0, self._a / x, 0.0)
-                upload = self._a / self._gamma * np.expm1(x) / x + (price + self._p_c) * slot
-            costs = self._download + np.where(self._a > 0.0, upload, 0.0)
+                upload = self._a / self._gamma * np.expm1(x) / x + self._p_c * slot
+                energy = self._download + np.where(self._a > 0.0, upload, 0.0)
+                costs = energy + price * slot
             costs[np.isinf(self.least)] = math.inf
             _make_room(self._sent, self._room)
-            self._sent[price] = costs, slot
+            self._sent[price] = costs, slot, energy
         return self._sent[price]
 
     def computing(self, end: float) -> tuple[FloatArray, FloatArray]:
@@ -113,7 +124,7 @@ class SlotCosts:
         return best
 
 
-def _make_room(kept: dict[float, tuple[FloatArray, FloatArray]], room: int) -> None:
+def _make_room(kept: dict[float, Any], room: int) -> None:
     if len(kept) >= room:
         del kept[next(iter(kept))]
 

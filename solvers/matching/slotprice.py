@@ -120,10 +120,5 @@ class _Run(Coupled):
         found = Branch(lines, lambda costs: self.match(costs, p), root, price, shortest).search(start)
         if found is not None:
             self._end, self.lower[p] = found.duration, found.lower * (1.0 - 1e-12)
-            self.keep(p, found.assignment, *self._times(found.assignment, found.duration), Stop.OPTIMAL)
-
-    def _times(self, assignment: IntArray, end: float) -> tuple[float, float]:
-        """Duration [s] and energy [J] of a matching whose computing ends there."""
-        priced, rows = self._costs.at(end, self.task.value), np.arange(len(assignment))
-        slots = float(priced.taken[assignment, rows].sum())
-        return end + slots, float(priced.costs[assignment, rows].sum()) - self.task.value * slots
+            times = self._costs.times(found.assignment, found.duration, price)
+            self.keep(p, found.assignment, *times, Stop.OPTIMAL)
