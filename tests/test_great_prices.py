@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -44,3 +45,17 @@ def test_the_partition_of_least_energy_is_that_of_the_least_alone(access: Any, u
     assert found.partition is not None
     assert tuple(found.partition) == PARTITIONS[int(np.argmin(alone))]
     assert fedopt.verify(problem, found).ok
+
+
+@pytest.mark.parametrize("watts", [1e12, 1e16, 1e100])
+def test_of_matchings_as_short_the_one_of_least_energy_is_cheapest(watts: float) -> None:
+    """On channels of their own: of all matchings of each partition; the prices of its places prove it, too."""
+    every = [np.array(m) for m in itertools.product(range(3), repeat=5)]
+    for counts in PARTITIONS[1:5]:
+        problem = problem_of(None, watts, None, [counts])
+        some = [m for m in every if np.bincount(m, minlength=3).tolist() == list(counts)]
+        rounds = [fedopt.schedule(CLIENTS, CLIENTS.workload(TYPES, m), problem.budget) for m in some]
+        best = min(rounds, key=lambda r: (r.duration, r.energy))
+        found = fedopt.solve(problem)
+        assert (found.duration, found.energy) == pytest.approx((best.duration, best.energy), rel=1e-12)
+        assert fedopt.verify(problem, found).ok

@@ -23,6 +23,7 @@ Root = Callable[[IntArray], tuple[float, float]]
 
 TOLERANCE = 1e-10  # relative, of the cost: what is proved
 _BEFORE = 1.0 - 4e-15  # just before a duration: rows that need all of it are infeasible there
+_ROUNDED = 1e-13  # relative: matchings cheaper by less are one
 _NARROW = 1e-14  # relative width that is split no more
 _STEPS = 4000
 _HALVINGS = 60  # of the way to the shortest duration
@@ -138,11 +139,12 @@ class Branch:
         return [(behind, b)] if before is None else [(behind, b), (a, before)]
 
     def _try(self, assignment: IntArray) -> None:
-        """Keep a matching if it is the cheapest so far."""
+        """Keep a matching if it is the cheapest so far: at a great price rounding may hide the energy that it saves."""
         T, energy = self._root(assignment)
-        if energy + self._price * T < self._cost * (1.0 - 1e-13):
-            self._best, self._duration, self._energy = assignment, T, energy
-            self._cost = energy + self._price * T
+        cost = energy + self._price * T
+        saves = self._best is not None and self._duration >= T and energy < self._energy * (1.0 - _ROUNDED)
+        if saves or cost < self._cost * (1.0 - _ROUNDED):
+            self._best, self._duration, self._energy, self._cost = assignment, T, energy, cost
 
     def _at(self, T: float) -> _Point | None:
         costs, prices = self._lines(T)
