@@ -68,35 +68,39 @@ def test_a_first_matching_is_the_cheapest_of_those_at_ends_nearby(
     seed: int, watts: float, off: float, work: tuple[int, ...]
 ) -> None:
     """From an end that suits, is too early for anybody or late: of ends in steps of a hundredth one that has no better
-    neighbour; none is looked at twice.
+    neighbour, the matching itself at its own end; none is looked at twice.
     """
-    task = task_of(problem_of(seed, TimePrice(watts)))
-    run = _Run(task)
+    problem = problem_of(seed, TimePrice(watts))
+    run = _Run(task_of(problem))
     ready = float(run._costs.ready.min(axis=0).max())
     assert ready < run._end <= 1.1 * ready
     run._end *= off
     start, looks = run._end, 0
-    for p, counts in enumerate(task.counts[:3]):
+    for p, counts in enumerate(run.task.counts[:3]):
         asked = recorded(run)
-        duration, known = run.first(p), float(run.known[p])
-        assert known >= cheapest(seed, watts)[tuple(counts.tolist())] * (1.0 - 1e-12)
-        costs, slots = dict[int, float](), dict[int, float]()
+        nearby = run._nearby(p)
+        assert nearby is not None
+        del run._costs.at
+        costs, matchings = dict[int, float](), dict[int, list[int]]()
         for end in set(asked):
             i = round(math.log(end / start) / 0.01)
             assert end == pytest.approx(start * math.exp(0.01 * i), rel=1e-12)
-            priced = run._costs.at(end, watts)
-            found = transport(priced.costs, counts)
-            costs[i], slots[i] = math.inf, math.nan
+            found = transport(run._costs.at(end, watts).costs, counts)
+            costs[i] = math.inf
             if isinstance(found, Transport):
-                costs[i] = found.cost + watts * end
-                slots[i] = priced.taken[found.assignment, np.arange(4)].sum()
-        best = min(costs, key=lambda i: abs(costs[i] - known))
-        assert known == pytest.approx(costs[best], rel=1e-12)
-        assert duration == pytest.approx(start * math.exp(0.01 * best) + slots[best], rel=1e-12)
-        assert min(costs[best - 1], costs[best + 1]) >= costs[best]
+                costs[i], matchings[i] = found.cost + watts * end, found.assignment.tolist()
+        same = [i for i, matching in matchings.items() if matching == nearby.tolist()]
+        best = next(i for i in same if min(costs.get(i - 1, 0.0), costs.get(i + 1, 0.0)) >= costs[i])
         looks += len(set(asked))
-        del run._costs.at
-    assert run.solved == looks
+        assert run.solved == looks
+        duration, known = run.first(p), float(run.known[p])
+        run.solved = looks
+        assert run.chosen[p].tolist() == nearby.tolist()
+        assert cheapest(seed, watts)[tuple(counts.tolist())] * (1.0 - 1e-12) <= known <= costs[best] * (1.0 + 1e-12)
+        round_ = fedopt.schedule(
+            problem.clients, problem.clients.workload(TYPES, nearby), problem.budget, access=problem.access
+        )
+        assert (duration, known - watts * duration) == pytest.approx((round_.duration, round_.energy), rel=1e-9)
     assert abs(looks - work[seed]) <= 2  # as when this was written
 
 
@@ -110,7 +114,7 @@ def test_ends_five_hundred_steps_away_are_the_farthest_looked_at() -> None:
     assert run.solved == 12  # by steps of 0, 1, 3 up to 511, and beside that one
     run._end = start * math.exp(6.0)
     asked = recorded(run)
-    assert run.first(0) > start * math.exp(1.0)
+    assert run._nearby(0) is not None
     assert min(asked) == pytest.approx(start * math.exp(0.99), rel=1e-12)
     assert run.solved == 12 + 503
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from typing import Any
@@ -105,3 +106,26 @@ def test_time_enough_changes_nothing_however_long_the_clock_has_run(
     found = fedopt.solve(problem, matching=matching, time_limit=1e6)
     assert (found.status, found.utility, found.reason) == (known.status, known.utility, known.reason)
     assert found.status.solved
+
+
+@pytest.mark.parametrize("access", [SHARED, SLOTS])
+@pytest.mark.parametrize("utility", ["replica_rate", "least_energy"])
+def test_at_a_price_of_time_the_clock_is_looked_at_from_the_first_matchings_on(
+    access: Any, utility: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second passes with every look: so many partitions have an answer, more with more time; progress is told."""
+    clients, ticks = phones64().take(range(24)), itertools.count()
+    problem = fedopt.Problem(clients, mnist_types(), budget=TimePrice(5.0), access=access, utility=utility)
+    monkeypatch.setattr(time, "perf_counter", lambda: float(next(ticks)))
+    solved, told = list[float](), list[Any]()
+    for limit in (1.0, 5.0, 20.0):
+        found = fedopt.solve(problem, time_limit=limit, progress=lambda *each: told.append(each))
+        assert found.status is Status.LIMIT
+        assert "time limit" in found.reason
+        assert fedopt.verify(problem, found).ok
+        solved.append(found.stats["solved"])
+        assert 0.5 * limit - 1.0 < solved[-1] <= limit + 1.0
+        assert 0.5 * limit - 1.0 < len(told) <= limit + 1.0
+        assert all(each[:2] == (0, found.stats["partitions"]) for each in told)
+        told.clear()
+    assert sorted(set(solved)) == solved

@@ -121,7 +121,7 @@ class _Run(Coupled):
             return
         for _ in range(_LOOKS):
             at = self.stretches.weakest(p)
-            if at < 0 or self.stretches.bound(at, p) >= self.known[p] * _BETTER:
+            if at < 0 or self.task.late or self.stretches.bound(at, p) >= self.known[p] * _BETTER:
                 break
             self.stretches.look(
                 at, p, lambda: float(self.known[p]) * _BETTER, lambda assignment: self.propose(assignment, p)

@@ -41,7 +41,7 @@ class Coupled:
         raise NotImplementedError
 
     def first(self, p: int) -> float:
-        """A cheap matching of a partition, known from here on; its duration [s], 0 for none."""
+        """A cheap matching of a partition, known and in hand from here on; its duration [s], 0 for none."""
         raise NotImplementedError
 
     def solve(self, p: int) -> None:
@@ -62,9 +62,10 @@ class Coupled:
 
     def search(self) -> Searched:
         """Every partition that can win, the one with the most to hope for first."""
-        task, total, stopped = self.task, self.task.counts.shape[0], False
-        for done, p in enumerate(self._order()):
-            if p not in self.done and not self._too_long(p):
+        task, total, order = self.task, self.task.counts.shape[0], self._order()
+        stopped = task.late
+        for done, p in enumerate(order):
+            if p not in self.done and not self._too_long(p) and not task.late:
                 self.solve(p)
             if p in self.done and task.gains is not None and self.results[p, DURATION] > 0.0:
                 self.best = max(self.best, float(task.gains[p]) / float(self.results[p, DURATION]))
@@ -99,10 +100,17 @@ class Coupled:
         return transport(costs, self.task.counts[p])
 
     def _order(self) -> list[int]:
-        """The partitions by gain / T of a first matching each, and what all of them are bounded by from there on."""
+        """The partitions by gain / T of a first matching each, and what all of them are bounded by from there on; none
+        where the time is up before that.
+        """
         task, total = self.task, self.task.counts.shape[0]
         self.begin(total // 2)
-        times = np.array([self.first(p) for p in range(total)])
+        times = np.zeros(total)
+        for p in range(total):
+            task.progress(0, total, self.best)
+            if task.late:
+                return []
+            times[p] = self.first(p)
         known, price = self.known[np.isfinite(self.known)], task.value
         last = 1.001 * float(known.max(initial=0.0)) / price
         if 0.0 < last < math.inf:
@@ -116,13 +124,15 @@ class Coupled:
 
     def _too_long(self, p: int) -> bool:
         """Whether the cheapest matching of a partition is proved too long to win."""
-        stretches = self.stretches
-        if stretches is None or self.task.gains is None or self.best == 0.0:
+        task, stretches = self.task, self.stretches
+        if stretches is None or task.gains is None or self.best == 0.0:
             return False
-        needed = self.task.gains / self.best
+        needed = task.gains / self.best
         self.bounding(needed, p)
         before = float(needed[p]) if self.before else math.inf
         for _ in range(_LOOKS):
+            if task.late:
+                break
             if stretches.least(p, before) > self._enough(p):
                 return True
             at = stretches.weakest(p, before)

@@ -17,7 +17,7 @@ from solvers.matching.coupled import Coupled
 from solvers.matching.hall import least_feasible
 from solvers.matching.slotcosts import SlotCosts
 from solvers.matching.stretches import OFF, Coupling
-from solvers.matching.task import Searched, Task
+from solvers.matching.task import DURATION, Searched, Task
 from solvers.matching.transport import Transport
 from solvers.menu import IntArray
 from solvers.rows import FloatArray, Stop
@@ -78,18 +78,24 @@ class _Run(Coupled):
         self.solve(p)
 
     def first(self, p: int) -> float:
-        """The duration [s] of a cheap matching whose computing ends at one of the ends near this one; 0 for none."""
-        known: dict[int, tuple[float, float]] = {}
+        """The duration [s] of a cheap matching, its partition's answer until the cheapest is found; 0 for none."""
+        assignment = None if p in self.done else self._nearby(p)
+        if assignment is not None:
+            end, _ = self._costs.root(assignment, self.task.value)
+            self.keep(p, assignment, *self._costs.times(assignment, end, self.task.value), Stop.OPTIMAL)
+        return float(np.nan_to_num(self.results[p, DURATION]))
+
+    def _nearby(self, p: int) -> IntArray | None:
+        """The best matching at one of the ends near this one: of these ends no neighbour has a cheaper one."""
+        known: dict[int, tuple[float, IntArray | None]] = {}
 
         def cost(i: int) -> float:
             if i not in known:
                 y = self._end * math.exp(_NEAR * i)
-                priced = self._costs.at(y, self.task.value)
-                found = self.match(priced.costs, p)
-                known[i] = math.inf, 0.0
+                found = self.match(self._costs.at(y, self.task.value).costs, p)
+                known[i] = math.inf, None
                 if isinstance(found, Transport):
-                    slots = float(priced.taken[found.assignment, np.arange(len(found.assignment))].sum())
-                    known[i] = found.cost + self.task.value * y, y + slots
+                    known[i] = found.cost + self.task.value * y, found.assignment
             return known[i][0]
 
         i = 0
@@ -98,7 +104,6 @@ class _Run(Coupled):
         step = 1 if cost(i + 1) < cost(i) else -1
         while cost(i + step) < cost(i) and abs(i) < _FARTHEST:
             i += step
-        self.known[p] = min(self.known[p], known[i][0])
         return known[i][1]
 
     def solve(self, p: int) -> None:
