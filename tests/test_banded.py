@@ -249,11 +249,12 @@ def test_the_cheapest_answer_of_a_partition_is_kept_beyond_rounding(monkeypatch:
 
 
 def test_prices_of_bandwidth_begin_at_the_last_one_there_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where bandwidth had none, about as large as if a tenth of what a round costs were for it."""
     for price in (30.0, 0.5, 0.0):
         run, _ = told({0: (10.0, 100.0), 1: (9.0, 90.0)}, monkeypatch, price)
         run.propose(np.array([0]), 0)
         band = run.bounding(np.zeros(1), 0)
-        assert band.unit == pytest.approx(price or 1.0)
+        assert band.unit == pytest.approx(price or 0.1 * (100.0 + 10.0 * PRICE))
         assert (band.price, band.latest, band.costs) == (PRICE, False, run._costs)
         run.propose(np.array([1]), 0)
         assert run.bounding(np.zeros(1), 3) is band

@@ -29,6 +29,7 @@ class Scripted:
     proved: float = 0.0
     matchings: int = 0
     looks: int = 0
+    coupling: Any = None
     aims: list[float] = field(default_factory=list)
 
     def weakest(self, p: int) -> int:
@@ -94,12 +95,29 @@ def test_what_the_bounds_begin_with(
     assert run.possible
 
 
-def test_where_no_power_is_known_prices_begin_at_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_has_an_answer_prices_begin_at_the_power_needed_at_least(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where none is needed, at one."""
     begun = list[tuple[Any, ...]]()
     monkeypatch.setattr(ruled, "stretches_of", lambda *given: begun.append(given))
     turns = Turns(drawn(0), Goal.DEADLINE, 0.3)
-    assert not ruled._Run(turns.task(), turns).found
-    assert begun[0][0].unit == 1.0
+    run = ruled._Run(turns.task(), turns)
+    assert not run.found
+    assert begun[0][0].unit == np.median(run.results[:, LEAST_ENERGY] / run.results[:, LEAST_TIME]) != 1.0
+    ruled._Run(turns.task(limits=lambda matching: SimpleNamespace(t_min=0.5, e_inf=0.0)), turns)
+    assert begun[1][0].unit == 1.0
+
+
+def test_the_first_answer_that_takes_power_says_how_large_prices_are() -> None:
+    """Of those who take none, or have no duration, nothing is learnt."""
+    run, _, stretches = run_of(Goal.DEADLINE, value=2.2)
+    stretches.at, stretches.coupling = -1, None
+    known(run, (1, 2.2, 0.0), (2, math.nan, 3.0))
+    for p in (9, 5, 3):
+        run.improve(p)
+        assert (stretches.coupling is None) == (p == 9)
+        assert np.isfinite(run.results[p, DURATION]) == (p != 9)
+        if p != 9:
+            assert stretches.coupling.unit == run.results[5, ENERGY] / 2.2
 
 
 @pytest.mark.parametrize(("goal", "value"), [(Goal.DEADLINE, 0.0), (Goal.DEADLINE, math.inf), (Goal.ENERGY, 0.0)])

@@ -91,7 +91,8 @@ class _Run(Coupled):
     def bounding(self, needed: FloatArray, p: int) -> _Band:
         """Prices of bandwidth."""
         if self._coupling is None:
-            unit = self._at[1] if self._at[1] > 0.0 else 1.0
+            known = self.known[np.isfinite(self.known)]
+            unit = self._at[1] if self._at[1] > 0.0 else 0.1 * float(known.max())
             self._coupling = _Band(costs=self._costs, unit=unit, price=self.task.value)
         return self._coupling
 

@@ -129,12 +129,19 @@ class _Run:
         return float(known.max(initial=0.0))
 
     def _stretched(self, last: float) -> Stretches:
-        deadline = self.task.goal is Goal.DEADLINE
-        known = self.results[np.isfinite(self.results[:, DURATION]) & (self.results[:, DURATION] > 0.0)]
-        watts = float(np.median(known[:, ENERGY] / known[:, DURATION])) if len(known) else 0.0
-        coupling = self._scheme.coupling(watts if 0.0 < watts < math.inf else 1.0)
-        floor, rest = (0.0, math.inf) if deadline else (1.0, last)
-        return stretches_of(coupling, self.task.counts, last, floor, rest)
+        floor, rest = (0.0, math.inf) if self.task.goal is Goal.DEADLINE else (1.0, last)
+        return stretches_of(self._coupling(), self.task.counts, last, floor, rest)
+
+    def _coupling(self) -> Coupling:
+        """Prices about as large as the power of the answers; before there is one, as what all rows need at least."""
+        return self._scheme.coupling(self._watts() or self._watts(LEAST_ENERGY, LEAST_TIME) or 1.0)
+
+    def _watts(self, energy: int = ENERGY, duration: int = DURATION) -> float:
+        """The median of a result over another, of the partitions that take any; 0 for none."""
+        with np.errstate(all="ignore"):
+            powers = self.results[:, energy] / self.results[:, duration]
+        powers = powers[(powers > 0.0) & (powers < math.inf)]
+        return float(np.median(powers)) if len(powers) else 0.0
 
     @property
     def lower(self) -> FloatArray:
@@ -192,9 +199,11 @@ class _Run:
 
     def improve(self, p: int) -> None:
         """Matchings of partition p, and its bound, until it is proved to be of no use or prices lead no further."""
-        counts = self.task.counts[p]
+        counts, watts = self.task.counts[p], self._watts()
         self._try(fill(counts, self.menu.types, self.menu.order), p)
         self._shortest(p)
+        if watts == 0.0 < self._watts():
+            self._stretches.coupling = self._coupling()
         for _ in range(0 if self._alone(p) else _LOOKS):
             at = self._stretches.weakest(p)
             if at < 0 or self._useless(p) or self._stretches.bound(at, p) >= self._aim(p):

@@ -105,13 +105,13 @@ class _Stretch:
 
 
 class Stretches:
-    """The bounds of all partitions, counts (P, K).
+    """The bounds of all partitions, counts (P, K). coupling: may become another one; what is proved holds.
 
     ends (I + 1,): of the stretches, in order; floors (I,): what nothing goes below in each. rest: beyond the last end.
     """
 
     def __init__(self, coupling: Coupling, counts: IntArray, ends: FloatArray, floors: FloatArray, rest: float) -> None:
-        self._coupling, self._counts, self._float = coupling, counts, counts.astype(np.float64)
+        self.coupling, self._counts, self._float = coupling, counts, counts.astype(np.float64)
         size, pairs = counts.shape[0], itertools.pairwise(ends.tolist())
         self._all = [
             _Stretch(a, b, np.full(size, floor), 0, None, set())
@@ -171,7 +171,7 @@ class Stretches:
             bracketed = high - low < math.inf
             if bracketed and abs(found.gain * step) <= _SETTLED * abs(found.bound):
                 break
-            new = min(max(z + round(step / _GRID), -_FARTHEST if self._coupling.cheaper else 0), _FARTHEST)
+            new = min(max(z + round(step / _GRID), -_FARTHEST if self.coupling.cheaper else 0), _FARTHEST)
             if not low < new < high:
                 new = int(low + high) // 2 if bracketed else z
             if new in (z, low):
@@ -184,8 +184,8 @@ class Stretches:
 
     def _price(self, here: _Stretch, p: int, z: int) -> _Found | None:
         """The transportation problem at the end of a stretch, and what it proves; None where p has no matching."""
-        price = self._coupling.unit * math.exp(_GRID * z)
-        priced, slope, wide = self._coupling.costs.at(here.b, price), self._coupling.slope(price), here.b - here.a
+        price = self.coupling.unit * math.exp(_GRID * z)
+        priced, slope, wide = self.coupling.costs.at(here.b, price), self.coupling.slope(price), here.b - here.a
         self.matchings += 1
         found = transport(priced.costs, self._counts[p], here.places)
         if not isinstance(found, Transport):
@@ -196,19 +196,19 @@ class Stretches:
         later = float(reduced.min(axis=0).sum()) + slope * here.b
         sooner = float((reduced + priced.falls * wide).min(axis=0).sum()) + slope * here.a
         places = self._float @ found.prices
-        np.maximum(here.lower, self._coupling.proved(min(later, sooner) + places, price), out=here.lower)
+        np.maximum(here.lower, self.coupling.proved(min(later, sooner) + places, price), out=here.lower)
         rows = np.arange(len(found.assignment))
         point = later + places
-        bound = float(self._coupling.proved(point, price)[p])
+        bound = float(self.coupling.proved(point, price)[p])
         value, taken = float(point[p]), float(priced.taken[found.assignment, rows].sum())
-        end = here.a if self._coupling.weaker and sooner < later else here.b
-        over, gain = self._coupling.excess(end, value, taken, bound, price)
-        ready = float(self._coupling.costs.ready[found.assignment, rows].max())
+        end = here.a if self.coupling.weaker and sooner < later else here.b
+        over, gain = self.coupling.excess(end, value, taken, bound, price)
+        ready = float(self.coupling.costs.ready[found.assignment, rows].max())
         tight = ready <= here.a * (1.0 + 1e-12) or wide == 0.0
         if tight and wide > 0.0:
-            at_a = self._coupling.costs.at(here.a, price).costs[found.assignment, rows]
+            at_a = self.coupling.costs.at(here.a, price).costs[found.assignment, rows]
             lost = at_a - (priced.costs + priced.falls * wide)[found.assignment, rows]
-            early = float(self._coupling.proved(point - float(lost.sum()), price)[p])
+            early = float(self.coupling.proved(point - float(lost.sum()), price)[p])
             tight = bound - early <= _TIGHT * abs(bound)
         return _Found(found.assignment, bound, over, gain, tight, ready)
 
