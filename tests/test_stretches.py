@@ -68,8 +68,8 @@ def ends(found: Stretches) -> list[float]:
 
 
 CLIMBS = {  # by pull: the prices tried towards each top, when this was written
-    0.05: (1, 2, 8, 10, 10, 10),
-    0.3: (1, 2, 9, 10, 10, 10),
+    0.05: (1, 2, 9, 10, 10, 10),
+    0.3: (1, 2, 6, 10, 10, 10),
     0.55: (1, 2, 4, 4, 7, 7),
     0.9: (1, 2, 7, 10, 10, 10),
     1.3: (1, 2, 6, 7, 9, 10),
@@ -90,6 +90,22 @@ def test_the_price_that_proves_most_is_found_in_few_steps(pull: float, unit: flo
         if looks < 10:
             assert found.bound(0, 0) >= max(map(hill.bound, range(-400, 401))) * (1.0 - 1e-5)
         assert found.weakest(0) == -1  # nothing is left to do there
+
+
+@pytest.mark.parametrize("top", [3.0, 7.3, -2.1, -6.0])
+def test_where_little_more_than_the_way_is_known_steps_double_and_then_halve(top: float) -> None:
+    """As near the quickest matching, where what is taken hardly depends on the price: within a quarter of the way."""
+
+    class Flat(Hill):
+        def excess(self, y: float, value: float, taken: float, bound: float, price: float) -> tuple[float, float]:
+            _, gain = super().excess(y, value, taken, bound, price)
+            return math.copysign(1e-3, gain), gain
+
+    hill = Flat(costs=nobody(), unit=1.0, top=top)
+    looked(hill)
+    assert max(map(hill.bound, hill.tried)) >= 100.0 - (0.25 * top) ** 2
+    assert len(set(hill.tried)) == len(hill.tried) == 10
+    assert hill.tried[:6] == [round(math.copysign(2**n - 1, top)) for n in range(6)]
 
 
 @pytest.mark.parametrize(

@@ -149,6 +149,9 @@ class Stretches:
     def look(self, at: int, p: int, aim: Callable[[], float], propose: Callable[[IntArray], None]) -> None:
         """Raise the bound of partition p in a stretch as far as prices do, until it reaches ``aim``; propose the
         matchings on the way; then split the stretch where tangents leave much open.
+
+        Near the least of all durations what is missing hardly falls with the price: a second step the same way is twice
+        the first, and halves what is left where the price is known to be between two.
         """
         here = self._all[at]
         z, low, high, best, last = here.z, -math.inf, math.inf, -math.inf, 0.0
@@ -164,17 +167,17 @@ class Stretches:
             if here.lower[p] >= aim():
                 return
             low, high = (z, high) if found.over > 0.0 else (low, z)
-            step = min(max(1.8 * found.over, -_STEP), _STEP)
-            if last * step > 0.0 and abs(step) < 2.0 * abs(last):
+            step, bracketed = min(max(1.8 * found.over, -_STEP), _STEP), high - low < math.inf
+            again = last * step > 0.0
+            if again and abs(step) < 2.0 * abs(last):
                 step = 2.0 * last
-            step, last = math.copysign(max(abs(step), _GRID), step), step
-            bracketed = high - low < math.inf
+            step = last = math.copysign(max(abs(step), _GRID), step)
             if bracketed and abs(found.gain * step) <= _SETTLED * abs(found.bound):
                 break
             new = min(max(z + round(step / _GRID), -_FARTHEST if self.coupling.cheaper else 0), _FARTHEST)
+            if bracketed and (again or not low < new < high):
+                new = int(low + high) // 2
             if not low < new < high:
-                new = int(low + high) // 2 if bracketed else z
-            if new in (z, low):
                 break
             z = new
         if tight or here.b <= here.a * (1.0 + _NARROW):
