@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import mpmath
 import numpy as np
@@ -116,3 +117,45 @@ def test_who_has_no_greatest_power_shares_what_rounding_leaves_of_the_shortest_r
     found = fedopt.schedule(clients, work, budget, access=access)
     assert found.status.solved, found.reason
     assert fedopt.verify_schedule(clients, work, budget, found, access=access).ok
+
+
+def test_time_is_wanted_on_a_share_far_smaller_than_the_channel() -> None:
+    """A few bits beside millions, and a circuit that draws next to nothing: F(x)^2/x = P_c mu gamma^2/a of either, and
+    their shares add up to the channel at one mu, by 60 digits."""
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=1e9, samples=1, static_power=0.1, channel_gain=[2.6e-6, 6.6e-23],
+        bandwidth=1e6, power_max=math.inf, circuit_power=[30.0, 8.6e-44],
+    )  # fmt: skip
+    work, access = fedopt.Workload(cycles=1e8, upload_bits=[4e6, 1e-18]), SharedBandwidth(1e6)
+    scheme = Scheme(clients, access)
+    known = scheme.limits(scheme.rows(work))
+    with mpmath.workdps(60):
+        a = [mpmath.mpf(bits) * mpmath.log(2) / 1e6 for bits in work.upload_bits]
+        gamma = [mpmath.mpf(gain) / (mpmath.mpf(3.981e-21) * 1e6) for gain in clients.channel_gain]
+        power = [mpmath.mpf(watts) for watts in clients.circuit_power]
+
+        def root(f: Any, low: Any, high: Any) -> Any:
+            for _ in range(220):
+                middle = (low + high) / 2
+                low, high = (middle, high) if f(middle) < 0 else (low, middle)
+            return low
+
+        def marginal(x: Any) -> Any:
+            return 1 + (x - 1) * mpmath.exp(x)
+
+        def sending(log_mu: Any) -> list[tuple[Any, Any]]:
+            """x and tau [s]."""
+            mu = mpmath.exp(log_mu)
+            wanted = [mpmath.log(p * mu * g * g / each) for p, g, each in zip(power, gamma, a, strict=True)]
+            x = [
+                mpmath.exp(root(lambda y, w=w: mpmath.log(marginal(mpmath.exp(y)) ** 2) - y - w, -60, 6))
+                for w in wanted
+            ]
+            return [(each, mu * g / marginal(each)) for each, g in zip(x, gamma, strict=True)]
+
+        def room(log_mu: Any) -> Any:
+            return 1 - sum(each / (x * tau) for each, (x, tau) in zip(a, sending(log_mu), strict=True))
+
+        sent = sending(root(room, -60, 60))
+        computing = min(float(max(clients.frequency_min[0], (0.1 / 2e-28) ** (1 / 3))), 1e9)
+    assert known.t_flat == pytest.approx(float(max(tau for _, tau in sent)) + 1e8 / computing, rel=1e-9)

@@ -134,12 +134,15 @@ class Fleet:
         computing = make_plan(replace(some, bits=nothing))
         sending = make_plan(replace(some, work=nothing, fixed_time=nothing, fixed_energy=nothing))
         T = _ENDLESS * sending.size * float(sending.columns[TAU_FREE].max())
-        uplinks = Uplinks(sending, some.power_min, some.power_max)
-        look = balance(uplinks, T, sending.e_inf if sending.e_inf > 0.0 else 1.0)
-        if look is None:
-            return self.plan.e_inf, math.inf
-        out = np.empty((OUT, sending.size))
-        uplinks.look(T, look.mu, EXACT, out)
+        uplinks, out = Uplinks(sending, some.power_min, some.power_max), np.empty((OUT, sending.size))
+        while True:
+            look = balance(uplinks, T, sending.e_inf if sending.e_inf > 0.0 else 1.0)
+            if look is None:
+                return self.plan.e_inf, math.inf
+            uplinks.look(T, look.mu, EXACT, out)
+            if float(out[TAU_OUT].max()) < T or not math.isfinite(T * _ENDLESS):
+                break
+            T *= _ENDLESS  # on a share far smaller than the whole channel somebody wants all of it
         end = float((each[FIXED] + (each[T_FREE] + out[TAU_OUT])).max())
         return energy + computing.e_inf + look.dual, max(end, self.plan.t_flat if others.size else 0.0)
 
