@@ -152,6 +152,21 @@ def test_what_rounding_hides_is_no_fault_of_the_prices_of_places() -> None:
     assert not fedopt.verify(problem, solution).failed
 
 
+@pytest.mark.parametrize("joules", [15.0, 20.0, 33.0, 50.0])
+@pytest.mark.parametrize("access", SCHEMES, ids=str)
+def test_a_budget_is_kept_where_the_last_digit_of_computing_is_worth_much_of_it(access: Any, joules: float) -> None:
+    """After 5e6 s of overhead a double of the round is 1e-9 s, and 1e-8 of the energy: the later one is the answer."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=1.5e9, samples=1, channel_gain=1e-11, bandwidth=1e6, static_power=0.05,
+        capacitance=1e-25, circuit_power=0.05, overhead=5e6, power_max=2e4,
+    )  # fmt: skip
+    work, budget = fedopt.Workload(cycles=1e6, upload_bits=3e5), EnergyBudget(joules)
+    found = fedopt.schedule(clients, work, budget, access=access)
+    assert found.status is Status.OPTIMAL, found.reason
+    report = fedopt.verify_schedule(clients, work, budget, found, access=access)
+    assert report.ok, str(report)
+
+
 @pytest.mark.nightly("R18", 17 * 300)
 @pytest.mark.parametrize("access", SCHEMES, ids=str)
 def test_every_budget_of_three_hundred_fleets(access: Any) -> None:

@@ -17,6 +17,7 @@ from solvers.rows import FloatArray, Goal, Limits, Rows, Stop, Timing
 
 PROVED = 1e-6  # relative: an answer whose own proof leaves more open is not called the best
 LAST_DIGITS = 2.0**-47  # relative: 32 units of the last place, which searches and sums leave open
+LATER = 2.0**20  # roundings: a duration is made longer by no more to be within a budget
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

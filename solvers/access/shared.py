@@ -15,7 +15,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from solvers.access import LAST_DIGITS, PROVED, Outcome
+from solvers.access import LAST_DIGITS, LATER, PROVED, Outcome
 from solvers.access.brackets import bracketed
 from solvers.access.fullspeed import LeastShares
 from solvers.access.guess import easy, guess, price_of
@@ -33,7 +33,6 @@ from solvers.rows import FloatArray, Goal, Limits, Rows, Stop, Timing, greatest_
 from solvers.threads import each_chunk
 
 _HAIR = 1e-12  # relative: durations this far off are on both sides of a root
-_LATER = 2.0**20  # roundings: a duration is made longer by no more to be within a budget
 _ENDLESS = 1e9  # times the longest duration that matters: time has no price any more
 
 
@@ -220,7 +219,7 @@ class Fleet:
         """
         first, later = share.look.T, 1.0
         energy, worst = self._settled(share)
-        while goal in (Goal.ENERGY, Goal.POWER) and later <= _LATER:
+        while goal in (Goal.ENERGY, Goal.POWER) and later <= LATER:
             if float(energy.sum()) <= allowance(goal, value, share.look.T) * (1.0 + _HAIR):
                 break
             next_share = self.at(first + later * math.ulp(first))

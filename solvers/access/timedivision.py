@@ -12,11 +12,11 @@ from collections.abc import Callable
 
 import numpy as np
 
-from solvers.access import LAST_DIGITS, Outcome
+from solvers.access import LAST_DIGITS, LATER, Outcome
 from solvers.access.brackets import bracketed
 from solvers.access.computing import Computing
 from solvers.access.roots import falling_root
-from solvers.access.settle import settle
+from solvers.access.settle import Settled, settle
 from solvers.access.slots import Slots
 from solvers.blocks import E_FIXED, IDLE
 from solvers.duration.verdicts import Seen, allowance, closed_form, infeasible, raised
@@ -25,6 +25,7 @@ from solvers.rows import Goal, Limits, Rows, Stop, Timing, greatest_of
 
 _CHEAP, _DEAR = math.log(1e-290), math.log(1e290)  # ln of prices of time that stand for none and for any
 _ROUNDING = 1e-15  # relative: a goal met this well is met
+_HAIR = 1e-12  # relative: what is beyond a budget by no more is rounding
 _LATE = 1e-9  # relative, of a deadline: nobody would take such an answer for one
 _STEEP = {Goal.ENERGY: 0.6, Goal.POWER: 0.9, Goal.DEADLINE: 0.3}  # about d ln/d ln lambda of what a goal is about
 
@@ -45,7 +46,14 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
         return Outcome.decided(infeasible(Stop.LIMIT, fleet.passes))
     stop, price, duration = found
     end = fleet.computing.end(price)
-    settled = settle(rows, fleet.plan, fleet.computing, fleet.slots.efficiencies(price), price, end, duration)
+    settled = fleet.settled(rows, price, end, duration)
+    if stop is Stop.OPTIMAL and goal in (Goal.ENERGY, Goal.POWER):
+        first, later = end, 1.0
+        while settled.energy > allowance(goal, value, duration) * (1.0 + _HAIR) and later <= LATER:
+            end = first + later * math.ulp(first)  # whose last digit may be worth much energy
+            price, later = min(price, fleet.computing.at(end).worth), 2.0 * later
+            duration = end + fleet.slots.sums(price)[0]
+            settled = fleet.settled(rows, price, end, duration)
     late = goal is Goal.DEADLINE and fleet.slots.endless and settled.end > value * (1.0 + _LATE)
     if late or not math.isfinite(settled.energy):  # what is louder has no price that is a number
         return Outcome.decided(infeasible(Stop.LIMIT, fleet.passes))
@@ -100,6 +108,10 @@ class Fleet:
         end = self.computing.end(price)
         slots, sending = self.slots.sums(price)
         return end + slots, self._fixed_energy + (self.computing.at(end).energy + sending)
+
+    def settled(self, rows: Rows, price: float, end: float, duration: float) -> Settled:
+        """Everybody's part in a round at a price of time [W] with its end of computing [s]."""
+        return settle(rows, self.plan, self.computing, self.slots.efficiencies(price), price, end, duration)
 
     def top(self) -> float:
         """The least price of time at T_min."""
@@ -167,6 +179,5 @@ def _sooner(rows: Rows, fleet: Fleet, known: Limits, value: float, more: float) 
     if found is None:
         return None
     _, price, duration = found
-    x, end = fleet.slots.efficiencies(price), fleet.computing.end(price)
-    dual = settle(rows, fleet.plan, fleet.computing, x, price, end, duration).dual
+    dual = fleet.settled(rows, price, fleet.computing.end(price), duration).dual
     return Seen(duration, dual - value, price)
