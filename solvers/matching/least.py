@@ -95,8 +95,9 @@ def least_duration(
             probe = _between(low, high, too_dear, within)
         else:
             probe = high * (1.0 - GAP)
-        if low >= high * (1.0 - 2.0 * max(deeper, GAP)):
+        if low >= high * (1.0 - 2.0 * deeper):
             return Least(assignment=best, duration=high, lower=low, matchings=solved)
+        deeper = GAP
     assert best is not None
     return Least(assignment=best, duration=high, lower=low, matchings=_STEPS)
 
