@@ -129,3 +129,15 @@ def test_an_upper_end_is_not_proved_where_the_prices_of_the_answer_tell_too_litt
     sharing = dataclasses.replace(right.sharing, bandwidth_price=0.99 * right.sharing.bandwidth_price)
     vague = dataclasses.replace(right, sharing=sharing)
     assert report(FREE, budget, vague, access)["upper end of the bracket"] is Outcome.UNPROVED
+
+
+@pytest.mark.parametrize("access", SCHEMES, ids=str)
+def test_nothing_that_takes_energy_is_within_no_energy(access: Any) -> None:
+    """However little: a budget of 0 J has no digits that could hide it."""
+    work = fedopt.Workload(cycles=1e3, upload_bits=1.0)
+    clients = FREE.replace(channel_gain=[1e-4, 1e-5])
+    for seconds in (1e-3, 1.0, 1e3):
+        found = fedopt.schedule(clients, work, Deadline(seconds), access=access)
+        assert 0.0 < found.energy < 1e-12
+        forged = dataclasses.replace(found, status=Status.OPTIMAL, bracket=(seconds, seconds))
+        assert report(clients, EnergyBudget(0.0), forged, access, work)["budget"] is Outcome.FAILED

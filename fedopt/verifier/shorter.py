@@ -84,9 +84,9 @@ def upper_end(r: Round, high: float) -> Check:
         return unless_hidden(check, r, most) if _proved(r, high, most) > most * (1.0 + digits) else unproved
     if over > least:  # is it worth more of the duration than its tolerance?
         T = high * (1.0 + loose(r))
-        proved = _proved(r, T, most) / r.allowed(T) - 1.0
-        if proved > least:
-            return replace(check, outcome=Outcome.FAILED) if proved > _HAIR else unproved
+        proved, allowed = _proved(r, T, most), r.allowed(T)
+        if proved > allowed * (1.0 + least):
+            return replace(check, outcome=Outcome.FAILED) if proved > allowed * (1.0 + _HAIR) else unproved
     return check
 
 
