@@ -3,10 +3,9 @@
 E*(T), the energy of the best matching at T, never rises with T but is neither convex nor continuous. Two facts make
 a search of it: where E*(T) is within the budget, the matching found there has a duration of its own that is no
 longer than T; where it is not, no matching is short enough. So look just below the best duration known: a failure
-there is the proof, a success a shorter duration. Where energies hardly fall with time rounding hides which of the two
-it is, and matchings of one energy may have durations far apart: then look further below. Where matchings are held up by
-who fits where rather than by the budget their durations crowd: then look at the least duration at which any is feasible
-(hall.py), the answer or one end of a bracket, and from there on where a line through its ends meets the budget.
+there is the proof, a success a shorter duration. Where matchings are held up by who fits where rather than by the
+budget their durations crowd: then look at the least duration at which any is feasible (hall.py), which is the answer
+or one end of a bracket, and from there on where a line through its ends meets the budget.
 """
 
 from __future__ import annotations
@@ -22,8 +21,6 @@ Match = Callable[[float], tuple[IntArray, float] | None]
 Root = Callable[[IntArray], tuple[float, float]]
 
 GAP = 1e-13  # relative: the proof is for durations shorter by more than this
-_ROUNDED = 1e-14  # relative: energies above a budget by no more say nothing
-_DEEPER, _DEEPEST = 100.0, 1e-3  # times; relative: how far below a duration is looked where they do not
 _STEPS = 400
 
 
@@ -65,23 +62,17 @@ def least_duration(
     best, slack = known, False
     low, too_dear, within = least, math.inf, -math.inf
     probe, raised, asked = high, False, False  # raised: the last step between the ends moved the lower one
-    deeper = GAP  # relative: how far below it was looked where energies say nothing
     for solved in range(1, _STEPS + 1):
         between = low < probe < high * (1.0 - 2.0 * GAP)
         found = match(probe) if probe >= least else None
         over = surplus(found, probe)
         if found is not None and abs(over) <= GAP:  # rounding hides which it is: the matching's own duration knows
-            longer = root(found[0])[0] > probe
-            if longer and over <= _ROUNDED and deeper < _DEEPEST and least < probe * (1.0 - _DEEPER * deeper):
-                deeper *= _DEEPER  # of another one of that energy it says nothing
-                probe *= 1.0 - deeper
-                continue
-            over = GAP if longer else 0.0
+            over = 0.0 if root(found[0])[0] <= probe else GAP
         if over <= 0.0:
             assert found is not None
             duration, energy = root(found[0])
             slack = surplus((found[0], energy), duration) < -1e-9
-            best, high, within, raised, deeper = found[0], min(duration, probe), over, False, GAP
+            best, high, within, raised = found[0], min(duration, probe), over, False
         elif best is None:
             return None
         else:
@@ -95,9 +86,8 @@ def least_duration(
             probe = _between(low, high, too_dear, within)
         else:
             probe = high * (1.0 - GAP)
-        if low >= high * (1.0 - 2.0 * deeper):
+        if low >= high * (1.0 - 2.0 * GAP):
             return Least(assignment=best, duration=high, lower=low, matchings=solved)
-        deeper = GAP
     assert best is not None
     return Least(assignment=best, duration=high, lower=low, matchings=_STEPS)
 
