@@ -64,9 +64,8 @@ class Box:
         if not math.isfinite(high):
             return None
         found = least_duration(self._match, self._root, self.goal, self.value, before, high, lambda: before)
-        if found is None:  # nothing up to the start's own duration, rounding aside: the start is the best
-            return self._answer(self._start(), high)
-        return self._answer(found.assignment, found.lower)
+        # nothing up to the start's own duration, rounding aside: the start is the best
+        return self._answer(self._start() if found.assignment is None else found.assignment, found.lower)
 
     def cheapest(self) -> Answer | None:
         """The cheapest matching at a price of time, proved."""

@@ -45,7 +45,7 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
         return {}
     if found.proof is Proof.SORTED and gave_up(found):
         return {}
-    bound = bound_of(problem, partition, round_)
+    bound = bound_of(problem, partition, round_.duration, round_.energy, round_.bracket)
     if found.ceiling is not None:
         ceiling = found.ceiling  # of gain / T, or -E
         if isinstance(problem.utility, ShortestRound):
@@ -54,10 +54,12 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
     return {"bound": bound, "scope": found.proof.value}
 
 
-def bound_of(problem: Problem, partition: Partition, round_: Schedule) -> float:
-    """The utility of the best round of this matching: of where the round's bracket begins, if that leaves much open."""
-    shortest = round_.bracket[0] if is_open(round_.duration, round_.bracket) else round_.duration
-    return utility_of(problem, partition, shortest, round_.energy)
+def bound_of(
+    problem: Problem, partition: Partition, duration: float, energy: float, bracket: tuple[float, float]
+) -> float:
+    """The utility of the best round of a partition: of where its bracket begins, if that leaves much open."""
+    shortest = bracket[0] if is_open(duration, bracket) else duration
+    return utility_of(problem, partition, shortest, energy)
 
 
 def gave_up(found: Searched) -> bool:

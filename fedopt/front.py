@@ -111,7 +111,9 @@ class Front:
             exact, more["cost_bracket"] = False, cost_bracket(best.lower, budget.watts, round_)
         elif exact and round_.status.solved:
             more["bracket"] = bracket_over(best.lower, round_)
-            more["bound"] = bound_of(problem, best.partition, round_)
+            own = bound_of(problem, best.partition, round_.duration, round_.energy, more["bracket"])
+            others = (bound_of(problem, a.partition, a.duration, a.energy, (a.lower, a.duration)) for a in found)
+            more["bound"] = max(own, *others)
         stats = {"partitions": float(len(self.curves)), "passes": float(timing.passes)}
         proved = exact and round_.status.solved
         return solution_of(problem, np.array(best.partition), best.assignment, round_, stats, proved, more)

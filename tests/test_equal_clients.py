@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import permutations
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,8 @@ from oracle import Fleet
 
 import fedopt
 from fedopt import EnergyBudget, TimeDivision
+from solvers.matching.least import Least, least_duration
+from solvers.rows import Goal
 
 
 @pytest.mark.parametrize("cycles", [2.0e9, 2.148e9, 2.38e9])
@@ -114,3 +117,48 @@ def test_no_partition_is_dropped_where_equal_energies_hide_its_duration() -> Non
     assert found.partition == (2, 7, 6)
     assert found.bound >= fedopt.solve(problem, matching="assignment").utility * (1.0 - 1e-6)
     assert fedopt.verify(problem, found).ok
+
+
+@pytest.mark.parametrize("method", ["exact", "assignment"])
+@pytest.mark.parametrize("counts", [(1, 1, 1), (2, 1, 0), (1, 0, 2)])
+@pytest.mark.parametrize("overhead", [(0.0, 1.0, 4.0), (1.0, 4.0, 0.0), (4.0, 0.0, 1.0)])
+def test_of_matchings_that_all_need_the_budget_the_one_that_is_done_first_is_the_answer(
+    overhead: tuple[float, ...], counts: tuple[int, ...], method: str
+) -> None:
+    """Clients alike but for how late they begin: from the end of each round on no time saves energy, and whose just
+    below the longest costs the same says nothing of the others."""
+    clients = fedopt.Clients(
+        frequency_min=5e8, frequency_max=2e9, samples=100, channel_gain=1e-11, bandwidth=1e6, circuit_power=0.05,
+        static_power=0.1, overhead=overhead,
+    )  # fmt: skip
+    types = (*OF_ALL[:1], fedopt.SubModel("sends more", flops=6e6, upload_bits=5.6e4), fedopt.SubModel.idle())
+    works = [clients.workload(types, np.array(each)) for each in sorted(set(permutations(np.repeat(range(3), counts))))]
+    least = max(fedopt.schedule(clients, work, fedopt.Deadline(1e9)).energy for work in works)
+    for more in (0.0, 1e-15, 1e-14):
+        budget = EnergyBudget(least * (1.0 + more))
+        problem = fedopt.Problem(clients, types, budget=budget, partitions=[counts], utility="shortest_round")
+        found = fedopt.solve(problem, matching=method)
+        rounds = [fedopt.schedule(clients, work, budget) for work in works]
+        assert -found.bound <= min(each.duration for each in rounds if each.status.solved) * (1.0 + 1e-6)
+        assert found.status.solved
+
+
+@pytest.mark.parametrize("slope", [1.0, 1e-4, 1e-6, 1e-8, 1e-12])
+def test_what_rounding_hides_below_a_duration_is_left_open(slope: float) -> None:
+    """A matching that is too long by a hair, whose energy falls with ``slope``: of others nothing is known as far below
+    as that is 1e-14 of the energy, but a thousandth at most is looked."""
+    one = np.array([0])
+
+    def found(known: Any) -> Least:
+        def match(T: float) -> tuple[Any, float]:
+            return one, 2.0 * (1.0 + slope * max(1.0 - T / 10.0, 0.0))
+
+        return least_duration(match, lambda a: (10.0 + 1e-10, 2.0), Goal.ENERGY, 2.0, 1.0, 10.0, lambda: 1.0, known)
+
+    hidden = min(1e-14 / slope, 1e-3)
+    for answer in (found(None), found(one)):
+        open_ = 1.0 - answer.lower / 10.0
+        assert open_ <= 12.0 * hidden + 1.1e-12
+        assert open_ >= 0.9 * hidden or slope == 1.0
+    assert found(None).assignment is None
+    assert found(one).duration == 10.0

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from solvers.matching import marginal
 from solvers.matching.fixed import duration_of, root_of
 from solvers.matching.hall import explain, least_feasible
-from solvers.matching.least import GAP, least_duration
+from solvers.matching.least import GAP, OPEN, least_duration
 from solvers.matching.task import (
     DURATION,
     ENERGY,
@@ -130,6 +130,7 @@ def search_best(task: Task, matcher: Matcher) -> Searched:
         assign=assign,
         proof=Proof.NONE if stopped else Proof.MATCHINGS,
         lower=None if stopped else found.lower,
+        ceiling=None if stopped else found.left_open,
         crowds=crowds,
         stopped=stopped,
     )
@@ -147,7 +148,8 @@ def row_of(task: Task, incumbent: IntArray) -> int | None:
 class Found:
     """The state of a search: results, the best gain / T and its energy, and how many matchings were solved.
 
-    cuts: what the last matchings proved. winner: the partition last found to be the best, -1 before.
+    cuts: what the last matchings proved. winner: the partition last found to be the best, -1 before. ceiling: of gain
+    / T of the partitions that were improved.
     """
 
     def __init__(self, task: Task, matcher: Matcher, results: FloatArray) -> None:
@@ -155,7 +157,7 @@ class Found:
         self.chosen: dict[int, IntArray] = {}
         self.lower = results[:, DURATION].copy()
         self.matchings = 0
-        self.best, self.lowest, self.winner = 0.0, math.inf, -1
+        self.best, self.lowest, self.winner, self.ceiling = 0.0, math.inf, -1, 0.0
         self.cuts: list[Cut] = []
         self._screened = 0.0  # the best by which still_open() last compared durations
         if task.gains is not None and np.isfinite(results[:, DURATION]).any():
@@ -164,12 +166,17 @@ class Found:
             self.best = float(np.nanmax(rates))
             self.lowest = float(np.nanmin(results[rates == self.best, ENERGY]))
 
+    @property
+    def left_open(self) -> float | None:
+        """The gain / T that rounding leaves open, None where that is the best one's, but for last digits."""
+        return self.ceiling if self.best > 0.0 and self.ceiling > self.best * (1.0 + OPEN) else None
+
     def improve(self, p: int) -> None:
         """Find the best matching of partition p, if it beats what is known of p and can beat the best."""
         found = self._at_deadline(p) if self.task.goal is Goal.DEADLINE else self._within_budget(p)
         if found is None:
             return
-        assignment, duration, energy, self.lower[p] = found
+        assignment, duration, energy = found
         self.take(p, assignment, duration, energy)
 
     def take(self, p: int, assignment: IntArray, duration: float, energy: float) -> None:
@@ -208,7 +215,7 @@ class Found:
             self.cuts.append(self.matcher.cut)
         return found
 
-    def _at_deadline(self, p: int) -> tuple[IntArray, float, float, float] | None:
+    def _at_deadline(self, p: int) -> tuple[IntArray, float, float] | None:
         task, known = self.task, self.results[p]
         if task.gains is not None:
             rate = float(task.gains[p]) / task.value if task.value > 0.0 else math.inf
@@ -218,9 +225,10 @@ class Found:
         found = self._match(task.value, task.counts[p])
         if found is None or found[1] >= known[ENERGY]:
             return None
-        return found[0], task.value, found[1], task.value
+        self.lower[p] = task.value
+        return found[0], task.value, found[1]
 
-    def _within_budget(self, p: int) -> tuple[IntArray, float, float, float] | None:
+    def _within_budget(self, p: int) -> tuple[IntArray, float, float] | None:
         task, known = self.task, self.results[p]
         high, first = known[DURATION] * (1.0 - GAP), None
         if task.gains is not None and self.best > 0.0:
@@ -249,4 +257,7 @@ class Found:
             lambda: least_feasible(task.menu.least_times, task.counts[p]).duration,
             first,
         )
-        return None if shorter is None else (shorter.assignment, *root(shorter.assignment), shorter.lower)
+        self.lower[p] = shorter.lower
+        if task.gains is not None and shorter.lower > 0.0:
+            self.ceiling = max(self.ceiling, float(task.gains[p]) / shorter.lower)
+        return None if shorter.assignment is None else (shorter.assignment, *root(shorter.assignment))

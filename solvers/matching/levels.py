@@ -51,7 +51,7 @@ def search_levels(task: Task, matcher: Matcher) -> Searched:
         assign=lambda p: found.chosen[p],
         proof=Proof.MATCHINGS,
         lower=None if stopped else found.lower,
-        ceiling=ceiling if stopped else None,
+        ceiling=ceiling if stopped else found.left_open,
         stopped=stopped,
     )
 
