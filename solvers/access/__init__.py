@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -17,7 +18,12 @@ from solvers.rows import FloatArray, Goal, Limits, Rows, Stop, Timing
 
 PROVED = 1e-6  # relative: an answer whose own proof leaves more open is not called the best
 LAST_DIGITS = 2.0**-47  # relative: 32 units of the last place, which searches and sums leave open
-LATER = 2.0**20  # roundings: a duration is made longer by no more to be within a budget
+_LATER = 20  # powers of two of roundings: a duration is made longer by no more to be within a budget
+
+
+def hardly_later(time: float) -> Iterator[float]:
+    """Times [s] that are later by 1, 2, 4 ... roundings, where the last digit is worth more than a budget leaves."""
+    return (time + 2.0**power * math.ulp(time) for power in range(_LATER + 1))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

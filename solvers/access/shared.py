@@ -15,7 +15,7 @@ from functools import cache, partial
 
 import numpy as np
 
-from solvers.access import LAST_DIGITS, LATER, PROVED, Outcome
+from solvers.access import LAST_DIGITS, PROVED, Outcome, hardly_later
 from solvers.access.brackets import bracketed
 from solvers.access.fullspeed import LeastShares
 from solvers.access.guess import easy, guess, price_of
@@ -217,15 +217,14 @@ class Fleet:
         A search goes by dual values, from which rounding takes mu times the last digits of a sum of bandwidths: where
         the last digit of the duration is worth much energy that is above what the budget hides.
         """
-        first, later = share.look.T, 1.0
         energy, worst = self._settled(share)
-        while goal in (Goal.ENERGY, Goal.POWER) and later <= LATER:
+        for T in hardly_later(share.look.T) if goal in (Goal.ENERGY, Goal.POWER) else ():
             if float(energy.sum()) <= allowance(goal, value, share.look.T) * (1.0 + _HAIR):
                 break
-            next_share = self.at(first + later * math.ulp(first))
-            if next_share is None:
+            longer = self.at(T)
+            if longer is None:
                 break
-            share, later = next_share, 2.0 * later
+            share = longer
             energy, worst = self._settled(share)
         return share, energy, worst
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from solvers.access import LAST_DIGITS, LATER, Outcome
+from solvers.access import LAST_DIGITS, Outcome, hardly_later
 from solvers.access.brackets import bracketed
 from solvers.access.computing import Computing
 from solvers.access.roots import falling_root
@@ -47,13 +47,12 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     stop, price, duration = found
     end = fleet.computing.end(price)
     settled = fleet.settled(rows, price, end, duration)
-    if stop is Stop.OPTIMAL and goal in (Goal.ENERGY, Goal.POWER):
-        first, later = end, 1.0
-        while settled.energy > allowance(goal, value, duration) * (1.0 + _HAIR) and later <= LATER:
-            end = first + later * math.ulp(first)  # whose last digit may be worth much energy
-            price, later = min(price, fleet.computing.at(end).worth), 2.0 * later
-            duration = end + fleet.slots.sums(price)[0]
-            settled = fleet.settled(rows, price, end, duration)
+    for later in hardly_later(end) if stop is Stop.OPTIMAL and goal in (Goal.ENERGY, Goal.POWER) else ():
+        if settled.energy <= allowance(goal, value, duration) * (1.0 + _HAIR):
+            break
+        end, price = later, min(price, fleet.computing.at(later).worth)
+        duration = end + fleet.slots.sums(price)[0]
+        settled = fleet.settled(rows, price, end, duration)
     late = goal is Goal.DEADLINE and fleet.slots.endless and settled.end > value * (1.0 + _LATE)
     if late or not math.isfinite(settled.energy):  # what is louder has no price that is a number
         return Outcome.decided(infeasible(Stop.LIMIT, fleet.passes))
