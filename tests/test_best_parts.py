@@ -14,6 +14,7 @@ from made_up import budgets, drawn, everyone, task_of
 from solvers.matching import best, marginal
 from solvers.matching.best import Cut, Found, of_least_energy, row_of, search_best
 from solvers.matching.exact import PricedMatcher
+from solvers.matching.levels import search_levels
 from solvers.matching.task import DURATION, ENERGY, LEAST_ENERGY, STOPPED, Proof, Searched, Task, empty_results
 from solvers.menu import IntArray
 from solvers.rows import Goal, Stop
@@ -152,6 +153,26 @@ def test_the_greatest_gain_in_time_is_the_best_and_of_equals_the_one_of_less_ene
     assert found.best == 4.0 / 7.0
     found.take(0, mine, 0.0, 9.0)
     assert (found.best, found.lowest, found.winner) == (math.inf, 9.0, 0)
+
+
+def test_what_rounding_leaves_open_of_any_partition_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The greatest gain / T that one may have is the bound; nothing is said of a millionth of the best."""
+    task = small(0, ENERGY_)
+    found = Found(task, PricedMatcher(task), empty_results(len(task.counts)))
+    assert found.left_open is None
+    found.improve(0)
+    assert found.ceiling == pytest.approx(found.best, rel=1e-12)
+    for more, open_ in ((1.0 + 9e-7, False), (1.0 + 2e-6, True)):
+        found.ceiling = more * found.best
+        assert found.left_open == (found.ceiling if open_ else None)
+    high = found.ceiling = 1e9 * found.best
+    found.improve(1)
+    assert found.left_open == high
+    found.best = 0.0
+    assert found.left_open is None
+    monkeypatch.setattr(Found, "left_open", 1e9)
+    assert search_best(task, PricedMatcher(task)).ceiling == 1e9
+    assert search_levels(task, PricedMatcher(task)).ceiling == 1e9
 
 
 def test_who_may_still_win_is_still_open() -> None:

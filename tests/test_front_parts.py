@@ -16,6 +16,7 @@ from matchings import TYPES, budget_of, fleet
 
 import fedopt
 from fedopt import Deadline, EnergyBudget, Partition, PowerBudget, Problem, SubModel, TimePrice, front
+from fedopt.box import Box
 from fedopt.search import best_of, cost_bracket
 
 ONE = (SubModel("one", flops=3e7, upload_bits=4e5),)
@@ -65,6 +66,24 @@ def test_a_front_proves_no_more_than_a_search_next_to_the_least_energy(share: fl
         assert found.bound == pytest.approx(2.0 / found.bracket[0], rel=1e-12)
     for found in both(problem, curves, EnergyBudget(1.5 * least)):
         assert found.bound == pytest.approx(found.utility, rel=1e-12)
+
+
+def test_a_front_proves_no_more_than_what_is_left_open_of_any_partition(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = problem_of(EnergyBudget(2.0), partitions=[(2, 2), (4, 0)])
+    made, least = fedopt.pareto(problem, points=5), Box.least
+    known = made.at(problem.budget)
+    assert known.bound == known.utility
+    other = next(p for p in problem.candidates().tolist() if tuple(p) != known.partition)
+
+    def sooner(box: Box) -> Any:
+        found = least(box)
+        assert found is not None
+        return dataclasses.replace(found, lower=0.1 * found.lower) if list(found.partition) == other else found
+
+    monkeypatch.setattr(Box, "least", sooner)
+    found = made.at(problem.budget)
+    assert (found.partition, found.bracket) == (known.partition, known.bracket)
+    assert found.bound > 2.0 * known.bound
 
 
 def test_a_round_of_no_time_has_no_mean_power(tmp_path: Path) -> None:
