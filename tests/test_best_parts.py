@@ -222,9 +222,10 @@ def test_at_a_deadline_only_who_may_beat_the_best_is_matched(
         matcher = Asked((mine, energy))
         found = known_to(task, [value, value], [3.0, 5.0], matcher)
         found.best, found.lowest = 2.0 / value, 3.0
-        found.results[1, LEAST_ENERGY] = least
+        found.results[1, LEAST_ENERGY], found.lower[1] = least, math.nan
         found.improve(1)
         assert (matcher.asked, 1 in found.chosen) == (int(asked), taken)
+        assert found.lower[1] == value if taken else math.isnan(found.lower[1])
 
 
 def test_of_a_slack_budget_the_cheapest_matching_as_short_is_asked_for() -> None:
