@@ -63,7 +63,16 @@ class Box:
         high = self._root(self._start())[0]
         if not math.isfinite(high):
             return None
-        found = least_duration(self._match, self._root, self.goal, self.value, before, high, lambda: before)
+        found = least_duration(
+            self._match,
+            self._root,
+            self.goal,
+            self.value,
+            before,
+            high,
+            lambda: before,
+            alone=np.count_nonzero(self.curve.partition) == 1,
+        )
         # nothing up to the start's own duration, rounding aside: the start is the best
         return self._answer(self._start() if found.assignment is None else found.assignment, found.lower)
 

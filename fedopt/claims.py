@@ -13,6 +13,7 @@ from fedopt.reasons import is_open
 from fedopt.solution import ONE, Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
 from solvers.access import LAST_DIGITS
+from solvers.duration.verdicts import KNOWN
 from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched
 from solvers.rows import Stop
 
@@ -106,6 +107,18 @@ def held_to(solution: Solution, round_: Schedule, found: Searched, row: int) -> 
         bracket=round_.bracket,
         cost_bracket=(math.nan, math.nan),
     )
+
+
+def limited(solution: Solution) -> Solution:
+    """The same; a limit where rounding leaves more open of what others may be worth than of what is called the best."""
+    problem, partition = solution.problem, solution.partition
+    if not solution.status.solved or problem is None or partition is None:
+        return solution
+    if not solution.bound > utility_of(problem, partition, (1.0 - KNOWN) * solution.duration, solution.energy):
+        return solution
+    why = "The budget is so near the least energy of other matchings that rounding hides when they meet it."
+    reason = f"{Status.LIMIT.sentence} {why} {scope_of(solution)}"
+    return dataclasses.replace(solution, status=Status.LIMIT, reason=reason)
 
 
 def _price_of_time(round_: Schedule) -> float:

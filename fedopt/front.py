@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fedopt.box import Answer, Box
 from fedopt.candidates import menu_of
 from fedopt.checks import FloatArray, InputError, by_constructor, choice, kind, whole
-from fedopt.claims import bound_of, bracket_over, of_one, ordered_by_duration
+from fedopt.claims import bound_of, bracket_over, limited, of_one, ordered_by_duration
 from fedopt.problem import Budget, Problem, TimePrice, check_budget
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.search import best_of, cost_bracket, solution_of, solve
@@ -116,7 +116,7 @@ class Front:
             more["bound"] = max(own, *others)
         stats = {"partitions": float(len(self.curves)), "passes": float(timing.passes)}
         proved = exact and round_.status.solved
-        return solution_of(problem, np.array(best.partition), best.assignment, round_, stats, proved, more)
+        return limited(solution_of(problem, np.array(best.partition), best.assignment, round_, stats, proved, more))
 
     def _within(self, curve: Curve, budget: Budget) -> Answer | None:
         """The best answer of a curve's partition, from one of its boxes or behind; None where nothing is known."""

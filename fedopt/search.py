@@ -21,7 +21,7 @@ from fedopt.access import SharedBandwidth, TimeDivision
 from fedopt.answers import check_answer
 from fedopt.candidates import candidates_of, gains_of, menu_of
 from fedopt.checks import FloatArray, InputError, choice, kind, number, refuse, whole
-from fedopt.claims import bracket_over, claim_of, counted, held_to, of_one, scope_of, stopped_at
+from fedopt.claims import bracket_over, claim_of, counted, held_to, limited, of_one, scope_of, stopped_at
 from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, utility_of
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.sharing import Scheme, nothing_else
@@ -180,6 +180,8 @@ def solve(
     stats["seconds"] = time.perf_counter() - started
     solution = solution_of(problem, counts[best], assignment, round_, stats, proved, more)
     solution = held_to(solution, round_, found, best)
+    if scheme is None and found.counts is None and not found.stopped:
+        solution = limited(solution)
     return stopped_at(solution, limit) if found.stopped else solution
 
 

@@ -330,7 +330,7 @@ def test_a_box_without_an_answer_and_one_whose_start_is_the_best(monkeypatch: py
     assert box(len(curve.duration), 1e-9).least() is None
     start = box(1, float(curve.energy[1]))
     none = least.Least(assignment=None, duration=math.inf, lower=float(curve.duration[1]), matchings=1)
-    monkeypatch.setattr(least, "least_duration", lambda *arguments: none)
+    monkeypatch.setattr(least, "least_duration", lambda *arguments, **more: none)
     found = start.least()
     assert found is not None
     assert np.array_equal(found.assignment, curve.assignment[1])

@@ -27,6 +27,7 @@ LOOKS = 2000  # durations at which costs are worked out anew
 SIZE, SHARED = 20_000, 2_000  # types x clients beyond which that would take too long; of a shared uplink
 ALL, SORTED = "all matchings", "sorted matchings"
 C = About.CLAIMS
+_HIDDEN = 2e-14  # relative, of an energy: rounding may hide which of two is the less that differ by no more
 _BLURRED = "another matching takes as much, but for what energies may be off by"
 
 MatchingBounds = AllMatchings | SortedMatchings | SharedMatchings
@@ -119,8 +120,8 @@ def search_checks(problem: Problem, solution: Solution, r: Round) -> list[Check]
         short = solution.utility - solution.bound
         said = f"{solution.bound:.12g}, utility {solution.utility:.12g}"
         checks.append(judged("bound is no less than the utility", C, short if short > 0.0 else 0.0, 0.0, found=said))
-    checks += _as_solved(problem, solution, r)
     menu, priced = menu_of(problem), isinstance(problem.budget, TimePrice)
+    checks += _as_solved(problem, solution, r, menu)
     for name, claimed in claims:
         if claimed and isinstance(menu, str):
             checks.append(Check(name=name, about=C, outcome=Outcome.UNPROVED, why=menu))
@@ -144,8 +145,8 @@ def search_checks(problem: Problem, solution: Solution, r: Round) -> list[Check]
     return checks
 
 
-def _as_solved(problem: Problem, s: Solution, r: Round) -> list[Check]:
-    """What is called solved claims as much: a narrow bracket, and a bound no higher than that leaves open.
+def _as_solved(problem: Problem, s: Solution, r: Round, menu: Menu | str) -> list[Check]:
+    """What is called solved claims as much: a narrow bracket, and a bound no higher than such a one leaves open.
 
     Over all matchings of a shared uplink, or of partitions too many to list, bound and bracket say what proofs leave
     open; the bracket no more than the bound.
@@ -160,13 +161,20 @@ def _as_solved(problem: Problem, s: Solution, r: Round) -> list[Check]:
     assert s.partition is not None
     if settled:
         best = utility_of(problem, s.partition, _earliest(r) if math.isnan(low) else low, r.E)
-        found = f"{s.bound:.12g}, at most {best:.12g} is left open"
-        checks.append(judged("solved: the bound is reached", C, _above(s.bound, best), r.tolerance, found=found))
+        found, above = f"{s.bound:.12g}, at most {best:.12g} is left open", _above(s.bound, best)
+        if above > r.tolerance and _timed(problem) and _hidden(menu, dataclasses.replace(s, bound=best), r):
+            above = _above(s.bound, utility_of(problem, s.partition, (1.0 - KNOWN) * r.T, r.E))
+        checks.append(judged("solved: the bound is reached", C, above, r.tolerance, found=found))
     elif s.scope == ALL and _timed(problem) and low >= 0.0:
         best = utility_of(problem, s.partition, low, r.E)
         found = f"{best:.12g} at {low:.12g} s, bound {s.bound:.12g}"
         checks.append(judged("bracket is within the bound", C, _above(best, s.bound), LOOSE, found=found))
     return checks
+
+
+def _hidden(menu: Menu | str, s: Solution, r: Round) -> bool:
+    """Whether rounding hides that no utility is above a bound, as other matchings need as much as the budget."""
+    return isinstance(menu, Menu) and _bound("", menu, s, r, _HIDDEN).outcome is not Outcome.PASSED
 
 
 def _earliest(r: Round) -> float:
@@ -184,8 +192,11 @@ def _timed(problem: Problem) -> bool:
     return not isinstance(problem.budget, Deadline | TimePrice)
 
 
-def _bound(name: str, menu: Menu, s: Solution, r: Round) -> Check:
-    """No partition (and no matching, or no sorted one) has a utility above the bound: each at the duration it needs."""
+def _bound(name: str, menu: Menu, s: Solution, r: Round, rounding: float = ROUNDING) -> Check:
+    """No partition (and no matching, or no sorted one) has a utility above the bound: each at the duration it needs.
+
+    rounding: relative, what sums of energies may be off by; where no more is missing nothing is proved.
+    """
     utility, budget, limit = menu.problem.utility, menu.problem.budget, r.tolerance
     known = isinstance(utility, ReplicaRate | ShortestRound | LeastEnergy)
     if math.isnan(s.bound) or s.scope not in (ALL, SORTED) or not known:
@@ -217,7 +228,7 @@ def _bound(name: str, menu: Menu, s: Solution, r: Round) -> Check:
         if math.isfinite(float(allowed.max())):
             bounds = menu.within(s.scope, r, lambda T: r.allowed(T) * (1.0 - ENERGY), float(allowed.max()))
             if menu.problem.access is None:
-                allowed, blurred = most * (1.0 + ROUNDING), allowed
+                allowed, blurred = most * (1.0 + rounding), allowed
     if bounds is None:  # time is the only limit
         bounds, allowed = menu.in_time(s.scope, r, durations)
     found = rule_out(bounds, counts, durations, allowed, LOOKS)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from solvers.matching import marginal
 from solvers.matching.fixed import duration_of, root_of
 from solvers.matching.hall import explain, least_feasible
-from solvers.matching.least import GAP, OPEN, least_duration
+from solvers.matching.least import GAP, HIDDEN, OPEN, least_duration
 from solvers.matching.task import (
     DURATION,
     ENERGY,
@@ -32,6 +32,7 @@ from solvers.matching.task import (
 from solvers.menu import IntArray
 from solvers.rows import FloatArray, Goal, Stop
 
+_ENDLESS = 1e100  # [s] where rounding hides whether the matching of least energy meets the budget in an endless round
 _FIRST = 512  # partitions of which the marginal order makes a first best, where proofs rule the rest out
 
 
@@ -237,9 +238,12 @@ class Found:
         if not math.isfinite(high):  # nothing is known yet: the matching of least energy meets the budget if any does
             endless = self._match(math.inf, task.counts[p])
             high = math.inf if endless is None else self.root(endless[0])[0] * (1.0 + 1e-12)
-            if endless is None or not math.isfinite(high):
+            if endless is not None and math.isfinite(high):
+                first = endless[0]
+            elif endless is not None and task.goal is Goal.ENERGY and endless[1] <= task.value * (1.0 + HIDDEN):
+                high = _ENDLESS  # rounding hides whether it does
+            else:
                 return None
-            first = endless[0]
 
         def root(assignment: IntArray) -> tuple[float, float]:
             duration, energy = self.root(assignment)
@@ -256,8 +260,10 @@ class Found:
             high,
             lambda: least_feasible(task.menu.least_times, task.counts[p]).duration,
             first,
+            alone=np.count_nonzero(task.counts[p]) == 1,
         )
         self.lower[p] = shorter.lower
-        if task.gains is not None and shorter.lower > 0.0:
-            self.ceiling = max(self.ceiling, float(task.gains[p]) / shorter.lower)
+        if task.gains is not None and task.gains[p] > 0.0:
+            rate = float(task.gains[p]) / shorter.lower if shorter.lower > 0.0 else math.inf
+            self.ceiling = max(self.ceiling, rate)
         return None if shorter.assignment is None else (shorter.assignment, *root(shorter.assignment))

@@ -4,7 +4,8 @@ E*(T), the energy of the best matching at T, never rises with T but is neither c
 a search of it: where E*(T) is within the budget, the matching found there has a duration of its own that is no
 longer than T; where it is not, no matching is short enough. So look just below the best duration known: a failure
 there is the proof, a success a shorter duration. Where energies hardly fall with time rounding hides which of the two
-it is, and matchings of one energy may have durations far apart: then look further below. Where matchings are held up by
+it is, and matchings of one energy may have durations far apart: then look further below, until energies do say that
+none is shorter. Where matchings are held up by
 who fits where rather than by the budget their durations crowd: then look at the least duration at which any is feasible
 (hall.py), the answer or one end of a bracket, and from there on where a line through its ends meets the budget.
 """
@@ -15,6 +16,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from solvers.duration.verdicts import HIDES
 from solvers.menu import IntArray
 from solvers.rows import Goal
 
@@ -23,8 +25,8 @@ Root = Callable[[IntArray], tuple[float, float]]
 
 GAP = 1e-13  # relative: the proof is for durations shorter by more than this
 OPEN = 1e-6  # relative: what rounding leaves of a duration is told from there on
-_ROUNDED = 1e-14  # relative: energies above a budget by no more say nothing
-_DEEPER, _DEEPEST = 10.0, 3e-4  # times; relative: how far below a duration is looked where they do not
+HIDDEN = 2.0 * HIDES  # relative: of two energies that differ by no more rounding hides which is the less
+_DEEPER = 10.0  # times: how much further below a duration is looked where it does
 _STEPS = 400
 
 
@@ -32,8 +34,8 @@ _STEPS = 400
 class Least:
     """The best matching (N,), its duration [s], the proved lower bound [s], and how many matchings were solved.
 
-    Where none was found, the assignment is None and the duration inf: none is shorter than ``lower``, which is as long
-    as was looked at but where rounding hides it.
+    Where none was found, the assignment is None and the duration inf: none is shorter than ``lower``, which is ``high``
+    where rounding hides nothing.
     """
 
     assignment: IntArray | None
@@ -51,13 +53,14 @@ def least_duration(
     high: float,
     feasible: Callable[[], float],
     known: IntArray | None = None,
+    alone: bool = False,
 ) -> Least:
     """The least T at which some matching meets the energy or power budget, if one at or below ``high`` does.
 
     match(T): the matching of least energy at T and that energy, None where none is feasible. root(assignment): the
     duration and energy of a matching, inf where it has none. least [s]: no matching is feasible below; feasible(): a
     better one of these, asked for where it would help. known: a matching that meets the budget at ``high``, so that
-    there is an answer whatever rounding says of another one of the same energy.
+    there is an answer whatever rounding says of another one of the same energy. alone: there is one matching only.
     """
 
     def surplus(found: tuple[IntArray, float] | None, duration: float) -> float:
@@ -70,29 +73,38 @@ def least_duration(
     best, slack = known, False
     low, too_dear, within = least, math.inf, -math.inf
     probe, raised, asked = high, False, False  # raised: the last step between the ends moved the lower one
-    deeper = GAP  # relative: how far below it was looked where energies say nothing
-    for solved in range(1, _STEPS + 1):
+    hidden, deeper = math.inf, GAP  # from where on rounding hides it, as far as is known; how far below ``high``
+    solved = 0
+    while solved < _STEPS:
+        solved += 1
         between = low < probe < high * (1.0 - 2.0 * GAP)
         found = match(probe) if probe >= least else None
         over = surplus(found, probe)
-        if found is not None and abs(over) <= GAP:  # rounding hides which it is: the matching's own duration knows
-            longer = root(found[0])[0] > probe
-            if longer and over <= _ROUNDED and deeper < _DEEPEST and least < probe * (1.0 - _DEEPER * deeper):
-                deeper *= _DEEPER  # of another one of that energy it says nothing
-                probe *= 1.0 - deeper
-                continue
-            over = GAP if longer else 0.0
-        if over <= 0.0:
+        duration, energy = root(found[0]) if found is not None and over <= GAP else (math.inf, math.inf)
+        in_doubt = False
+        if abs(over) <= GAP:  # rounding hides which it is: the matching's own duration knows, but of no other matching
+            in_doubt = duration > probe and over <= HIDDEN and (duration == math.inf or not alone)
+            over = GAP if duration > probe else 0.0
+        if over <= 0.0 or (in_doubt and duration < high * (1.0 - GAP)):
             assert found is not None
-            duration, energy = root(found[0])
+            high = min(duration, probe) if over <= 0.0 else duration
             slack = surplus((found[0], energy), duration) < -1e-9
-            best, high, within, raised, deeper = found[0], min(duration, probe), over, False, GAP
-        elif best is None:
-            return Least(assignment=None, duration=math.inf, lower=probe, matchings=solved)
+            best, within, raised, hidden, deeper = found[0], min(over, 0.0), False, math.inf, GAP
+        elif in_doubt:
+            hidden, deeper = probe, _DEEPER * deeper
+        elif best is None and hidden == math.inf:
+            low = probe
+            break
         else:
             low, too_dear = max(low, probe), over
             within = 0.5 * within if raised else within  # twice: lean to the other end (Illinois)
             raised = between
+        if hidden < math.inf:
+            below = high * (1.0 - deeper) if in_doubt and deeper < 0.5 else _below(low, hidden, high)
+            if below <= low:
+                break
+            probe = below
+            continue
         if (found is None or slack) and not asked and low < high * (1.0 - 2.0 * GAP):
             asked, low = True, max(low, feasible())
             probe = low
@@ -100,11 +112,20 @@ def least_duration(
             probe = _between(low, high, too_dear, within)
         else:
             probe = high * (1.0 - GAP)
-        if low >= high * (1.0 - 2.0 * deeper):
-            return Least(assignment=best, duration=high, lower=low, matchings=solved)
-        deeper = GAP
-    assert best is not None
-    return Least(assignment=best, duration=high, lower=low, matchings=_STEPS)
+        if low >= high * (1.0 - 2.0 * GAP):
+            break
+    return Least(assignment=best, duration=math.inf if best is None else high, lower=low, matchings=solved)
+
+
+def _below(low: float, hidden: float, high: float) -> float:
+    """Where to look between a duration that is too short and one of which rounding hides it; ``low`` if that will do.
+
+    Near ``high`` what is left open of it counts, far below it durations do.
+    """
+    if low < 0.5 * high:
+        return low if hidden <= 1.1 * low else math.sqrt(low * hidden) if low > 0.0 else 0.5 * hidden
+    open_, known = 1.0 - low / high, max(1.0 - hidden / high, GAP)
+    return low if open_ <= max(OPEN, 2.0 * known) else high * (1.0 - math.sqrt(open_ * known))
 
 
 def _between(low: float, high: float, too_dear: float, within: float) -> float:

@@ -126,7 +126,7 @@ def _first(found: Found, coarse: Searched) -> int:
             if floor[at] < least:
                 least, closest = float(floor[at]), p
         found.cuts.clear()
-        keep &= floor < least * (1.0 - _SAFE)
+        keep &= (floor < least * (1.0 - _SAFE)) | (floor <= task.value * (1.0 + _SAFE))
         rows, far, floor = rows[keep], far[keep], floor[keep]
     found.cuts.clear()
     return closest
