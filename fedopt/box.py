@@ -57,9 +57,9 @@ class Box:
         """The least duration of all matchings, proved."""
         from solvers.matching.least import least_duration
 
-        if self.point == 0:  # no round is shorter, whatever the budget
-            return self._answer(self._start(), float(self.curve.duration[0]))
-        before = float(self.curve.duration[self.point - 1])
+        before = float(self.curve.duration[self.point - 1]) if self.point else self._shortest()
+        if self.point == 0 and before == self.curve.duration[0]:  # no round is shorter, whatever the budget
+            return self._answer(self._start(), before)
         high = self._root(self._start())[0]
         if not math.isfinite(high):
             return None
@@ -80,10 +80,16 @@ class Box:
         """The cheapest matching at a price of time, proved."""
         from solvers.matching.branch import Branch
 
-        shortest = float(self.curve.duration[0])
-        found = Branch(self.menu.costs_and_prices, self._solve, self._root, self.value, shortest).search(self._start())
+        lines, root, shortest = self.menu.costs_and_prices, self._root, self._shortest()
+        found = Branch(lines, self._solve, root, self.value, shortest).search(self._start())
         assert found is not None
         return self._answer(found.assignment, found.lower)
+
+    def _shortest(self) -> float:
+        """No matching is feasible below [s]; where that takes a power without limit the curve begins later."""
+        from solvers.matching.hall import least_feasible
+
+        return least_feasible(self.menu.least_times, np.array(self.curve.partition, dtype=np.int64)).duration
 
     def _start(self) -> IntArray:
         point = min(self.point, len(self.curve.duration) - 1)

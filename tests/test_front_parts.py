@@ -55,6 +55,32 @@ def test_a_front_proves_no_more_than_a_search_where_more_power_only_helps(budget
         assert "is better by more than" in found.reason
 
 
+@pytest.mark.parametrize("spread", [1e-2, 1e-3, 1e-4, 1e-5])
+@pytest.mark.parametrize("seed", range(3))
+def test_before_the_first_point_of_a_front_there_are_rounds_where_power_has_no_limit(seed: int, spread: float) -> None:
+    """The curve begins where a round costs not much more than one twice as far from the shortest, and whose matching is
+    the best there may not be that before it."""
+    rng = np.random.default_rng(seed)
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=2e9 * (1.0 + spread * rng.uniform(-1.0, 1.0, 6)), samples=500.0,
+        capacitance=1e-28 * rng.uniform(0.5, 3.0, 6), channel_gain=10.0 ** rng.uniform(-12.5, -9.0, 6), bandwidth=2.5e5,
+        power_max=math.inf, static_power=0.05,
+    )  # fmt: skip
+    types = (SubModel("L", flops=34e6, upload_bits=540e3), SubModel("M", flops=18e6, upload_bits=320e3))
+    problem = Problem(clients, types, budget=EnergyBudget(1.0), partitions=[(3, 3)])
+    curves = fedopt.pareto(problem, points=8)
+    first, longest = float(curves.curves[0].energy[0]), float(curves.curves[0].duration[0])
+    for times in (0.5, 2.0, 1e4, 1e9, math.inf):
+        price = 1e6 * min(times, 1e9) * first
+        for budget in (EnergyBudget(times * first), PowerBudget(times * first / longest), TimePrice(price)):
+            asked = dataclasses.replace(problem, budget=budget)
+            found, known = curves.at(budget), fedopt.solve(asked)
+            assert (found.status, found.scope) == (known.status, known.scope)
+            assert found.utility == pytest.approx(known.utility, rel=1e-9)
+            assert found.cost_bracket == pytest.approx(known.cost_bracket, rel=1e-9, nan_ok=True)
+            assert fedopt.verify(asked, found).ok
+
+
 @pytest.mark.parametrize("share", [1e-9, 1e-11])
 def test_a_front_proves_no_more_than_a_search_next_to_the_least_energy(share: float) -> None:
     """Where rounding hides 1e-5 or 1e-3 of the duration, that much of the utility is open."""
