@@ -14,6 +14,7 @@ from fedopt.solution import ONE, Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
 from solvers.access import LAST_DIGITS
 from solvers.duration.verdicts import KNOWN
+from solvers.matching.least import OPEN
 from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched
 from solvers.rows import Stop
 
@@ -58,8 +59,8 @@ def claim_of(problem: Problem, found: Searched, partition: Partition, round_: Sc
 def bound_of(
     problem: Problem, partition: Partition, duration: float, energy: float, bracket: tuple[float, float]
 ) -> float:
-    """The utility of the best round of a partition: of where its bracket begins, if that leaves much open."""
-    shortest = bracket[0] if is_open(duration, bracket) else duration
+    """The utility of the best round of a partition: of where its bracket begins, but for last digits."""
+    shortest = bracket[0] if bracket[1] - bracket[0] > OPEN * duration else duration
     return utility_of(problem, partition, shortest, energy)
 
 
@@ -114,7 +115,9 @@ def limited(solution: Solution) -> Solution:
     problem, partition = solution.problem, solution.partition
     if not solution.status.solved or problem is None or partition is None:
         return solution
-    if not solution.bound > utility_of(problem, partition, (1.0 - KNOWN) * solution.duration, solution.energy):
+    low, high = solution.bracket
+    wide = high - low > KNOWN * solution.duration
+    if not wide and not solution.bound > utility_of(problem, partition, (1.0 - KNOWN) * high, solution.energy):
         return solution
     why = "The budget is so near the least energy of other matchings that rounding hides when they meet it."
     reason = f"{Status.LIMIT.sentence} {why} {scope_of(solution)}"

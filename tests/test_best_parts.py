@@ -156,13 +156,13 @@ def test_the_greatest_gain_in_time_is_the_best_and_of_equals_the_one_of_less_ene
 
 
 def test_what_rounding_leaves_open_of_any_partition_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The greatest gain / T that one may have is the bound; nothing is said of a millionth of the best."""
+    """The greatest gain / T that one may have is the bound; nothing is said of last digits."""
     task = small(0, ENERGY_)
     found = Found(task, PricedMatcher(task), empty_results(len(task.counts)))
     assert found.left_open is None
     found.improve(0)
     assert found.ceiling == pytest.approx(found.best, rel=1e-12)
-    for more, open_ in ((1.0 + 9e-7, False), (1.0 + 2e-6, True)):
+    for more, open_ in ((1.0 + 9e-10, False), (1.0 + 2e-9, True)):
         found.ceiling = more * found.best
         assert found.left_open == (found.ceiling if open_ else None)
     high = found.ceiling = 1e9 * found.best

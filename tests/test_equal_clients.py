@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from itertools import permutations
 from typing import Any
 
@@ -143,22 +144,25 @@ def test_of_matchings_that_all_need_the_budget_the_one_that_is_done_first_is_the
         assert found.status.solved
 
 
-@pytest.mark.parametrize("slope", [1.0, 1e-4, 1e-6, 1e-8, 1e-12])
+@pytest.mark.parametrize("slope", [1.0, 1e-4, 1e-6, 1e-8, 1e-12, 5e-15])
 def test_what_rounding_hides_below_a_duration_is_left_open(slope: float) -> None:
     """A matching that is too long by a hair, whose energy falls with ``slope``: of others nothing is known as far below
-    as that is 1e-14 of the energy, but a thousandth at most is looked."""
+    as that hides in the rounding of energies."""
     one = np.array([0])
 
-    def found(known: Any) -> Least:
+    def found(known: Any = None, longer: float = 1e-10, *, alone: bool = False) -> Least:
         def match(T: float) -> tuple[Any, float]:
             return one, 2.0 * (1.0 + slope * max(1.0 - T / 10.0, 0.0))
 
-        return least_duration(match, lambda a: (10.0 + 1e-10, 2.0), Goal.ENERGY, 2.0, 1.0, 10.0, lambda: 1.0, known)
+        root = (10.0 + longer, 2.0)
+        return least_duration(match, lambda a: root, Goal.ENERGY, 2.0, 1.0, 10.0, lambda: 1.0, known, alone=alone)
 
-    hidden = min(1e-14 / slope, 1e-3)
-    for answer in (found(None), found(one)):
+    hidden = min(4e-15 / slope, 0.9)
+    for answer in (found(), found(one), found(longer=math.inf, alone=True)):
         open_ = 1.0 - answer.lower / 10.0
-        assert open_ <= 12.0 * hidden + 1.1e-12
+        assert open_ <= 1.3 * hidden + 1.1e-9
         assert open_ >= 0.9 * hidden or slope == 1.0
-    assert found(None).assignment is None
+    assert found().assignment is None
     assert found(one).duration == 10.0
+    assert found(one, alone=True).lower >= 10.0 * (1.0 - 3e-13)
+    assert found(longer=-1.0).duration == 9.0

@@ -15,10 +15,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from solvers.duration.verdicts import HIDES
 from solvers.matching import marginal
 from solvers.matching.fixed import duration_of, root_of
 from solvers.matching.hall import explain, least_feasible
-from solvers.matching.least import GAP, HIDDEN, OPEN, least_duration
+from solvers.matching.least import GAP, OPEN, least_duration
 from solvers.matching.task import (
     DURATION,
     ENERGY,
@@ -240,7 +241,7 @@ class Found:
             high = math.inf if endless is None else self.root(endless[0])[0] * (1.0 + 1e-12)
             if endless is not None and math.isfinite(high):
                 first = endless[0]
-            elif endless is not None and task.goal is Goal.ENERGY and endless[1] <= task.value * (1.0 + HIDDEN):
+            elif endless is not None and task.goal is Goal.ENERGY and endless[1] <= task.value * (1.0 + HIDES):
                 high = _ENDLESS  # rounding hides whether it does
             else:
                 return None

@@ -24,8 +24,7 @@ Match = Callable[[float], tuple[IntArray, float] | None]
 Root = Callable[[IntArray], tuple[float, float]]
 
 GAP = 1e-13  # relative: the proof is for durations shorter by more than this
-OPEN = 1e-6  # relative: what rounding leaves of a duration is told from there on
-HIDDEN = 2.0 * HIDES  # relative: of two energies that differ by no more rounding hides which is the less
+OPEN = 1e-9  # relative: what is left open of a duration is in the bound of the utility from there on
 _DEEPER = 10.0  # times: how much further below a duration is looked where it does
 _STEPS = 400
 
@@ -83,7 +82,7 @@ def least_duration(
         duration, energy = root(found[0]) if found is not None and over <= GAP else (math.inf, math.inf)
         in_doubt = False
         if abs(over) <= GAP:  # rounding hides which it is: the matching's own duration knows, but of no other matching
-            in_doubt = duration > probe and over <= HIDDEN and (duration == math.inf or not alone)
+            in_doubt = duration > probe and over <= HIDES and (duration == math.inf or not alone)
             over = GAP if duration > probe else 0.0
         if over <= 0.0 or (in_doubt and duration < high * (1.0 - GAP)):
             assert found is not None
@@ -100,7 +99,9 @@ def least_duration(
             within = 0.5 * within if raised else within  # twice: lean to the other end (Illinois)
             raised = between
         if hidden < math.inf:
-            below = high * (1.0 - deeper) if in_doubt and deeper < 0.5 else _below(low, hidden, high)
+            below = high * (1.0 - deeper)
+            if not in_doubt or below <= low or deeper > 0.5:
+                below = _below(low, hidden, high)
             if below <= low:
                 break
             probe = below
@@ -125,7 +126,7 @@ def _below(low: float, hidden: float, high: float) -> float:
     if low < 0.5 * high:
         return low if hidden <= 1.1 * low else math.sqrt(low * hidden) if low > 0.0 else 0.5 * hidden
     open_, known = 1.0 - low / high, max(1.0 - hidden / high, GAP)
-    return low if open_ <= max(OPEN, 2.0 * known) else high * (1.0 - math.sqrt(open_ * known))
+    return low if open_ <= max(OPEN, 1.25 * known) else high * (1.0 - math.sqrt(open_ * known))
 
 
 def _between(low: float, high: float, too_dear: float, within: float) -> float:
