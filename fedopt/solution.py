@@ -27,8 +27,9 @@ class Status(IntEnum):
 
     OPTIMAL and SLACK passed the judge, and where the method proves a ``bracket`` of the best duration it is at most 1 %
     wide (1e-6 under an access scheme): 1e-12 as a rule, more only for an energy budget within 1e-8 or so of the least
-    possible energy, where rounding hides how much more time saves. ``reason`` says so. Wider ones are a LIMIT. What
-    does not pass the judge is INACCURATE, at a limit too.
+    possible energy, where rounding hides how much more time saves. ``reason`` says so. Wider ones are a LIMIT, and so
+    are answers where it hides when another matching meets the budget that would be worth more by over 1 %. What does
+    not pass the judge is INACCURATE, at a limit too.
     """
 
     OPTIMAL = 1
