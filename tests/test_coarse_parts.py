@@ -28,8 +28,8 @@ class Told:
     proof, passes, matchings, in_whole = Proof.MATCHINGS, 0, 0, math.inf
 
     def __init__(self, early: float = 5.0, late: float = 5.0, limit: float = math.inf) -> None:
-        self.early, self.late, self.limit, self.proposal = early, late, limit, None
-        self.looks = list[float]()
+        self.early, self.late, self.limit, self.proposal, self.thriftier = early, late, limit, None, None
+        self.looks, self.spared = list[float](), list[float]()
 
     def cap(self, start: float, end: float) -> float:
         return self.limit
@@ -37,12 +37,13 @@ class Told:
     def least_energy(self) -> float:
         return 1.0
 
-    def look(self, duration: float) -> Any:
-        self.looks.append(duration)
+    def look(self, duration: float, spare: float = 0.0) -> Any:
+        self.looks += [duration] * (spare == 0.0)
+        self.spared += [spare] * (spare > 0.0)
         return SimpleNamespace(
             duration=duration,
             most=lambda earlier: self.late if earlier == duration else self.early,
-            propose=lambda: self.proposal,
+            propose=lambda: self.proposal if spare == 0.0 else self.thriftier,
             in_whole=self.in_whole,
         )
 
@@ -334,3 +335,22 @@ def test_what_a_budget_allows_at_a_duration() -> None:
     allowed = [coarse.allowed_at(unlisted_of(menu, goal, 2.0), 5.0) for goal in (Goal.ENERGY, Goal.POWER, Goal.PRICE)]
     assert allowed == pytest.approx([2.0, 10.0, 2.0], rel=2e-9)
     assert allowed >= [2.0, 10.0, 2.0]
+
+
+@pytest.mark.parametrize(("short", "spared"), [(-1e-6, False), (1e-11, True), (9e-10, True), (1.1e-9, False)])
+def test_where_rounding_alone_made_a_proposal_fit_one_that_needs_less_is_asked_for(short: float, spared: bool) -> None:
+    """A budget up to 1e-9 below what it needs however long the round: less than that is left of the budget then."""
+    menu = drawn(0, 5, (1, 1, 1))
+    menu.w[:] = 0.0
+    much, less = np.zeros(5, dtype=np.int64), np.full(5, 2)
+    needs = float(menu.floor[much, np.arange(5)].sum())
+    for other, rate in ((None, 0.0), (much, 0.0), (less, 5.0)):
+        run: Any = coarse._Stretches(unlisted_of(menu, Goal.ENERGY, needs * (1.0 - short)), Told())
+        run.looker.proposal, run.looker.thriftier = much, other
+        run._propose(1e3)
+        assert run.looker.looks == [1e3]
+        assert run.looker.spared == [pytest.approx(2e-9)] * spared
+        assert (run.best.rate > 0.0) is (short < 0.0 or (spared and rate > 0.0))
+        if spared and rate > 0.0:
+            assert run.best.assignment is less
+            assert run.best.rate == 5.0 / menu.least[2].max()

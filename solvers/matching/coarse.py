@@ -65,13 +65,16 @@ class Look(Protocol):
 
 
 class Looker(Protocol):
-    """Looks at durations, over all matchings or the sorted ones only. passes, matchings: made so far."""
+    """Looks at durations, over all matchings or the sorted ones only. passes, matchings: made so far.
+
+    spare: the share of the budget that is not spent there.
+    """
 
     proof: Proof
     passes: int
     matchings: int
 
-    def look(self, duration: float) -> Look: ...
+    def look(self, duration: float, spare: float = 0.0) -> Look: ...
 
     def cap(self, start: float, end: float) -> float:
         """A bound of R^beta / T over start < T <= end by what can be done in time alone."""
@@ -217,18 +220,27 @@ class _Stretches:
         if duration in self._tried or (self.task.late and self.best.rate > 0.0):
             return
         self._tried.add(duration)
-        assignment = self._look(duration).propose()
+        if not self._take(duration, self._look(duration).propose()):
+            self._take(duration, self.looker.look(duration, 2.0 * _SAFE).propose())
+
+    def _take(self, duration: float, assignment: IntArray | None) -> bool:
+        """Solve a proposal, and keep it if it is the best; False where only what rounding may hide made it fit."""
         if assignment is None:
-            return
-        replicas = float(self.task.menu.weights[assignment].sum())
+            return True
+        menu = self.task.menu
+        replicas = float(menu.weights[assignment].sum())
         T, energy = duration_of(self.task, assignment)
-        if math.isinf(T) or replicas < 0.5:
-            return
+        if math.isinf(T):
+            spent = float(menu.costs(duration)[assignment, np.arange(len(menu))].sum())
+            return spent > float(allowed_at(self.task, duration))
+        if replicas < 0.5:
+            return True
         self._tried.add(T)
         rate = round(replicas) ** self.task.power / T if T > 0.0 else math.inf
         if (rate, -energy) > (self.best.rate, -self.best.energy):
             self.others = [self.best, *self.others][: _OTHERS if self.best.rate > 0.0 else 0]
             self.best = _Best(rate=rate, energy=energy, duration=T, assignment=assignment)
+        return True
 
     def _report(self) -> None:
         bound = -self._heap[0][0] if self._heap else self.best.rate

@@ -76,9 +76,9 @@ class AllMatchings(_Looker):
 
     proof = Proof.MATCHINGS
 
-    def look(self, duration: float) -> _Matched:
+    def look(self, duration: float, spare: float = 0.0) -> _Matched:
         """The energies at a duration, and the best price of a replica there."""
-        return (_Cheapest if self.task.goal is Goal.PRICE else _Matched)(self, duration)
+        return (_Cheapest if self.task.goal is Goal.PRICE else _Matched)(self, duration, spare)
 
 
 class SortedMatchings(_Looker):
@@ -90,19 +90,20 @@ class SortedMatchings(_Looker):
         super().__init__(task)
         self.order = order
 
-    def look(self, duration: float) -> OrderedLook:
+    def look(self, duration: float, spare: float = 0.0) -> OrderedLook:
         """The same over the sorted matchings."""
-        return OrderedLook(self, duration)
+        return OrderedLook(self, duration, spare)
 
 
 class Look:
     """A duration: ``least(price, away)`` is of its kind; ``fair`` the best price and what lies on either side of the
-    budget there, if anything is within it. can (K,): how many rows can do each type in time.
+    budget there, if anything is within it. can (K,): how many rows can do each type in time. spare: the share of the
+    budget that is not spent.
     """
 
-    def __init__(self, looker: _Looker, duration: float, dear: float, can: IntArray) -> None:
+    def __init__(self, looker: _Looker, duration: float, spare: float, dear: float, can: IntArray) -> None:
         self.looker, self.duration, self.dear, self.can = looker, duration, dear, can
-        self.allowed = float(allowed_at(looker.task, duration))
+        self.allowed = float(allowed_at(looker.task, duration)) * (1.0 - spare)
         self.fair = fair_price(lambda price: self.least(price, 0.0), self.allowed, dear)
 
     def least(self, price: float, away: float) -> Least:
@@ -130,12 +131,12 @@ class Look:
 
 
 class _Matched(Look):
-    def __init__(self, looker: AllMatchings, duration: float) -> None:
+    def __init__(self, looker: AllMatchings, duration: float, spare: float) -> None:
         self.costs, self.prices = self._spent(looker, duration)
         finite = np.max(self.costs, where=np.isfinite(self.costs), initial=0.0)
         steps = np.diff(np.unique(looker.menu.weights))
         dear = 4.0 * max(finite, 1e-300) / float(steps.min(initial=1.0))
-        super().__init__(looker, duration, dear, np.isfinite(self.costs).sum(axis=1))
+        super().__init__(looker, duration, spare, dear, np.isfinite(self.costs).sum(axis=1))
 
     def _spent(self, looker: AllMatchings, duration: float) -> tuple[FloatArray, FloatArray]:
         """What all rows and types spend of the budget, and how fast that falls with the duration."""
@@ -248,7 +249,7 @@ def _as_spent(energies: FloatArray, prices: FloatArray) -> tuple[FloatArray, Flo
 
 
 class OrderedLook(Look):
-    def __init__(self, looker: SortedMatchings, duration: float) -> None:
+    def __init__(self, looker: SortedMatchings, duration: float, spare: float) -> None:
         costs, prices = looker.priced(duration)
         if looker.task.goal is Goal.PRICE:
             costs, prices = _as_spent(costs, prices)
@@ -262,7 +263,7 @@ class OrderedLook(Look):
         self._order = looker.order
         self._room = np.empty(shape[1]), np.empty(shape, dtype=np.int32)
         dear = 4.0 * max(float(self.energy[:, -1].sum()), 1e-300)
-        super().__init__(looker, duration, dear, np.isfinite(costs).sum(axis=1))
+        super().__init__(looker, duration, spare, dear, np.isfinite(costs).sum(axis=1))
 
     def least(self, price: float, away: float) -> Least:
         menu, counts = self.looker.menu, np.empty(len(self.energy), dtype=np.int64)
