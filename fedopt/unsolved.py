@@ -110,8 +110,9 @@ def unsolved(
 
 
 def nothing_yet(problem: Problem, limit: float, stats: dict[str, float]) -> Solution:
-    """The time was up before any answer was found."""
+    """The time was up before any answer was found, or the steps of a search of partitions too many to list."""
+    late = stats["seconds_search"] >= limit
     reason = "Stopped before any answer was found or proved impossible"
-    reason += f", at the time limit of {limit:g} s." if math.isfinite(limit) else ": it would need another partition."
+    reason += f", at the time limit of {limit:g} s." if late else ": it would need another partition."
     stats = {**stats, "seconds": stats["seconds_search"]}
     return unsolved(problem, reason, (), math.nan, stats, "", Status.LIMIT)
