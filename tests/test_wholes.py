@@ -118,3 +118,5 @@ def test_one_type_alone_is_moved_by_as_many_as_the_rest_asks() -> None:
     near = wholes.whole_counts(counts, covers, 1.0 / covers, math.inf).tolist()
     for two in ([0, 8, 492, 0, 0, 0], [0, 0, 492, 8, 0, 0], [0, 0, 492, 0, 0, 8]):
         assert two in near
+    counts, covers = np.array([0, 0, 500, 0, 4]), np.array([3, 3, 3, 3, 4])
+    assert [0, 0, 492, 0, 12] in wholes.whole_counts(counts, covers, 1.0 / covers, math.inf).tolist()

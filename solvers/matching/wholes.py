@@ -66,8 +66,8 @@ def _moves(left: int, cover: int, others: list[int]) -> NDArray[np.int64]:
     steps = [range(-few, few + 1) if i < _VARIED else range(1) for i in range(len(others))]
     moves = list(itertools.product(*steps))
     for i, other in enumerate(others):
-        by = {1, -1, *_alone(left, cover, other)}.difference(steps[i])
-        moves += [(0,) * i + (each,) + (0,) * (len(others) - 1 - i) for each in sorted(by)]
+        alone = [by for by in _alone(left, cover, other) if by not in steps[i]]
+        moves += [(0,) * i + (by,) + (0,) * (len(others) - 1 - i) for by in alone]
     return np.array(moves, dtype=np.int64).reshape(len(moves), len(others))
 
 
@@ -88,11 +88,11 @@ def nearest_whole(counts: IntArray, covers: IntArray) -> NDArray[np.int64]:
     """
     near, largest = (counts + covers // 2) // covers, int(covers.max())
     amiss = int(counts.sum() - near @ covers)
-    wide = min(int(counts.sum()) + abs(amiss), largest**2 + (largest + 1) * abs(amiss) // 2)
+    wide = min(2 * int(counts.sum()), largest * (largest + abs(amiss)))
     fewest, ways = np.full(2 * wide + 1, math.inf), list[tuple[int, int, NDArray[np.bool_]]]()  # for places -wide, ...
     fewest[wide] = 0.0
     for k, cover in enumerate(covers.tolist()):
-        for part in (*_parts(wide // cover), *(-part for part in _parts(min(int(near[k]), wide // cover)))):
+        for part in (*_parts(wide // cover), *(-down for down in _parts(min(int(near[k]), wide // cover)))):
             by, moved = part * cover, np.full(len(fewest), math.inf)
             start, end = max(0, -by), len(fewest) - max(0, by)
             moved[start + by : end + by] = fewest[start:end] + abs(part)
