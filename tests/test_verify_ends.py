@@ -141,3 +141,16 @@ def test_nothing_that_takes_energy_is_within_no_energy(access: Any) -> None:
         assert 0.0 < found.energy < 1e-12
         forged = dataclasses.replace(found, status=Status.OPTIMAL, bracket=(seconds, seconds))
         assert report(clients, EnergyBudget(0.0), forged, access, work)["budget"] is Outcome.FAILED
+
+
+@pytest.mark.parametrize("more", [1e-9, 1e-10])
+def test_an_upper_end_that_a_budget_meets_but_for_rounding_is_not_proved_where_that_is_worth_much(more: float) -> None:
+    """Next to E_inf, where 4e-15 of the energy are 1e-6 to 1e-5 of the duration; further away they are nothing."""
+    least = fedopt.schedule(FREE, WORK, Deadline(1e30)).energy
+    for above, outcome in ((more, Outcome.UNPROVED), (1e-2, None)):
+        found = fedopt.schedule(FREE, WORK, EnergyBudget(least * (1.0 + above)))
+        forged = dataclasses.replace(found, bracket=(found.duration, found.duration))
+        for part in (4e-15, 8e-15):
+            budget = EnergyBudget(found.energy * (1.0 - part))
+            assert forged.energy > budget.joules
+            assert report(FREE, budget, forged, None).get("upper end of the bracket") is outcome, part

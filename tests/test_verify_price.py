@@ -140,3 +140,39 @@ def test_who_ends_computing_last_at_full_speed_hides_no_haste_of_others() -> Non
         forged = priced(dataclasses.replace(right, allocation=hasty, energy=float(energy.sum())), price)
         wrong = failed(clients, work, budget, forged, access)
         assert wrong >= {"who is early pays nothing", "least energy in this time"}
+
+
+@pytest.mark.parametrize("watts", [1e-5, 1e-7, 1e-9, 1e-11, 1e-13])
+def test_what_is_early_hides_nothing_of_the_price_of_who_pays(watts: float) -> None:
+    """One of many still saves by a later end; the others, whose circuits draw power, were done long before."""
+    saves = np.arange(60) == 0
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=2e9, samples=500.0, channel_gain=1e-11, bandwidth=2e5,
+        static_power=np.where(saves, 0.0, 0.1), circuit_power=np.where(saves, 0.0, 0.02),
+    )  # fmt: skip
+    work, budget = fedopt.Workload(cycles=np.full(60, 5e9), upload_bits=5e5), TimePrice(watts)
+    right = fedopt.schedule(clients, work, budget)
+    assert right.allocation is not None
+    assert np.flatnonzero(right.allocation.price).tolist() == [0]
+    assert fedopt.verify_schedule(clients, work, budget, right).complete
+    for longer in (1e-8, 1e-6, 1e-2, 0.5, -1e-6, -1e-2):
+        other = fedopt.schedule(clients, work, Deadline(right.duration * (1.0 + longer)))
+        forged = dataclasses.replace(other, bracket=(other.duration, other.duration))
+        assert "duration at its price" in failed(clients, work, budget, forged, None), longer
+
+
+@pytest.mark.parametrize("circuit", [0.02, 1e2])
+def test_a_price_far_below_what_circuits_draw_is_not_proved_again(circuit: float) -> None:
+    """Neither that it is met nor that it is not: F(x)/gamma - P_c has no digits of it; a price near P_c has all."""
+    clients = phones(circuit_power=circuit)
+    work = clients.workload([fedopt.SubModel("one", flops=3e7, upload_bits=5e5)], np.zeros(4, dtype=np.int64))
+    for part, sure in ((1e-2, True), (1e-12, False), (1e-14, False)):
+        budget = TimePrice(part * circuit)
+        right = fedopt.schedule(clients, work, budget)
+        outcomes = []
+        for T in (right.duration, right.duration * (1.0 + 1e-8)):
+            other = fedopt.schedule(clients, work, Deadline(T))
+            forged = dataclasses.replace(other, bracket=(T, T))
+            checks = fedopt.verify_schedule(clients, work, budget, forged).checks
+            outcomes.append(next(check.outcome for check in checks if check.name == "duration at its price"))
+        assert outcomes == ([Outcome.PASSED, Outcome.FAILED] if sure else [Outcome.UNPROVED] * 2), part

@@ -15,6 +15,7 @@ from fedopt.verifier.decision import Round
 from fedopt.verifier.digits import (
     AT_BOUND,
     DIGITS,
+    EPSILON,
     LAST,
     LOOSE,
     early,
@@ -27,6 +28,7 @@ from fedopt.verifier.report import About, Check, Outcome, judged
 from fedopt.verifier.slack import shortest
 
 _FLAT = 1e-13  # of the cost: rounding of its sums
+_HALVED = 4.0  # last digits x (1 + |ln(t / tau)|), the ratio that is halved for; against 60 digits no more than 1.5
 _BESIDE = 1e-6  # of the duration: no further away prices of time are looked for
 
 
@@ -86,13 +88,27 @@ def _at_price(r: Round, gap: float) -> Check:
         off = 0.0 if flat else abs(own / watts - 1.0)
         check = judged(name, About.CLAIMS, off, LOOSE, found=said, why=f"{watts:.12g} W")
         return replace(check, outcome=Outcome.CLAIMED) if off > LOOSE else check
+    before, after = (best(r.tasks, end).price for end in (low * (1.0 - r.tolerance), high * (1.0 + r.tolerance)))
+    missing = (watts - sum_of(before) if low > 0.0 else 0.0, before), (sum_of(after) - watts, after)
+    hidden, blurred = _hidden(r)  # nothing of who pays nothing
+    off = max(short - sum_of(hidden[price > 0.0]) for short, price in missing)
+    check = judged(name, About.CLAIMS, max(off, 0.0) / watts, r.tolerance, found=said, why=f"{watts:.12g} W")
+    most = max(short + sum_of(blurred[price > 0.0]) for short, price in missing)
+    if check.outcome is Outcome.FAILED or most <= r.tolerance * watts:
+        return check
+    return replace(check, outcome=Outcome.UNPROVED, why=f"last digits hide whether that is {watts:.12g} W")
+
+
+def _hidden(r: Round) -> tuple[FloatArray, FloatArray]:
+    """How far a client's price of time [W] may be off by the last digit of the answer's duration, and by rounding where
+    this module finds it itself: P_s or P_c far above it leave few of its digits."""
     k, price = r.tasks, np.maximum(r.allocation.price, 0.0)
-    with np.errstate(all="ignore"):  # P_c far above the price leaves few of its digits
-        steep = np.nan_to_num(steepness(r.x))
-        noise = sum_of(hidden_price(r, 3.0 * (price + k.p_s), r.t) + hidden_price(r, steep * (price + k.p_c), r.tau))
-    before, after = best(k, low * (1.0 - r.tolerance)).price, best(k, high * (1.0 + r.tolerance)).price
-    off = max(watts - sum_of(before) if low > 0.0 else 0.0, sum_of(after) - watts) - noise
-    return judged(name, About.CLAIMS, max(off, 0.0) / watts, r.tolerance, found=said, why=f"{watts:.12g} W")
+    with np.errstate(all="ignore"):
+        computing = np.where(k.computes, 3.0 * (price + k.p_s), 0.0)
+        sending = np.where(k.sends, np.nan_to_num(steepness(r.x)) * (price + k.p_c), 0.0)
+        odds = np.nan_to_num(np.abs(np.log(r.t / r.tau)), posinf=0.0)
+    given = hidden_price(r, computing, r.t) + hidden_price(r, sending, r.tau)
+    return given, _HALVED * EPSILON * (1.0 + odds) * (computing + sending)
 
 
 def bound_of_cost(r: Round, watts: float, price: FloatArray) -> float:

@@ -75,19 +75,19 @@ def upper_end(r: Round, high: float) -> Check:
     name, about, most = "upper end of the bracket", About.CLAIMS, r.allowed(high)
     least = max(_OVER, 8.0 * EPSILON * float(r.x.max()))
     spent, digits = r.E, least if r.access is None else max(_SHARED, least)
-    if spent > most * (1.0 + digits):
+    if spent > most:
         spent = min(spent, _made(r, high))
     over = spent / most - 1.0 if 0.0 < most < math.inf else max(spent - most, 0.0) if most == 0.0 else 0.0
     check = judged(name, about, over, digits, found=f"{spent:.12g} J", why=f"{most:.12g} J")
     unproved = replace(check, outcome=Outcome.UNPROVED, why="energies too near each other tell nothing of the duration")
     if over > digits:
         return unless_hidden(check, r, most) if _proved(r, high, most) > most * (1.0 + digits) else unproved
+    T = high * (1.0 + loose(r))
     if over > least:  # is it worth more of the duration than its tolerance?
-        T = high * (1.0 + loose(r))
         proved, allowed = _proved(r, T, most), r.allowed(T)
         if proved > allowed * (1.0 + least):
             return replace(check, outcome=Outcome.FAILED) if proved > allowed * (1.0 + _HAIR) else unproved
-    return check
+    return unproved if over > 0.0 and _made(r, T) > r.allowed(T) * (1.0 - ROUNDING) else check
 
 
 def not_late(r: Round, low: float) -> Check:
