@@ -13,7 +13,7 @@ from fedopt.problem import Budget, Deadline, EnergyBudget, PowerBudget, Problem
 from fedopt.solution import ONE, Schedule, Solution, Status
 from fedopt.submodels import SubModel, Workload
 from fedopt.verifier import uplink
-from fedopt.verifier.digits import LOOSE, BoolArray
+from fedopt.verifier.digits import LOOSE, ROUNDING, BoolArray
 from fedopt.verifier.matchings import TooManyError, cheapest, greedy, rule_out
 from fedopt.verifier.model import SAME, Tasks, least_energies, least_times, sum_of, tasks_for, too_late
 from fedopt.verifier.report import About, Check, Outcome
@@ -21,7 +21,7 @@ from fedopt.verifier.search import ALL, LOOKS, SORTED, Menu, menu_of
 
 C = About.CLAIMS
 _ROUNDING = 1e-12  # relative: what the last digits of a least duration or energy may hide
-_DIGITS = 2e-14  # relative: what they hide of most, so that no more than that proves anything
+_DIGITS = 2e-14  # relative: what they hide of most energies of matchings, so that no more than that is missing
 _LAST = "the last digits decide"
 _AMOUNT = 1e-9  # relative to what is needed
 _TRIED = 8  # partitions
@@ -67,8 +67,9 @@ def schedule_infeasible(
     loud = False
     if isinstance(budget, Deadline):
         T = given / SAME
-        loud = bool(too_late(tasks, T).any()) if access is None else uplink.too_loud(clients, work, access, T)
-    sure = loud or needs > given * (1.0 - _DIGITS) or (given == 0.0 <= needs and bool(tasks.spends.any()))
+        endless = tasks.sends & np.isinf(tasks.x_max)
+        loud = bool(too_late(tasks, T)[endless].any()) if access is None else uplink.too_loud(clients, work, access, T)
+    sure = loud or needs > given * (1.0 + ROUNDING) or (given == 0.0 <= needs and bool(tasks.spends.any()))
     outcome = Outcome.PASSED if sure else Outcome.UNPROVED if needs > given * (1.0 - _ROUNDING) else Outcome.FAILED
     return [*_verdict(needs, given, unit, answer, outcome), _named(answer, named_for, beyond)]
 
@@ -137,7 +138,8 @@ def solution_infeasible(problem: Problem, answer: Solution) -> list[Check]:
     scope = said if said == SORTED and not one else ALL
     try:
         found = f"none of {len(menu.counts)} partitions, {scope}"
-        meets = _may_meet(menu, scope, 1.0 - _DIGITS, 0.0)
+        digits = 0.0 if isinstance(problem.budget, Deadline) else _DIGITS  # late() has those of durations
+        meets = _may_meet(menu, scope, 1.0 + digits, 0.0)
         if meets is None:
             check = Check(name=name, about=C, outcome=Outcome.PASSED, found=found, allowed="proved again")
         elif _may_meet(menu, scope, 1.0 - _ROUNDING, 0.0) is None:
