@@ -283,6 +283,7 @@ def inside_block(
 def curve_block(
     curve_t: FloatArray,
     curve_tau: FloatArray,
+    price: FloatArray,
     t: FloatArray,
     t_low: FloatArray,
     t_high: FloatArray,
@@ -291,14 +292,15 @@ def curve_block(
     tau_high: FloatArray,
     curve: FloatArray,
 ) -> None:
-    """d2E/dT2 [W/s]: 1/(1/phi_t + 1/phi_tau) inside, the free one's at a bound."""
+    """d2E/dT2 [W/s]: 1/(1/phi_t + 1/phi_tau) inside, the free one's at a bound; 0 where time has no price."""
     wide()
     for i in range(t.shape[0]):
         free_t = t[i] > t_low[i] and t[i] < t_high[i]
         free_tau = tau[i] > tau_low[i] and tau[i] < tau_high[i]
         both = curve_t[i] * (curve_tau[i] / (curve_t[i] + curve_tau[i]))
         one = curve_t[i] if free_t else curve_tau[i]
-        curve[i] = both if free_t == free_tau else one
+        found = both if free_t == free_tau else one
+        curve[i] = found if price[i] > 0.0 else 0.0
 
 
 @stage

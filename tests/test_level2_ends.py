@@ -190,3 +190,22 @@ def test_a_budget_that_only_power_without_bound_spends(joules: float, others: in
     assert fleet.energy(mpf(found.duration) * (1 + mpf("1e-15"))) < joules
     assert found.bracket[1] - found.bracket[0] <= 1e-15 * found.duration
     assert found.stats["passes"] <= 60
+
+
+def test_who_can_be_no_slower_tells_nothing_of_the_duration_of_a_price_next_to_its_own() -> None:
+    """One of a single speed, whose circuits make full power the cheapest, sets T_min: that is all it takes, but for a
+    rounding, and no price. Another still saves 4e-8 later: where the readable reference says."""
+    clients = fedopt.Clients(
+        frequency_min=8800368.472230522, frequency_max=8800368.472230522, samples=65.0,
+        capacitance=[1.596530578516986e-28, 1.6228604755055515e-27], bandwidth=[25004.63370615353, 6538.4679590657015],
+        channel_gain=[3.527589449500732e-07, 1.3615918921792804e-07], circuit_power=[9.971952265721919, 0.0],
+        power_min=[0.0035742113805464775, 0.0], power_max=0.0062479645046468755,
+        download_rate=[6392.937386274193, 7744.69137151614],
+    )  # fmt: skip
+    work = fedopt.Workload(cycles=[46428.518257248805, 5210818.2687107725], upload_bits=[31662266.307708, 8492687.4428])
+    watts = 5.925769154967672e-12
+    right = fedopt.schedule(clients, work, TimePrice(watts), allocation="reference")
+    found = fedopt.schedule(clients, work, TimePrice(watts))
+    assert found.duration == pytest.approx(right.duration, rel=1e-13)
+    assert found.allocation is not None
+    assert found.allocation.price.sum() == pytest.approx(watts, rel=1e-11)

@@ -202,7 +202,7 @@ def price_blocks(
         upload_block(a, gamma, p_c, tau, tau_high, x, e_x, f, l, energy, price, curve_tau)
         if priced:
             inside_block(k, p_s, p_c, t, t_low, t_high, tau, tau_low, tau_high, f, l, d, price)
-        curve_block(curve_t, curve_tau, t, t_low, t_high, tau, tau_low, tau_high, c)
+        curve_block(curve_t, curve_tau, price, t, t_low, t_high, tau, tau_low, tau_high, c)
         others = mask_block(settled, price, c) if known > 0 else 0
         energies = total(energy)
         if others > 0 or odd > 0 or not energies < math.inf:
