@@ -154,3 +154,18 @@ def test_an_upper_end_that_a_budget_meets_but_for_rounding_is_not_proved_where_t
             budget = EnergyBudget(found.energy * (1.0 - part))
             assert forged.energy > budget.joules
             assert report(FREE, budget, forged, None).get("upper end of the bracket") is outcome, part
+
+
+def test_a_lower_end_is_not_refuted_where_duality_leaves_no_digits_of_an_energy_beyond_the_budget() -> None:
+    """1e11 s of computing, power without limit: some ulps after T_min a second is worth 1e16 times the energy."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=1e-3, samples=1.0, channel_gain=1e-10, bandwidth=2e5, power_max=math.inf
+    )
+    work = fedopt.Workload(cycles=1e8 + 4e-6, upload_bits=3e5)
+    outcomes = set()
+    for joules in np.geomspace(1e60, 1e250, 200):
+        budget = EnergyBudget(float(joules))
+        found = fedopt.schedule(clients, work, budget)
+        outcomes.add(report(clients, budget, found, None, work).get("lower end of the bracket"))
+    assert Outcome.FAILED not in outcomes
+    assert Outcome.UNPROVED in outcomes

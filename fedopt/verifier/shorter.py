@@ -54,7 +54,10 @@ def lower_end(r: Round, low: float) -> Check:
     Duality proves it but for the tolerance of durations; a round that is shorter by more than that refutes it.
     """
     name, about = "lower end of the bracket", About.CLAIMS
-    check = shorter(r, math.nextafter(low, 0.0), name, about)  # the energy may fall by much between doubles
+    before = math.nextafter(low, 0.0)  # the energy may fall by much between doubles
+    check = shorter(r, before, name, about)
+    if check.outcome is Outcome.FAILED and r.access is None and _made(r, before) > r.allowed(before):
+        return replace(check, outcome=Outcome.UNPROVED, why="price x duration leaves no digits of the energy")
     T = low * (1.0 - r.tolerance)
     most, made = r.allowed(T), _made(r, T)
     if made < most * (1.0 - _MADE - 8.0 * EPSILON * float(r.x.max())) and most < math.inf:
