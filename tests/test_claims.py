@@ -131,6 +131,19 @@ def test_what_a_cost_leaves_open_is_said(open_: float, alone: bool, said: str) -
     assert claims.scope_of(priced, alone=alone) == said
 
 
+@pytest.mark.parametrize(("open_", "better", "known"), [(0.009, 0.0, True), (0.011, 0.0, False), (0.0, 0.02, False)])
+def test_an_answer_of_which_more_than_a_hundredth_is_open_is_not_the_best(
+    open_: float, better: float, known: bool
+) -> None:
+    """By the bracket over all matchings, or by the bound of all partitions."""
+    solution = fedopt.solve(problem_of(PowerBudget(0.02)))
+    T = solution.duration
+    given = dataclasses.replace(solution, bracket=((1.0 - open_) * T, T), bound=(1.0 + better) * solution.utility)
+    found = claims.limited(given)
+    assert (found is given) is known
+    assert found.status is (Status.OPTIMAL if known else Status.LIMIT)
+
+
 def test_what_was_counted_is_solved_screened_or_neither() -> None:
     results = np.full((5, RESULTS), math.nan)
     results[:, 2] = SCREENED, SCREENED, Stop.OPTIMAL, Stop.TOO_LITTLE, SCREENED

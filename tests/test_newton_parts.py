@@ -213,6 +213,18 @@ def test_a_bracket_is_by_the_tangent_of_the_end_too_short_where_that_says_more()
     assert found.upper == 4.0
 
 
+@pytest.mark.parametrize(("saved", "low"), [(0.1, 3.0), (1.6, 3.0), (1.8, 3.0 + 2.5 / 1.8), (2.6, 3.0 + 2.5 / 2.6)])
+def test_a_bracket_is_by_no_tangent_that_the_energy_falls_below(saved: float, low: float) -> None:
+    """2.5 J too much at 3 s, a tenth of one to spare at 4 s: two thirds of that a second is the least that may be."""
+    point = Point(**POINT, feasible=np.ones(1, dtype=bool))
+    state = newton._state(plan_with(1.0, 6.0, 2.0), Goal.ENERGY, 10.0)
+    state[STOP], state[T_NOW], state[E_NOW], state[PRICE_NOW] = float(Stop.OPTIMAL), 4.0, 9.9, 0.0
+    state[A_T], state[A_G], state[A_PRICE] = 3.0, 2.5, saved
+    found = newton._timing(state, Goal.ENERGY, point)
+    assert found.lower == pytest.approx(min(low, 4.0), rel=1e-13)
+    assert found.upper == 4.0
+
+
 @pytest.mark.parametrize("goal", [Goal.PRICE, Goal.DEADLINE])
 def test_other_bounds_are_those_of_the_search_and_hold_its_answer(goal: Goal) -> None:
     point = Point(**POINT, feasible=np.ones(1, dtype=bool))

@@ -287,10 +287,29 @@ def test_a_chord_bounds_the_duration_but_for_no_rounding() -> None:
 def test_a_price_that_is_all_but_nothing_leads_nowhere_beyond_the_chord() -> None:
     """A femtojoule too much at a femtowatt: a second by the tangent, two for the rounding; the chord ends it."""
     state = budgeted(1.0)
-    look(state, 8.0, 0.5, 0.0)
+    look(state, 8.0, 1.0 - 9e-15, 0.0)
     look(state, 2.0, 1.0 + 1e-15, 1e-15)
     assert state[T_NOW] == pytest.approx(state[LOWER], rel=1e-15)
+    assert state[LOWER] > 2.9
     assert state[LOWER] < 3.2
+
+
+@pytest.mark.parametrize(("goal", "value"), [(Goal.ENERGY, 1.0), (Goal.POWER, 1e-7)])
+@pytest.mark.parametrize(("slope", "proves"), [(1e-7, False), (3.6e-7, False), (3.8e-7, True)])
+def test_a_tangent_that_an_energy_falls_below_proves_nothing(
+    goal: Goal, value: float, slope: float, proves: bool
+) -> None:
+    """A microjoule too much at 2 s, a tenth of one to spare at 4 s, and no price for that: so it is an ulp from a kink.
+
+    Half-way from 2 s to where the chord of both is zero is looked at; a price of two thirds of the fall may be meant.
+    """
+    state, watts = budgeted(value, goal), value if goal is Goal.POWER else 0.0
+    look(state, 4.0, (4.0 * watts or value) - 1e-7, 0.0)
+    look(state, 2.0, (2.0 * watts or value) + 1e-6, slope - watts)
+    assert state[STOP] == (Stop.OPTIMAL if proves else 0.0)
+    if not proves:
+        assert state[LOWER] == 2.0
+        assert state[T_NOW] == pytest.approx(2.0 + 1.0 / 1.1, rel=1e-8)
 
 
 def test_halleys_step_needs_something_to_fall_towards() -> None:

@@ -39,6 +39,7 @@ _ULPS = 1e-15  # a bracket this narrow, relative, is closed
 _DOWN = 1.0 + 1e-6  # times a price of time: a price this near has come down to it
 _BLURRED = 1e-4  # relative: durations and prices so close that a rough pass may take one for the other
 _NEXT = 1.0 + 4e-16  # times a duration: an ulp or two later
+_BENT, _NOISE = 1.5, 4e-15  # times what a tangent says, and relative to E: what E cannot fall by between two durations
 _FAR = 4.0  # ln T: no step goes further
 _NEAR = 0.02  # ln T: ends closer than this know where the price jumps between them
 _PATIENCE = 10  # passes of Halley's step before the tangent decides alone
@@ -91,6 +92,12 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
     tangent = T + g / slope if slope > 0.0 else (-math.inf if g <= 0.0 else math.inf)
     if tangent < math.inf:
         state[LOWER] = max(state[LOWER], tangent)
+    bent = False
+    if state[A_T] > 0.0 and state[B_T] < math.inf:
+        line = (state[A_PRICE] + (value if power else 0.0)) * (state[B_T] - state[A_T])
+        bent = falls_too_much(state[A_G] - state[B_G], line, _NOISE * (state[A_G] + limit))
+    if bent:
+        state[LOWER] = state[A_T]
     met = state[B_T] < math.inf and state[B_G] >= -4.0 * margin  # by B_T, and used up but for rounding
     sharp = _SHARP if met else _ULPS
     if state[B_T] < math.inf and state[B_T] - max(state[LOWER], state[A_T]) <= sharp * state[B_T]:
@@ -119,7 +126,9 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
         guess = low
         if far and low > state[T_MIN] and high < math.inf:  # the bounds are proved: halve what is between them
             guess = 0.5 * (low + high)
-    if rounding:  # but E is flat between, and the least T that is met may be far before B_T
+    if bent:
+        guess = 0.5 * (low + high)
+    elif rounding:  # but E is flat between, and the least T that is met may be far before B_T
         guess = T * math.sqrt(state[B_T] / T)
     elif met and g > 0.0 and slope > 0.0:  # g ~ (B_T - T)^n: where it is no more than rounding
         left = state[B_T] - T
@@ -134,6 +143,15 @@ def _advance_budget(state: State, e: float, price: float, curve: float) -> None:
         guess = T * _NEXT if g > 0.0 else T * (1.0 - 4e-16)
     state[LAST] = 1.0 if abs(guess - T) <= _CERTAIN * T else 0.0
     state[T_NOW] = min(max(guess, state[T_MIN]), latest)
+
+
+@shared
+def falls_too_much(fall: float, line: float, hidden: float) -> bool:
+    """Whether E falls by more [J] than its tangent at the first of two durations lets a convex one, and rounding may.
+
+    Within an ulp of a kink E may be that before it, times what the ulp is worth there, and the price that behind it.
+    """
+    return fall > _BENT * line + hidden
 
 
 @shared

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from solvers.compile import shared
+from solvers.duration.steps import falls_too_much
 from solvers.rows import ROUNDING, Allocate, Goal, Limits, Point, Rows, Stop, Timing, greatest_of
 
 KNOWN = 1e-2  # relative: a duration that its bracket leaves more of open is not called the best
@@ -64,11 +65,16 @@ def bracket(hidden: float, least: float, latest: float, early: Seen | None, here
 
     E is convex: where E - budget is g and falls by s, no round shorter than T + g/s keeps the budget. The same line
     says how much longer it may be, to first order; twice that is enough where it is little, else only ``latest`` is.
+    A line from ``early`` that E falls below is none.
 
     hidden : [J] of the energy at ``here``, by rounding. least, latest : [s] bounds that hold in any case.
     early : a duration that was too short.
     """
     low, high = least, latest
+    if early is not None and early.excess > hidden:
+        low = max(low, early.duration)
+        line = early.slope * (here.duration - early.duration)
+        early = None if falls_too_much(early.excess - here.excess, line, hidden) else early
     for seen in (here,) if early is None else (early, here):
         if seen.slope > 0.0 and seen.excess < math.inf:
             low = max(low, seen.duration + (seen.excess - hidden) / seen.slope)
