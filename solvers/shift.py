@@ -16,6 +16,7 @@ from solvers.rows import FloatArray
 
 SHORT = 1e-6  # relative: steps of T up to here
 _LITTLE, _SOME = 3e-5, 2e-4  # relative: of a price; times and price are then wrong by its cube, by its fourth power
+_HAIR = 2.0**-51  # relative to T: a bound nearer than the rounding of T may be met
 
 
 @stage
@@ -39,7 +40,9 @@ def shift_blocks(
         energy, price = out[2, start : start + n], out[3, start : start + n]
         slope, curve = out[4, start : start + n], out[5, start : start + n]
         met[block] = _move(T - before, part[A], t, tau, energy, price, slope, curve)
-        met[block] += _outside(T, part[FIXED], t, part[T_LOW], part[T_HIGH], tau, part[TAU_LOW], part[TAU_HIGH], price)
+        met[block] += _outside(
+            T, part[FIXED], t, part[T_LOW], part[T_HIGH], tau, part[TAU_LOW], part[TAU_HIGH], price, slope
+        )
         sums[block, 0], sums[block, 1], sums[block, 2] = total(energy), total(price), total(curve)
 
 
@@ -90,11 +93,15 @@ def _outside(
     tau_low: FloatArray,
     tau_high: FloatArray,
     price: FloatArray,
+    slope: FloatArray,
 ) -> int:
-    """How many rows left their bounds, or have time to spare no more; NaN counts."""
+    """How many rows left their bounds, or moved next to them, or have time to spare no more; NaN counts."""
     wide()
     met = 0
     for i in range(t.shape[0]):
-        inside = (t[i] >= t_low[i]) & (t[i] <= t_high[i]) & (tau[i] >= tau_low[i]) & (tau[i] <= tau_high[i])
+        of_t = 0.0 if slope[i] == 0.0 else _HAIR * T
+        of_tau = 0.0 if (slope[i] == 1.0) | (price[i] <= 0.0) else _HAIR * T
+        inside = (t[i] >= t_low[i] + of_t) & (t[i] <= t_high[i] - of_t)
+        inside = inside & (tau[i] >= tau_low[i] + of_tau) & (tau[i] <= tau_high[i] - of_tau)
         met += 0 if inside & ((price[i] > 0.0) | (t[i] + tau[i] <= T - fixed[i])) else 1
     return met

@@ -298,6 +298,22 @@ def test_a_time_that_a_step_takes_beyond_its_bound_is_seen(bound: int) -> None:
         assert _shift(plan.columns, T, T + step, np.empty((1, 3)), out) == (met if beyond else 0)
 
 
+@pytest.mark.parametrize("bound", [T_LOW, T_HIGH, TAU_LOW, TAU_HIGH])
+@pytest.mark.parametrize(("off", "met"), [(0.1, 1), (1.5, 1), (4.5, 0)])
+def test_a_bound_nearer_than_the_last_digit_of_the_duration_may_be_met(bound: int, off: float, met: int) -> None:
+    """After a billion seconds, in ulps of them: exactly at that duration a time may be beyond its bound."""
+    plan = plan_for(make("bounds", 3, 1))
+    fixed, columns = 1e9, list(plan.columns)
+    columns[FIXED] = frozen(np.array([fixed]))
+    bounds = [float(plan.columns[j][0]) for j in (T_LOW, T_HIGH, TAU_LOW, TAU_HIGH)]
+    inside = {True: math.sqrt(bounds[0] * bounds[1]), False: math.sqrt(bounds[2] * bounds[3])}
+    computes, side = bound in (T_LOW, T_HIGH), 1.0 if bound in (T_LOW, TAU_LOW) else -1.0
+    ulp, T = float(np.spacing(fixed)), fixed + sum(inside.values())
+    inside[computes] = float(plan.columns[bound][0]) + side * (off + 2.0) * ulp
+    out = np.array([[inside[True]], [inside[False]], [1.0], [1.0], [0.5], [0.0]])
+    assert _shift(tuple(columns), T, T - side * 4.0 * ulp, np.empty((1, 3)), out) == met  # half of it is each time's
+
+
 def test_the_last_step_of_a_search_is_by_derivatives() -> None:
     """Of what is kept the curvature tells: it is moved by its own derivative, to the square of the step."""
     plan = plan_for(make("typical", 4, SIZE))
