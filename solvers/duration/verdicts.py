@@ -15,6 +15,7 @@ from solvers.rows import ROUNDING, Allocate, Goal, Limits, Point, Rows, Stop, Ti
 KNOWN = 1e-2  # relative: a duration that its bracket leaves more of open is not called the best
 HIDES = 4e-15  # relative: what the rounding of a sum of energies, and of its terms, may hide
 _HIDES_OF_POWER = 2.0**-51  # the same of e^x, over x: two roundings of x, each e^x times x of them
+_HAIR = 4e-16  # relative: an ulp or two of a duration
 _ENERGY = int(Goal.ENERGY)
 
 
@@ -72,9 +73,9 @@ def bracket(hidden: float, least: float, latest: float, early: Seen | None, here
     """
     low, high = least, latest
     if early is not None and early.excess > hidden:
-        low = max(low, early.duration)
         line = early.slope * (here.duration - early.duration)
-        early = None if falls_too_much(early.excess - here.excess, line, hidden) else early
+        if falls_too_much(early.excess - here.excess, line, hidden):  # the energy may be that of an ulp or so before
+            low, early = max(low, early.duration * (1.0 - _HAIR)), None
     for seen in (here,) if early is None else (early, here):
         if seen.slope > 0.0 and seen.excess < math.inf:
             low = max(low, seen.duration + (seen.excess - hidden) / seen.slope)
