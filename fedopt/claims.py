@@ -13,9 +13,7 @@ from fedopt.reasons import is_open
 from fedopt.solution import ONE, Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
 from solvers.access import LAST_DIGITS
-from solvers.duration.verdicts import KNOWN
-from solvers.matching.least import OPEN
-from solvers.matching.task import DURATION, ENERGY, SCREENED, STOPPED, Proof, Searched
+from solvers.matching.task import DURATION, ENERGY, OPEN, SCREENED, STOPPED, Proof, Searched
 from solvers.rows import Stop
 
 _FAR = 0.5  # of the energy: where a bound is below that share of it, the bound itself is said
@@ -112,6 +110,8 @@ def held_to(solution: Solution, round_: Schedule, found: Searched, row: int) -> 
 
 def limited(solution: Solution) -> Solution:
     """The same; a limit where rounding leaves more open of what others may be worth than of what is called the best."""
+    from solvers.duration.verdicts import KNOWN
+
     problem, partition = solution.problem, solution.partition
     if not solution.status.solved or problem is None or partition is None:
         return solution

@@ -12,6 +12,8 @@ from fleets import make, mnist_types
 
 import fedopt
 from fedopt import EnergyBudget, PowerBudget, Problem, SharedBandwidth, Solution, Status, SubModel, TimeDivision
+from fedopt.verifier import search
+from fedopt.verifier.matchings import TooManyError
 
 CLIENTS = make("typical", 1, 5).clients
 TYPES = mnist_types((1, 2, 2, 4))[:3]
@@ -159,3 +161,19 @@ def test_partitions_too_many_to_list_are_searched_to_a_gap_of_the_users() -> Non
     assert fedopt.verify(problem, found).ok
     assert not fedopt.verify(problem, found).complete
     assert WITHIN in failed(fedopt.verify(problem, dataclasses.replace(found, bracket=(0.0, found.duration))))
+
+
+def test_a_bound_that_takes_too_many_looks_is_not_refuted_by_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether rounding leaves it open is then not known."""
+    problem = Problem(CLIENTS, TYPES, budget=PowerBudget(0.5))
+    true = fedopt.solve(problem)
+    open_ = dataclasses.replace(true, bound=true.utility * (1.0 + 5e-3))
+    assert failed(fedopt.verify(problem, open_)) == {REACHED}
+
+    def too_many(*given: Any) -> Any:
+        raise TooManyError
+
+    monkeypatch.setattr(search, "rule_out", too_many)
+    found = fedopt.verify(problem, open_)
+    assert found.ok
+    assert not found.complete

@@ -174,7 +174,10 @@ def _as_solved(problem: Problem, s: Solution, r: Round, menu: Menu | str) -> lis
 
 def _hidden(menu: Menu | str, s: Solution, r: Round) -> bool:
     """Whether rounding hides that no utility is above a bound, as other matchings need as much as the budget."""
-    return isinstance(menu, Menu) and _bound("", menu, s, r, _HIDDEN).outcome is not Outcome.PASSED
+    try:
+        return isinstance(menu, Menu) and _bound("", menu, s, r, _HIDDEN).outcome is not Outcome.PASSED
+    except TooManyError:  # the check of the bound says so
+        return True
 
 
 def _earliest(r: Round) -> float:

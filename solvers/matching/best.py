@@ -19,11 +19,12 @@ from solvers.duration.verdicts import HIDES
 from solvers.matching import marginal
 from solvers.matching.fixed import duration_of, root_of
 from solvers.matching.hall import explain, least_feasible
-from solvers.matching.least import GAP, OPEN, least_duration
+from solvers.matching.least import GAP, least_duration
 from solvers.matching.task import (
     DURATION,
     ENERGY,
     LEAST_ENERGY,
+    OPEN,
     STOPPED,
     Proof,
     Searched,

@@ -5,9 +5,9 @@ a search of it: where E*(T) is within the budget, the matching found there has a
 longer than T; where it is not, no matching is short enough. So look just below the best duration known: a failure
 there is the proof, a success a shorter duration. Where energies hardly fall with time rounding hides which of the two
 it is, and matchings of one energy may have durations far apart: then look further below, until energies do say that
-none is shorter. Where matchings are held up by
-who fits where rather than by the budget their durations crowd: then look at the least duration at which any is feasible
-(hall.py), the answer or one end of a bracket, and from there on where a line through its ends meets the budget.
+none is shorter. Where matchings are held up by who fits where rather than by the budget their durations crowd: then
+look at the least duration at which any is feasible (hall.py), which is the answer or one end of a bracket, and from
+there on where a line through its ends meets the budget.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from solvers.duration.verdicts import HIDES
+from solvers.matching.task import OPEN
 from solvers.menu import IntArray
 from solvers.rows import Goal
 
@@ -24,7 +25,6 @@ Match = Callable[[float], tuple[IntArray, float] | None]
 Root = Callable[[IntArray], tuple[float, float]]
 
 GAP = 1e-13  # relative: the proof is for durations shorter by more than this
-OPEN = 1e-9  # relative: what is left open of a duration is in the bound of the utility from there on
 _DEEPER = 10.0  # times: how much further below a duration is looked where it does
 _STEPS = 400
 

@@ -24,6 +24,7 @@ IntArray = NDArray[np.int64]
 
 RESULTS = 6
 DURATION, ENERGY, STOPPED, LEAST_TIME, LEAST_ENERGY, NEEDED = range(RESULTS)  # columns of a result
+OPEN = 1e-9  # relative: what is left open of a duration is in the bound of the utility from there on
 SCREENED = 0.0  # in STOPPED: proved unable to win, not solved
 
 Progress = Callable[[int, int, float], None]
