@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -21,3 +23,11 @@ def _relative(expected: Any, rel: float | None = None, abs: float | None = None,
 
 
 pytest.approx = _relative
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python's own handler: what was started in the background of a script ignores SIGINT, and its children do."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)

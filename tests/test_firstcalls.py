@@ -89,15 +89,7 @@ def test_an_interrupt_waits_until_a_kernel_is_compiled_and_the_second_does_not(
             assert ("once more: at once" in capfd.readouterr().err) is (session and interrupts > 0)
 
 
-@pytest.fixture
-def interrupts() -> Iterator[None]:
-    """As in the foreground: a shell lets what it runs behind ignore them."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("interrupts")
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_kernel_is_compiled_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(firstcalls.FirstCalls, "spent", 0.0)
     monkeypatch.setattr(firstcalls.FirstCalls, "loading", False)
@@ -114,7 +106,7 @@ def test_an_interrupted_kernel_is_compiled_all_the_same(monkeypatch: pytest.Monk
     assert compiled(np.ones(firstcalls.PATIENCE + 1)) == firstcalls.PATIENCE + 1
 
 
-@pytest.mark.usefixtures("interrupts")
+@pytest.mark.usefixtures("interruptible")
 def test_only_the_main_thread_and_a_handler_are_kept_from_interrupts() -> None:
     def handler() -> Any:
         return signal.getsignal(signal.SIGINT)
