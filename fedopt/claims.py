@@ -8,7 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from fedopt.problem import Deadline, LeastEnergy, Problem, ReplicaRate, ShortestRound, utility_of
+from fedopt.problem import (
+    Deadline,
+    EnergyBudget,
+    LeastEnergy,
+    PowerBudget,
+    Problem,
+    ReplicaRate,
+    ShortestRound,
+    utility_of,
+)
 from fedopt.reasons import is_open
 from fedopt.solution import ONE, Schedule, Solution, Status
 from fedopt.submodels import Partition, partition_count
@@ -116,8 +125,11 @@ def limited(solution: Solution) -> Solution:
     if not solution.status.solved or problem is None or partition is None:
         return solution
     low, high = solution.bracket
-    wide = high - low > KNOWN * solution.duration
-    if not wide and not solution.bound > utility_of(problem, partition, (1.0 - KNOWN) * high, solution.energy):
+    left_open = high - low > KNOWN * solution.duration
+    budgeted = isinstance(problem.budget, EnergyBudget | PowerBudget) and ordered_by_duration(problem)
+    if budgeted and not left_open and math.isfinite(high):
+        left_open = solution.bound > utility_of(problem, partition, (1.0 - KNOWN) * high, solution.energy)
+    if not left_open:
         return solution
     why = "The budget is so near the least energy of other matchings that rounding hides when they meet it."
     reason = f"{Status.LIMIT.sentence} {why} {scope_of(solution)}"

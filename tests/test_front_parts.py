@@ -167,3 +167,29 @@ def test_a_round_that_is_not_solved_is_no_bound_of_a_front(monkeypatch: pytest.M
     monkeypatch.setattr(front, "schedule_of", lambda *given: dataclasses.replace(solved(*given), status=limit))
     found = made.at(problem.budget)
     assert (found.status, found.scope, math.isnan(found.bound)) == (limit, "", True)
+
+
+def test_an_answer_without_a_bound_is_not_compared_with_one() -> None:
+    """No utility is asked about a duration that is no number, and a least energy is no more open than its bracket."""
+
+    def faster(partition: Partition, duration: float, energy: float) -> float:
+        assert duration > 0.0
+        return partition.replicas / math.sqrt(duration)
+
+    clients = fleet(6, 1)
+    listed = [(4, 2, 0, 0), (2, 0, 4, 0)]
+    for utility in ("shortest_round", "least_energy", faster):
+        for matching in ("exact", "sorted"):
+            made = fedopt.pareto(
+                Problem(clients, TYPES, budget=PowerBudget(3.0), utility=utility, partitions=listed),
+                points=4,
+                matching=matching,
+            )
+            for name in ("energy", "power", "deadline", "price"):
+                problem = dataclasses.replace(made.problem, budget=budget_of(name, clients))
+                known, found = fedopt.solve(problem, matching=matching), made.at(problem.budget)
+                assert (found.status, name) == (known.status, name)
+                assert found.utility == pytest.approx(known.utility, rel=1e-9, nan_ok=True)
+                if matching == "sorted":
+                    rough = fedopt.solve(problem, matching=matching, timing="cvxpy")
+                    assert rough.utility == pytest.approx(known.utility, rel=1e-4, nan_ok=True)
