@@ -64,7 +64,7 @@ def why_infeasible(clients: Clients, least: Limits, budget: Budget, stop: Stop) 
     if missing <= 0.0:
         reached = "which only an endless round reaches" if math.isinf(least.t_flat) else "or less: rounding hides which"
         how = f"is the least possible energy, {least.e_inf:.6g} J, {reached}"
-    return f"Infeasible: the energy budget of {amount:.6g} J {how}{needs}.", _tuple(who), missing
+    return f"Infeasible: the energy budget of {amount:.6g} J {how}{needs}.", _tuple(who), max(missing, 0.0)
 
 
 def why_too_loud(

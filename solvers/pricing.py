@@ -19,6 +19,8 @@ V_MAX = 345.0
 _LEAST_ODDS, _MOST_ODDS = 1e-150, 1e150  # e^-V_MAX, e^V_MAX: beyond, their squares leave the range of a double
 
 _LEAST, _MOST = 1e-280, 1e280
+HAIR = 2.0**-51  # relative to T: a bound nearer than the rounding of T may be met
+_THE_SAME = 1.0 - 1e-12  # times a price: one worked out in another way
 
 
 @stage
@@ -281,6 +283,8 @@ def inside_block(
 
 @stage
 def curve_block(
+    T: float,
+    p_s: FloatArray,
     curve_t: FloatArray,
     curve_tau: FloatArray,
     price: FloatArray,
@@ -292,19 +296,26 @@ def curve_block(
     tau_high: FloatArray,
     curve: FloatArray,
 ) -> None:
-    """d2E/dT2 [W/s]: 1/(1/phi_t + 1/phi_tau) inside, the free one's at a bound; 0 where time has no price."""
+    """d2E/dT2 [W/s]: 1/(1/phi_t + 1/phi_tau) inside, the free one's at a bound; 0 where time has no price.
+
+    At T_min the rounding of T [s] hides which of the two is free: the one whose marginal the price is.
+    """
     wide()
+    hair = HAIR * T
     for i in range(t.shape[0]):
-        free_t = t[i] > t_low[i] and t[i] < t_high[i]
-        free_tau = tau[i] > tau_low[i] and tau[i] < tau_high[i]
+        free_t = t[i] > t_low[i] + hair and t[i] < t_high[i]
+        free_tau = tau[i] > tau_low[i] + hair and tau[i] < tau_high[i]
         both = curve_t[i] * (curve_tau[i] / (curve_t[i] + curve_tau[i]))
-        one = curve_t[i] if free_t else curve_tau[i]
-        found = both if free_t == free_tau else one
+        pays = t[i] < t_high[i] and curve_t[i] * t[i] * (1.0 / 3.0) - p_s[i] >= price[i] * _THE_SAME
+        of_t = free_t or (pays and not free_tau)
+        one = curve_t[i] if of_t else curve_tau[i]
+        found = both if free_t and free_tau else one
         curve[i] = found if price[i] > 0.0 else 0.0
 
 
 @stage
 def slope_block(
+    T: float,
     curve_t: FloatArray,
     curve: FloatArray,
     price: FloatArray,
@@ -318,9 +329,10 @@ def slope_block(
 ) -> None:
     """dt/dT, which is E''/phi_t where t is free; 0 where time costs nothing, NaN where both times are at a bound."""
     wide()
+    hair = HAIR * T
     for i in range(t.shape[0]):
-        free_t = (t[i] > t_low[i]) & (t[i] < t_high[i])
-        free_tau = (tau[i] > tau_low[i]) & (tau[i] < tau_high[i])
+        free_t = (t[i] > t_low[i] + hair) & (t[i] < t_high[i])
+        free_tau = (tau[i] > tau_low[i] + hair) & (tau[i] < tau_high[i])
         part = curve[i] / curve_t[i]
         held = 0.0 if free_tau else math.nan
         of_t = part if free_t else held

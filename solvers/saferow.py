@@ -8,6 +8,7 @@ from solvers.blocks import IDLE, NO_WORK, ORDINARY
 from solvers.compile import inlined, stage
 from solvers.elementary import EXP_MAX, marginal_given
 from solvers.fill import energy_of
+from solvers.pricing import HAIR
 
 
 @inlined
@@ -68,6 +69,7 @@ def _safe_root(left: float, k: float, a: float, gamma: float, d: float) -> float
 @stage
 def safe_row(
     what: int,
+    T: float,
     left: float,
     k: float,
     a: float,
@@ -82,7 +84,7 @@ def safe_row(
     p_c: float,
     fixed: float,
 ) -> tuple[float, float, float, float, float, float]:
-    """v, t, tau, energy, price and curvature of any feasible row, scalar and safe."""
+    """v, t, tau, energy, price and curvature (as in curve_block) of any feasible row, scalar and safe."""
     if what == IDLE:
         return 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
     v, t, tau = 0.0, t_free, tau_free
@@ -118,6 +120,8 @@ def safe_row(
         better = by_upload if p_c < p_s else by_work  # both are the price there: less to subtract, more digits
         price = better if free_t and free_tau else max(by_work, by_upload)
         curve_t, curve_tau = 6.0 * k / (t * t * t) / t, x * x * e_x / gamma / tau
-        both, one = 1.0 / (1.0 / curve_t + 1.0 / curve_tau), curve_t if free_t else curve_tau
-        curve = both if free_t == free_tau else one
+        free_t, free_tau = free_t and t > t_low + HAIR * T, free_tau and tau > tau_low + HAIR * T
+        of_t = free_t or (not free_tau and by_work >= by_upload)
+        one = curve_t if of_t else curve_tau
+        curve = 1.0 / (1.0 / curve_t + 1.0 / curve_tau) if free_t and free_tau else one
     return v, t, tau, energy, max(price, 0.0), curve

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 
 from solvers.blocks import BLOCK, FIXED, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, A, Columns, block_of, constants, total
 from solvers.compile import stage, wide
+from solvers.pricing import HAIR
 from solvers.rows import FloatArray
 
 SHORT = 1e-6  # relative: steps of T up to here
 _LITTLE, _SOME = 3e-5, 2e-4  # relative: of a price; times and price are then wrong by its cube, by its fourth power
-_HAIR = 2.0**-51  # relative to T: a bound nearer than the rounding of T may be met
 
 
 @stage
@@ -99,8 +99,8 @@ def _outside(
     wide()
     met = 0
     for i in range(t.shape[0]):
-        of_t = 0.0 if slope[i] == 0.0 else _HAIR * T
-        of_tau = 0.0 if (slope[i] == 1.0) | (price[i] <= 0.0) else _HAIR * T
+        of_t = 0.0 if slope[i] == 0.0 else HAIR * T
+        of_tau = 0.0 if (slope[i] == 1.0) | (price[i] <= 0.0) else HAIR * T
         inside = (t[i] >= t_low[i] + of_t) & (t[i] <= t_high[i] - of_t)
         inside = inside & (tau[i] >= tau_low[i] + of_tau) & (tau[i] <= tau_high[i] - of_tau)
         met += 0 if inside & ((price[i] > 0.0) | (t[i] + tau[i] <= T - fixed[i])) else 1

@@ -75,3 +75,31 @@ def test_a_price_of_time_is_met_behind_a_kink_not_an_ulp_before(seed: int) -> No
         near = T + later * np.spacing(T)
         cost = float(fedopt.allocate(clients, work, duration=near).energy.sum()) + price.watts * near
         assert found.energy + price.watts * T <= cost * (1.0 + 1e-8)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 3, 5, 6, 7])
+def test_a_price_of_time_just_behind_t_min_waits_for_the_part_that_pays(seed: int) -> None:
+    """Sending takes 1e10 s and computing seconds: the last digit of T_min hides which of the two more time would go to.
+
+    The right price falls by 1e-9 to 1e-7 of it in some minutes, that of sending; computing's falls 1e6 times as fast.
+    """
+    rng = np.random.default_rng(seed)
+    clients = fedopt.Clients(
+        frequency_min=[0.0],
+        frequency_max=rng.uniform(0.8e9, 2.5e9),
+        capacitance=1.5e-28,
+        samples=500,
+        channel_gain=10.0 ** rng.uniform(-12, -10.5),
+        bandwidth=2e-7,
+        power_max=0.1,
+        static_power=0.1,
+    )
+    work = fedopt.Workload(cycles=10.0 ** rng.uniform(9, 10.3), upload_bits=rng.uniform(1e5, 6e5))
+    t_min = fedopt.schedule(clients, work, EnergyBudget(np.inf)).duration
+    later = t_min + 10.0 ** rng.uniform(0, 2.5)
+    price = TimePrice(float(fedopt.allocate(clients, work, duration=later, allocation="reference").price[0]))
+    for timing in ("newton", "bisection"):
+        for allocation in ("kernel", "reference"):
+            found = fedopt.schedule(clients, work, price, timing=timing, allocation=allocation)
+            assert found.status is Status.OPTIMAL
+            assert abs(found.duration - later) <= 1e-3 * (later - t_min) + 4.0 * np.spacing(t_min)

@@ -36,15 +36,15 @@ WORK = [  # budget, utility, matching, how: partitions solved, matchings, passes
     (ENERGY, "shortest_round", "exact", "one by one", (268, 149, 6119)),
     (DEADLINE, "shortest_round", "exact", "one by one", (327, 2085, 14286)),
     (DEADLINE, "least_energy", "exact", "one by one", (777, 3525, 22406)),
-    (PRICE, "replica_rate", "exact", "one by one", (786, 0, 24149)),
+    (PRICE, "replica_rate", "exact", "one by one", (786, 0, 22624)),
     (PRICE, "replica_rate", "sorted", "one by one", (187, 0, 1180)),
     (POWER, "replica_rate", "marginal", "one by one", (86, 0, 12779)),
     (ENERGY, "replica_rate", "marginal", "one by one", (43, 0, 7850)),
     (DEADLINE, "replica_rate", "marginal", "one by one", (5, 0, 7071)),
-    (PRICE, "replica_rate", "marginal", "one by one", (786, 0, 17824)),
+    (PRICE, "replica_rate", "marginal", "one by one", (786, 0, 16291)),
     (POWER, "replica_rate", "random", "one by one", (31, 0, 2545)),
     (ENERGY, "replica_rate", "random", "one by one", (22, 0, 261)),
-    (PRICE, "replica_rate", "random", "one by one", (786, 0, 4291)),
+    (PRICE, "replica_rate", "random", "one by one", (786, 0, 4097)),
     (ENERGY, "replica_rate", "assignment", "one by one", (51, 3428, 19161)),
 ]
 

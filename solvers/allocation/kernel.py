@@ -202,7 +202,7 @@ def price_blocks(
         upload_block(a, gamma, p_c, tau, tau_high, x, e_x, f, l, energy, price, curve_tau)
         if priced:
             inside_block(k, p_s, p_c, t, t_low, t_high, tau, tau_low, tau_high, f, l, d, price)
-        curve_block(curve_t, curve_tau, price, t, t_low, t_high, tau, tau_low, tau_high, c)
+        curve_block(T, p_s, curve_t, curve_tau, price, t, t_low, t_high, tau, tau_low, tau_high, c)
         others = mask_block(settled, price, c) if known > 0 else 0
         energies = total(energy)
         if others > 0 or odd > 0 or not energies < math.inf:
@@ -214,6 +214,7 @@ def price_blocks(
                 elif settled[i] == _ODD or lost or not energy[i] < math.inf:
                     v, t[i], tau[i], energy[i], price[i], c[i] = safe_row(
                         what,
+                        T,
                         left[i],
                         k[i],
                         a[i],
@@ -236,7 +237,7 @@ def price_blocks(
         sums[block, 2] = total(c)
         if kept and out.shape[0] > 5:
             slope, curve = out[4, start:stop], out[5, start:stop]
-            slope_block(curve_t, c, price, t, t_low, t_high, tau, tau_low, tau_high, slope)
+            slope_block(T, curve_t, c, price, t, t_low, t_high, tau, tau_low, tau_high, slope)
             for i in range(n):
                 curve[i] = c[i]
 

@@ -43,6 +43,7 @@ from solvers.duration.steps import (
 from solvers.duration.verdicts import Seen, allowance, bracket, hides, honest, raised
 from solvers.memory import table
 from solvers.plan import Plan, frozen, make_plan, plan_of
+from solvers.pricing import HAIR
 from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing, greatest_of
 from solvers.shift import SHORT, shift_blocks
 from solvers.threads import CHUNK, each_chunk
@@ -176,23 +177,26 @@ def _with_method(rows: Rows, state: list[float], goal: Goal, allocate: Allocate)
 
 
 def _curvature(rows: Rows, point: Point) -> float:
-    """d2E/dT2 of all rows: 1/(1/phi_t + 1/phi_tau) inside, the free one's at a bound, 0 with time to spare."""
+    """d2E/dT2 of all rows, to the right of T: as in pricing.curve_block."""
     r = rows.full()
-    t, tau, x = point.compute_time, point.upload_time, point.efficiency
+    f, t, tau, x = point.frequency, point.compute_time, point.upload_time, point.efficiency
     with np.errstate(all="ignore"):
+        hair = HAIR * (r.fixed_time + t + tau)
         curve_t = 6.0 * r.capacitance * r.work**3 / t**4
         curve_tau = x * x * np.exp(x) / (r.snr * tau)
-        free_t = _inside(point.frequency, r.frequency_min, r.frequency_max) & (r.work > 0.0)
-        free_tau = _inside(np.expm1(x) / r.snr, r.power_min, r.power_max) & (r.bits > 0.0)
-        inside = 1.0 / (1.0 / curve_t + 1.0 / curve_tau)
-        curve = np.where(free_t & free_tau, inside, np.where(free_t, curve_t, curve_tau))
+        free_t = _inside(f, r.frequency_min, r.frequency_max, hair / t) & (r.work > 0.0)
+        free_tau = _inside(np.expm1(x) / r.snr, r.power_min, r.power_max, hair * (1.0 + x) / tau) & (r.bits > 0.0)
+        pays = (f > r.frequency_min) & (2.0 * r.capacitance * f**3 - r.static_power >= point.price * (1.0 - _AT_BOUND))
+        one = np.where(free_t | (pays & ~free_tau & (r.work > 0.0)), curve_t, curve_tau)
+        curve = np.where(free_t & free_tau, 1.0 / (1.0 / curve_t + 1.0 / curve_tau), one)
     busy = (point.price > 0.0) & np.isfinite(curve)
     return float(np.where(busy, curve, 0.0).sum())
 
 
-def _inside(value: FloatArray, low: FloatArray, high: FloatArray) -> BoolArray:
-    """Off both bounds by more than rounding."""
-    result: BoolArray = (value > low * (1.0 + _AT_BOUND)) & (value < high * (1.0 - _AT_BOUND))
+def _inside(value: FloatArray, low: FloatArray, high: FloatArray, hidden: FloatArray) -> BoolArray:
+    """Off both bounds by more than rounding, which hides so much (relative) of where T is met."""
+    at = np.maximum(hidden, _AT_BOUND)
+    result: BoolArray = (value > low * (1.0 + at)) & (value < high * (1.0 - at))
     return result
 
 

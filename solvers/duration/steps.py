@@ -36,7 +36,7 @@ _TRIES = 3  # passes so close, and above it, that show that it is
 _SHARP = 1e-9  # a bracket this narrow is closed where its end uses the budget up
 _CERTAIN = 3e-6  # a step below this leaves an error of its cube
 _ULPS = 1e-15  # a bracket this narrow, relative, is closed
-_DOWN = 1.0 + 1e-6  # times a price of time: a price this near has come down to it
+_DOWN, _DOWN_STEEPLY, _STEEP = 1e-6, 1e-10, 1e4  # relative to a price of time: what is near enough above it; elasticity
 _BLURRED = 1e-4  # relative: durations and prices so close that a rough pass may take one for the other
 _NEXT = 1.0 + 4e-16  # times a duration: an ulp or two later
 _BENT, _NOISE = 1.5, 4e-15  # times what a tangent says, and relative to E: what E cannot fall by between two durations
@@ -200,7 +200,8 @@ def _advance_price(state: State, e: float, price: float, curve: float, exact: bo
     certain = state[OFF] < 1e-7 and off < 1e-13  # Newton squares: what is left is rounding
     nothing = off < 1e-6 and off * abs(price - value) * T < 1e-17 * (abs(e) + value * T)
     nothing = nothing and off > 0.25 * state[EXACTLY]  # an exact pass does no better than the last one
-    down = price <= value * _DOWN  # before that it may fall steeply at first, and then hardly
+    # Before that it may fall steeply at first, and then hardly.
+    down = price <= value * (1.0 + min(max(_STEEP * off, _DOWN_STEEPLY), _DOWN))
     if down and (off <= _ULPS or certain or nothing):
         state[STOP], state[LOWER], state[UPPER] = _OPTIMAL, max(low, T * (1.0 - off)), min(high, T * (1.0 + off))
         return
@@ -208,6 +209,8 @@ def _advance_price(state: State, e: float, price: float, curve: float, exact: bo
         state[STOP], state[T_NOW] = _OPTIMAL, high
         return
     guess = _root(T, price, curve, value)
+    if value < price <= value * (1.0 + _DOWN) and off <= _ULPS:
+        guess = T * _NEXT
     width = math.log(high / low) if low > 0.0 and high < math.inf else math.inf
     if price <= value and guess <= state[T_MIN]:
         guess = state[T_MIN] if state[A_T] < 0.0 else guess
