@@ -193,12 +193,16 @@ def test_where_newton_squares_what_is_left_is_rounding(before: float, miss: floa
         assert state[UPPER] > 4.0
 
 
-@pytest.mark.parametrize(("above", "done"), [(-1e-3, True), (9e-7, True), (1.1e-6, False), (1e-3, False)])
+@pytest.mark.parametrize(
+    ("above", "done"), [(-1e-3, True), (9e-11, True), (1.1e-10, False), (9e-7, False), (1e-3, False)]
+)
 def test_a_price_that_falls_steeply_has_to_come_down_to_the_one_asked_for(above: float, done: bool) -> None:
-    """By 1e13 W/s where it is seen: all but there, unless it hardly falls from there on."""
+    """By 1e13 W/s where it is seen: all but there, unless it hardly falls from there on. Then an ulp or two later."""
     state = priced(1.0)
     look(state, 4.0, 9.0, 1.0 + above, 1e13)
     assert (state[STOP] == Stop.OPTIMAL) is done
+    if 0.0 < above < 1e-6 and not done:
+        assert 4.0 < state[T_NOW] <= 4.0 * (1.0 + 5e-16)
 
 
 def test_a_price_all_but_nothing_is_off_by_its_line() -> None:
