@@ -6,9 +6,9 @@ import math
 
 from solvers.blocks import IDLE, NO_WORK, ORDINARY
 from solvers.compile import inlined, stage
+from solvers.curvature import HAIR
 from solvers.elementary import EXP_MAX, marginal_given
 from solvers.fill import energy_of
-from solvers.pricing import HAIR
 
 
 @inlined

@@ -10,12 +10,30 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from solvers.blocks import BLOCK, FIXED, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, A, Columns, block_of, constants, total
+from solvers.blocks import (
+    BLOCK,
+    FIXED,
+    GAMMA,
+    P_C,
+    P_S,
+    T_HIGH,
+    T_LOW,
+    TAU_HIGH,
+    TAU_LOW,
+    A,
+    Columns,
+    K,
+    block_of,
+    constants,
+    total,
+)
 from solvers.compile import stage, wide
-from solvers.pricing import HAIR
+from solvers.curvature import HAIR
+from solvers.elementary import EXP_MAX, exp, marginal_given
 from solvers.rows import FloatArray
 
 SHORT = 1e-6  # relative: steps of T up to here
+_SEEN = 1e-12  # relative: what a marginal is beyond the price by more than rounding
 _LITTLE, _SOME = 3e-5, 2e-4  # relative: of a price; times and price are then wrong by its cube, by its fourth power
 
 
@@ -26,8 +44,8 @@ def shift_blocks(
     """Move the rows of ``out`` from one duration to another [s].
 
     All rows compute and send. out (6, N), rewritten: as by price_blocks. sums (blocks, 3), written: likewise. met
-    (blocks,), written: how many rows of each met a bound on the way, or have a price that such a step changes too much;
-    if any, out and sums of that block are garbage.
+    (blocks,), written: how many rows of each met a bound on the way, or would leave one, or have a price that such a
+    step changes too much; if any, out and sums of that block are garbage.
     """
     wide()
     size = out.shape[1]
@@ -42,6 +60,21 @@ def shift_blocks(
         met[block] = _move(T - before, part[A], t, tau, energy, price, slope, curve)
         met[block] += _outside(
             T, part[FIXED], t, part[T_LOW], part[T_HIGH], tau, part[TAU_LOW], part[TAU_HIGH], price, slope
+        )
+        met[block] += _stirring(
+            part[K],
+            part[P_S],
+            part[A],
+            part[GAMMA],
+            part[P_C],
+            t,
+            part[T_LOW],
+            part[T_HIGH],
+            tau,
+            part[TAU_LOW],
+            part[TAU_HIGH],
+            price,
+            slope,
         )
         sums[block, 0], sums[block, 1], sums[block, 2] = total(energy), total(price), total(curve)
 
@@ -105,3 +138,40 @@ def _outside(
         inside = inside & (tau[i] >= tau_low[i] + of_tau) & (tau[i] <= tau_high[i] - of_tau)
         met += 0 if inside & ((price[i] > 0.0) | (t[i] + tau[i] <= T - fixed[i])) else 1
     return met
+
+
+@stage
+def _stirring(
+    k: FloatArray,
+    p_s: FloatArray,
+    a: FloatArray,
+    gamma: FloatArray,
+    p_c: FloatArray,
+    t: FloatArray,
+    t_low: FloatArray,
+    t_high: FloatArray,
+    tau: FloatArray,
+    tau_low: FloatArray,
+    tau_high: FloatArray,
+    price: FloatArray,
+    slope: FloatArray,
+) -> int:
+    """How many rows have a time at rest at a bound that it would leave at the new price.
+
+    At its least, where more of it saves more than the price; at its most, where it saves less. Where it rests no time
+    shows that kink of the energy.
+    """
+    wide()
+    stir = 0
+    for i in range(t.shape[0]):
+        per = 1.0 / t[i]
+        x = min(a[i] / tau[i], EXP_MAX)
+        work = 2.0 * k[i] * per * per * per - p_s[i]
+        upload = marginal_given(x, exp(x)) / gamma[i] - p_c[i]
+        above, below = price[i] * (1.0 + _SEEN), price[i] * (1.0 - _SEEN)
+        of_t = (slope[i] == 0.0) & (price[i] > 0.0) & (t_low[i] < t_high[i])
+        of_tau = (slope[i] == 1.0) & (price[i] > 0.0) & (tau_low[i] < tau_high[i])
+        leaves_t = (work > above) if t[i] < t_high[i] else (work < below)
+        leaves_tau = (upload > above) if tau[i] < tau_high[i] else (upload < below)
+        stir += 1 if (of_t & leaves_t) | (of_tau & leaves_tau) else 0
+    return stir

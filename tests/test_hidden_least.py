@@ -8,6 +8,10 @@ from oracle import Fleet
 
 import fedopt
 from fedopt import Clients, EnergyBudget, Problem, ReplicaRate, Status, SubModel
+from fedopt.reasons import why_infeasible
+from fedopt.rounds import rows_of
+from solvers.limits import limits
+from solvers.rows import Stop
 
 TYPES = (
     SubModel("large", flops=34e6, upload_bits=5e4),
@@ -80,3 +84,17 @@ def test_of_many_partitions_that_need_as_much_one_that_meets_the_budget_is_found
     found = fedopt.solve(Problem(clients, types, budget=budget, partitions=partitions))
     assert found.status is Status.OPTIMAL
     assert found.duration == pytest.approx(cycles / 5e8, rel=1e-6)
+
+
+def test_what_misses_the_least_energy_by_nothing_misses_it_by_nothing_less() -> None:
+    """A budget that is what an endless round needs, or an ulp above the sum of what clients need."""
+    clients = phones(1, 3)
+    rows = rows_of(clients, clients.workload(TYPES, np.zeros(3, dtype=int)))
+    least = limits(rows)
+    assert least.e_inf > 0.0
+    assert np.isinf(least.t_flat)
+    for ulps in (0, 1):
+        budget = EnergyBudget(float(least.e_inf + ulps * np.spacing(least.e_inf)))
+        reason, _, missing = why_infeasible(clients, least, budget, Stop.TOO_LITTLE)
+        assert missing == 0.0
+        assert "which only an endless round reaches" in reason

@@ -20,7 +20,7 @@ from fedopt.rounds import rows_of
 from solvers import firstcalls
 from solvers.allocation import reference
 from solvers.allocation.kernel import EXACT, price_blocks
-from solvers.blocks import BLOCK, FIXED, GAMMA, ORDINARY, P_C, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, A, Columns
+from solvers.blocks import BLOCK, FIXED, GAMMA, ORDINARY, P_C, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW, A, Columns, K
 from solvers.compile import kernel
 from solvers.duration import newton, preview
 from solvers.duration.steps import LAST, PASSES, STOP, T_NOW
@@ -258,6 +258,7 @@ def test_a_step_at_a_bound_of_the_speed_is_right_to_its_fourth_power(x: float, s
     out, sums = np.array([[t], [tau], [0.0], [lam], [0.0], [curve]]), np.empty((1, 3))
     columns = list(plan.columns)
     columns[TAU_LOW], columns[TAU_HIGH] = frozen(np.array([0.5 * tau])), frozen(np.array([2.0 * tau]))
+    columns[K] = frozen(np.zeros(1))  # no time that computing would take
     assert _shift(tuple(columns), fixed + t + tau, fixed + t + tau + step, sums, out) == 0
     moved = float(fixed + t + tau + step) - (fixed + t + tau)
     with mpmath.workdps(40):

@@ -43,6 +43,7 @@ from solvers.blocks import (
     total,
 )
 from solvers.compile import kernel, stage, wide
+from solvers.curvature import curve_block, slope_block
 from solvers.decisions import speeds
 from solvers.limits import efficiency_range, inverse_marginal
 from solvers.memory import table
@@ -50,14 +51,12 @@ from solvers.plan import Plan, feasible_rows, frozen, make_plan
 from solvers.pricing import (
     V_MAX,
     compute_block,
-    curve_block,
     free_block,
     halley_block,
     inside_block,
     mask_block,
     scale_block,
     settled_block,
-    slope_block,
     times_block,
     unfinished,
     upload_block,

@@ -18,6 +18,7 @@ from solvers.allocation import kernel as level3
 from solvers.allocation.kernel import CLOSE, EXACT, complete, price_blocks
 from solvers.blocks import ORDINARY, Columns
 from solvers.compile import kernel, stage
+from solvers.curvature import HAIR
 from solvers.duration.preview import preview
 from solvers.duration.sampling import part_of, share_of, weigh
 from solvers.duration.steps import (
@@ -43,7 +44,6 @@ from solvers.duration.steps import (
 from solvers.duration.verdicts import Seen, allowance, bracket, hides, honest, raised
 from solvers.memory import table
 from solvers.plan import Plan, frozen, make_plan, plan_of
-from solvers.pricing import HAIR
 from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing, greatest_of
 from solvers.shift import SHORT, shift_blocks
 from solvers.threads import CHUNK, each_chunk
@@ -177,7 +177,7 @@ def _with_method(rows: Rows, state: list[float], goal: Goal, allocate: Allocate)
 
 
 def _curvature(rows: Rows, point: Point) -> float:
-    """d2E/dT2 of all rows, to the right of T: as in pricing.curve_block."""
+    """d2E/dT2 of all rows, to the right of T: as in curvature.curve_block."""
     r = rows.full()
     f, t, tau, x = point.frequency, point.compute_time, point.upload_time, point.efficiency
     with np.errstate(all="ignore"):
