@@ -8,6 +8,7 @@ from solvers.limits import efficiency_range, free_point, inverse_marginal, margi
 from solvers.rows import BoolArray, FloatArray, Point, Rows
 
 _AT_BOUND = 1e-14  # relative: a speed this near its least one is at it
+_HIDDEN = 3e-12  # relative: what a backend's times, good to 1e-12, leave open of a marginal power
 
 
 def complete(r: Rows, feasible: BoolArray, t: FloatArray, tau: FloatArray, price: FloatArray) -> Point:
@@ -52,7 +53,7 @@ def energy_of(r: Rows, f: FloatArray, x: FloatArray) -> FloatArray:
     """kappa W f^2 + P_s W/f + (a/gamma) (e^x - 1)/x + P_c a/x + download [J]; nothing to do costs nothing."""
     a = r.transfer
     with np.errstate(all="ignore"):
-        nats = np.where(x < 1e-8, 1.0 + 0.5 * x, np.expm1(x) / x)
+        nats = np.where(x < 1e-8, 1.0 + 0.5 * x, np.where(np.isinf(x), x, np.expm1(x) / x))
         static = np.where(r.static_power > 0.0, r.static_power * r.work / f, 0.0)
         compute = np.where(r.work > 0.0, r.capacitance * r.work * f * f + static, 0.0)
         circuit = np.where(r.circuit_power > 0.0, r.circuit_power * a / x, 0.0)
@@ -62,17 +63,30 @@ def energy_of(r: Rows, f: FloatArray, x: FloatArray) -> FloatArray:
 
 
 def least_price(r: Rows, f: FloatArray, x: FloatArray) -> FloatArray:
-    """The least lambda >= 0 [W] for which f(lambda) >= f and x(lambda) >= x.
+    """The least lambda >= 0 [W] for which f(lambda) >= f and x(lambda) >= x, where both meet their time.
 
-    A speed above its least one asks for its marginal: 2 kappa f^3 - P_s or F(x)/gamma - P_c (section 4 of the model).
+    A speed above its least one asks for its marginal: 2 kappa f^3 - P_s or F(x)/gamma - P_c (section 4 of the model);
+    one at its least one, unless that is its greatest, allows no more than that. Inside their bounds both say the same,
+    the lesser of 2 kappa f^3 and F(x)/gamma with less rounding; the other one counts only where it asks for more than
+    its rounding makes.
     """
-    x_min, _ = efficiency_range(r)
+    x_min, x_max = efficiency_range(r)
+    computing, sending = r.work > 0.0, r.bits > 0.0
     with np.errstate(all="ignore"):
-        computing = (r.work > 0.0) & (f > r.frequency_min * (1.0 + _AT_BOUND))
-        sending = (r.bits > 0.0) & (x > x_min * (1.0 + _AT_BOUND))
-        of_time = np.where(computing, 2.0 * r.capacitance * f**3 - r.static_power, 0.0)
-        of_upload = np.where(sending, marginal(x) / r.snr - r.circuit_power, 0.0)
-    return np.maximum(np.maximum(of_time, of_upload), 0.0)
+        speed, rate = 2.0 * r.capacitance * f**3, marginal(x) / r.snr
+        of_time, of_upload = speed - r.static_power, rate - r.circuit_power
+        fast = computing & (f > r.frequency_min * (1.0 + _AT_BOUND))
+        quick = sending & (x > x_min * (1.0 + _AT_BOUND))
+        first = speed < rate
+        nice, other = np.where(first, of_time, of_upload), np.where(first, of_upload, of_time)
+        hidden = _HIDDEN * np.where(first, rate * (1.0 + x), speed)
+        both = np.where((other - nice <= hidden) & (hidden < np.inf), nice, other)
+        alone = np.where(fast, of_time, of_upload)
+        slower = np.where(fast, sending & (x_min < x_max), computing & (r.frequency_min < r.frequency_max))
+        allowed = np.where(slower, np.where(fast, of_upload, of_time), np.inf)
+    price = np.where(fast & quick, both, np.where(fast | quick, np.minimum(alone, allowed), 0.0))
+    result: FloatArray = np.maximum(price, 0.0)
+    return result
 
 
 def free_times(r: Rows) -> tuple[FloatArray, FloatArray]:

@@ -12,7 +12,7 @@ from scipy.optimize.elementwise import find_root
 
 from solvers.limits import efficiency_range, limits, marginal
 from solvers.points import complete, free_times, least_price
-from solvers.rows import FloatArray, Point, Rows
+from solvers.rows import ROUNDING, FloatArray, Point, Rows
 
 _STEEPEST = 700.0  # |v| beyond which one of both times is below the spacing of doubles in T' by 300 decades
 
@@ -20,12 +20,13 @@ _STEEPEST = 700.0  # |v| beyond which one of both times is below the spacing of 
 def allocate(rows: Rows, duration: float) -> Point:
     """The least-energy point of every row within ``duration`` [s]; (N,) arrays.
 
-    Tolerance: 1e-12 relative in t and tau on ordinary rows, 1e-9 on extreme ones. Raises ArithmeticError where
-    scipy ends without a finite root: its ``success`` alone is not believed.
+    Tolerance: 1e-12 relative in t and tau on ordinary rows, 1e-9 on extreme ones; the energy keeps twice the digits
+    of them, as both use up T'. Raises ArithmeticError where scipy ends without a finite root: its ``success`` alone is
+    not believed.
     """
     r = rows.full()
     least = limits(r)
-    feasible = r.idle | (duration >= least.least_time)
+    feasible = r.idle | (duration >= least.least_time * ROUNDING)
     bound = feasible & ~r.idle & (duration < least.free_time)  # time is scarce: t + tau = T'
     t, tau = free_times(r)
     price = np.zeros(len(r))
@@ -38,36 +39,34 @@ def allocate(rows: Rows, duration: float) -> Point:
 def _scarce(r: Rows, duration: float) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Times and price of rows that need more than t + tau = T' to be at their cheapest."""
     available = duration - r.fixed_time
-    low, high, t_range, tau_range = _box(r, available)
+    low, high, least, most = _box(r, available)
     with np.errstate(all="ignore"):
-        v = np.where(_balance(low, *_logs(r, available)) <= 0.0, low, high)
         inside = (_balance(low, *_logs(r, available)) > 0.0) & (_balance(high, *_logs(r, available)) < 0.0)
+        at_low = ~inside & (_balance(low, *_logs(r, available)) <= 0.0)
         both = (r.work > 0.0) & (r.bits > 0.0)
+        t, tau = np.where(at_low, least, most)
         index = np.flatnonzero(inside & both)
         if index.size:
-            v[index] = _root(r.take(index).full(), available[index], low[index], high[index])
-        t = np.clip(np.where(r.bits > 0.0, available / (1.0 + np.exp(-v)), available), *t_range)
-        tau = np.clip(np.where(r.work > 0.0, available / (1.0 + np.exp(v)), available), *tau_range)
+            v = _root(r.take(index).full(), available[index], low[index], high[index])
+            shorter = available[index] / (1.0 + np.exp(np.abs(v)))
+            longer = available[index] - shorter  # takes the rounding: at the root the energy does not see it
+            t[index], tau[index] = np.where(v < 0.0, (shorter, longer), (longer, shorter))
         f = np.clip(r.work / t, r.frequency_min, r.frequency_max)
         x = np.clip(r.transfer / tau, *efficiency_range(r))
     return t, tau, least_price(r, f, x)
 
 
-def _box(
-    r: Rows, available: FloatArray
-) -> tuple[FloatArray, FloatArray, tuple[FloatArray, FloatArray], tuple[FloatArray, FloatArray]]:
-    """The log-odds that keep f and x within their bounds, and the ranges of t and tau that say the same."""
+def _box(r: Rows, available: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+    """The log-odds that keep f and x within their bounds, and t and tau [s] at either, (2, N)."""
     x_min, x_max = efficiency_range(r)
     with np.errstate(all="ignore"):
-        t_range = np.where(r.work > 0.0, r.work / r.frequency_max, 0.0), r.work / r.frequency_min
-        tau_range = np.where(r.bits > 0.0, r.transfer / x_max, 0.0), r.transfer / x_min
-        low_t = np.log(t_range[0] / (available - t_range[0]))
-        low_tau = np.where(tau_range[1] < available, np.log((available - tau_range[1]) / tau_range[1]), -np.inf)
-        high_t = np.where(t_range[1] < available, np.log(t_range[1] / (available - t_range[1])), np.inf)
-        high_tau = np.log((available - tau_range[0]) / tau_range[0])
-    low = np.clip(np.fmax(low_t, low_tau), -_STEEPEST, _STEEPEST)
-    high = np.clip(np.fmin(high_t, high_tau), -_STEEPEST, _STEEPEST)
-    return low, np.maximum(low, high), t_range, tau_range
+        t_low, t_high = np.where(r.work > 0.0, (r.work / r.frequency_max, r.work / r.frequency_min), 0.0)
+        tau_low, tau_high = np.where(r.bits > 0.0, (r.transfer / x_max, r.transfer / x_min), 0.0)
+        least = np.stack([np.maximum(t_low, available - tau_high), np.minimum(tau_high, available - t_low)])
+        most = np.stack([np.minimum(t_high, available - tau_low), np.maximum(tau_low, available - t_high)])
+        low, high = np.log(least[0] / least[1]), np.log(most[0] / most[1])
+    low = np.clip(low, -_STEEPEST, _STEEPEST)
+    return low, np.maximum(low, np.clip(high, -_STEEPEST, _STEEPEST)), least, most
 
 
 def _logs(r: Rows, available: FloatArray) -> tuple[FloatArray, ...]:

@@ -90,8 +90,11 @@ def honest(timing: Timing, rows: Rows, goal: Goal, value: float, allocate: Alloc
     """The same; where its bracket is wide, with another pass for either end, and stopped at a limit if still so.
 
     A wide bracket is none of the method's doing: next to E_inf the rounding of E hides how much more time saves.
-    A deadline at which the energy is no number (T_min, where p_max = inf) is too short.
+    A deadline at which the energy is no number (T_min, where p_max = inf) is too short. Where no double is long enough,
+    as the rounding of E is above the budget for good, no answer is in hand.
     """
+    if math.isinf(timing.duration):
+        return infeasible(Stop.LIMIT, timing.passes)
     if goal is Goal.DEADLINE and timing.point is not None and math.isinf(float(timing.point.energy.sum())):
         return infeasible(Stop.TOO_SHORT, timing.passes)
     if timing.point is None or is_known(timing, goal):
