@@ -28,6 +28,8 @@ SIZE, SHARED = 20_000, 2_000  # types x clients beyond which that would take too
 ALL, SORTED = "all matchings", "sorted matchings"
 C = About.CLAIMS
 _HIDDEN = 2e-14  # relative, of an energy: rounding may hide which of two is the less that differ by no more
+_SOONER = 2.0 - SAME**2  # of a deadline: who is in time then is in time whatever rounding says
+_JUST_IN_TIME = "another matching misses the deadline, or keeps it, by what durations may be off by"
 _BLURRED = "another matching takes as much, but for what energies may be off by"
 
 MatchingBounds = AllMatchings | SortedMatchings | SharedMatchings
@@ -240,6 +242,8 @@ def _bound(name: str, menu: Menu, s: Solution, r: Round, rounding: float = ROUND
         return Check(name=name, about=C, outcome=Outcome.PASSED, found=said, allowed="proved again", residual=0.0)
     if blurred is not None and rule_out(bounds, counts, durations, blurred, LOOKS) is None:
         return Check(name=name, about=C, outcome=Outcome.UNPROVED, found=f"{s.bound:.12g}", why=_BLURRED)
+    if isinstance(budget, Deadline) and rule_out(bounds, counts, durations * _SOONER, allowed, LOOKS) is None:
+        return Check(name=name, about=C, outcome=Outcome.UNPROVED, found=f"{s.bound:.12g}", why=_JUST_IN_TIME)
     p = found[0]
     why = f"partition {tuple(counts[p].tolist())} may do with {found[1]:.12g} at {durations[p]:.12g} s"
     return _not_so(name, bounds, f"{s.bound:.12g}", why, f"more than {allowed[p]:.12g}")
