@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
-from solvers.matching.branch import TOLERANCE, Branch, _Point, _share
+from solvers.matching.branch import Branch, _Point, _share
 from solvers.matching.hall import least_feasible
 from solvers.matching.transport import Transport, transport
 
@@ -85,7 +85,7 @@ def test_the_cheapest_of_every_matching_is_found_and_proved(price: float, factor
             assert found.energy + price * found.duration == pytest.approx(best, rel=1e-12)
             assert found.duration == pytest.approx(T, rel=1e-9)
             assert found.assignment.tolist() == matching
-            assert best * (1.0 - 2.0 * TOLERANCE) <= found.lower <= best * (1.0 + 1e-13)
+            assert best * (1.0 - 2e-10) <= found.lower <= best * (1.0 + 1e-13)
 
 
 @pytest.mark.parametrize(("factor", "looks"), [(1.0, 257), (1.1, 219), (3.0, 145)])
@@ -178,7 +178,7 @@ def test_what_is_proved_is_the_least_of_all_bounds(monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(Branch, "_bound", lambda self, a, b: (self._enough, 0.5))
     found = fleet.branch().search(None)
     assert found is not None
-    assert found.lower == (found.energy + found.duration) * (1.0 - TOLERANCE)
+    assert found.lower == pytest.approx((found.energy + found.duration) * (1.0 - 1e-10), rel=1e-14)
 
 
 def test_where_no_matching_is_feasible_there_is_none() -> None:

@@ -99,7 +99,19 @@ def test_what_rounding_hides_the_matchings_own_duration_knows(off: float, durati
         assert found.lower == (10.0 if off > 0.0 else 1.0)
     else:
         assert found.assignment is matching
-        assert found.duration <= duration
+        assert found.duration == duration
+
+
+def test_another_matching_that_rounding_hides_is_taken_at_its_own_duration() -> None:
+    """It takes as much as the budget where it is looked at, and is done a little later than that, before the first."""
+    first, other = np.array([0]), np.array([1])
+    found = least_duration(
+        lambda T: (first if T > 8.99 else other, 2.0),
+        lambda matching: (9.0 if matching is first else 8.95, 2.0),
+        *(Goal.ENERGY, 2.0, 1.0, 10.0, lambda: 1.0),
+    )
+    assert found.assignment is other
+    assert found.duration == 8.95
 
 
 @pytest.mark.parametrize("goal", [Goal.ENERGY, Goal.POWER])

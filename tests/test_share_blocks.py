@@ -323,6 +323,7 @@ def test_at_full_speed_the_price_is_the_least_that_fits_everybody(
     u = at_full_power(1.0).uplinks
     for j, factor in more.items():
         u.plan.columns[j][:] *= np.where(u.plan.kind == NO_UPLOAD, 1.0, factor)
+    u.plan.columns[P_S][0] = 1e5 if more.get(K, 0.0) > 1.0 else 0.0  # of 4.9e5 W that a second's computing is worth
     u.plan.kind, u.snr_max = u.plan.kind[::turned], u.snr_max[::turned]
     u.plan.columns = tuple(column[::turned] for column in u.plan.columns)
     c = [np.broadcast_to(column, (u.plan.size,)) for column in u.plan.columns]
