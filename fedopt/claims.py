@@ -118,7 +118,7 @@ def held_to(solution: Solution, round_: Schedule, found: Searched, row: int) -> 
 
 
 def limited(solution: Solution) -> Solution:
-    """The same; a limit where rounding leaves more open of what others may be worth than of what is called the best."""
+    """The same; a limit where more is left open of what others may be worth than of what is called the best."""
     from solvers.duration.verdicts import KNOWN
 
     problem, partition = solution.problem, solution.partition
@@ -131,7 +131,8 @@ def limited(solution: Solution) -> Solution:
         left_open = solution.bound > utility_of(problem, partition, (1.0 - KNOWN) * high, solution.energy)
     if not left_open:
         return solution
-    why = "The budget is so near the least energy of other matchings that rounding hides when they meet it."
+    hides = "rounding, or the gap of a mixed-integer program, hides when they meet it."
+    why = f"The budget is so near the least energy of other matchings that {hides}"
     reason = f"{Status.LIMIT.sentence} {why} {scope_of(solution)}"
     return dataclasses.replace(solution, status=Status.LIMIT, reason=reason)
 

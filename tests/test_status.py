@@ -198,6 +198,9 @@ def test_what_the_best_matching_spends_without_haste_is_budget_enough(matching: 
             if found.status is Status.INFEASIBLE:
                 assert "only an endless round reaches" in found.reason, (seed, found.reason)
                 continue
+            if matching == "milp" and found.status is Status.LIMIT:  # its gap hides what others may be worth
+                assert found.bound > found.utility * (1.0 - KNOWN), (seed, found.reason)
+                continue
             assert found.status.solved, (seed, found.reason)
             assert found.energy == pytest.approx(best.energy, rel=1e-13)
             assert found.duration <= best.duration * (1.0 + KNOWN)

@@ -123,7 +123,7 @@ def test_what_rounding_hides_next_to_the_least_energy_is_left_open(matching: str
     clients = CLIENTS.replace(static_power=0.0, circuit_power=0.0, frequency_min=0.0)
     for share in (1e-9, 1e-10, 1e-11):
         problem, found = near(Problem(clients, TYPES[:1], budget=PowerBudget(1.0)), share, matching=matching)
-        assert found.status is Status.OPTIMAL
+        assert found.status is (Status.LIMIT if matching == "milp" else Status.OPTIMAL)  # its gap is 1e-9
         assert found.bound > found.utility * (1.0 + 1e-7)
         assert fedopt.verify(problem, found).ok, str(fedopt.verify(problem, found))
 

@@ -53,6 +53,7 @@ def least_duration(
     feasible: Callable[[], float],
     known: IntArray | None = None,
     alone: bool = False,
+    hides: float = HIDES,
 ) -> Least:
     """The least T at which some matching meets the energy or power budget, if one at or below ``high`` does.
 
@@ -60,7 +61,9 @@ def least_duration(
     duration and energy of a matching, inf where it has none. least [s]: no matching is feasible below; feasible(): a
     better one of these, asked for where it would help. known: a matching that meets the budget at ``high``, so that
     there is an answer whatever rounding says of another one of the same energy. alone: there is one matching only.
+    hides: relative, by how much the energy of match(T) may be above the least.
     """
+    gap = max(GAP, hides)
 
     def surplus(found: tuple[IntArray, float] | None, duration: float) -> float:
         """ln of E over the budget: positive where the matching is too dear, inf where there is none."""
@@ -72,23 +75,23 @@ def least_duration(
     best, slack = known, False
     low, too_dear, within = least, math.inf, -math.inf
     probe, raised, asked = high, False, False  # raised: the last step between the ends moved the lower one
-    hidden, deeper = math.inf, GAP  # from where on rounding hides it, as far as is known; how far below ``high``
+    hidden, deeper = math.inf, gap  # from where on rounding hides it, as far as is known; how far below ``high``
     solved = 0
     while solved < _STEPS:
         solved += 1
-        between = low < probe < high * (1.0 - 2.0 * GAP)
+        between = low < probe < high * (1.0 - 2.0 * gap)
         found = match(probe) if probe >= least else None
         over = surplus(found, probe)
-        duration, energy = root(found[0]) if found is not None and over <= GAP else (math.inf, math.inf)
+        duration, energy = root(found[0]) if found is not None and over <= gap else (math.inf, math.inf)
         in_doubt = False
-        if abs(over) <= GAP:  # rounding hides which it is: the matching's own duration knows, but of no other matching
-            in_doubt = duration > probe and over <= HIDES and (duration == math.inf or not alone)
-            over = GAP if duration > probe else 0.0
-        if over <= 0.0 or (in_doubt and duration < high * (1.0 - GAP)):
+        if abs(over) <= gap:  # rounding hides which it is: the matching's own duration knows, but of no other matching
+            in_doubt = duration > probe and over <= hides and (duration == math.inf or not alone)
+            over = gap if duration > probe else 0.0
+        if over <= 0.0 or (in_doubt and duration < high * (1.0 - gap)):
             assert found is not None
             high = min(duration, probe) if over <= 0.0 else duration
             slack = surplus((found[0], energy), duration) < -1e-9
-            best, within, raised, hidden, deeper = found[0], min(over, 0.0), False, math.inf, GAP
+            best, within, raised, hidden, deeper = found[0], min(over, 0.0), False, math.inf, gap
         elif in_doubt:
             hidden, deeper = probe, _DEEPER * deeper
         elif best is None and hidden == math.inf:
@@ -101,32 +104,32 @@ def least_duration(
         if hidden < math.inf:
             below = high * (1.0 - deeper)
             if not in_doubt or below <= low or deeper > 0.5:
-                below = _below(low, hidden, high)
+                below = _below(low, hidden, high, max(OPEN, _DEEPER * hides))
             if below <= low:
                 break
             probe = below
             continue
-        if (found is None or slack) and not asked and low < high * (1.0 - 2.0 * GAP):
+        if (found is None or slack) and not asked and low < high * (1.0 - 2.0 * gap):
             asked, low = True, max(low, feasible())
             probe = low
         elif slack and low > 0.0:
             probe = _between(low, high, too_dear, within)
         else:
-            probe = high * (1.0 - GAP)
-        if low >= high * (1.0 - 2.0 * GAP):
+            probe = high * (1.0 - gap)
+        if low >= high * (1.0 - 2.0 * gap):
             break
     return Least(assignment=best, duration=math.inf if best is None else high, lower=low, matchings=solved)
 
 
-def _below(low: float, hidden: float, high: float) -> float:
+def _below(low: float, hidden: float, high: float, most: float) -> float:
     """Where to look between a duration that is too short and one of which rounding hides it; ``low`` if that will do.
 
-    Near ``high`` what is left open of it counts, far below it durations do.
+    Near ``high`` what is left open of it counts, and need not be less than ``most``; far below it durations do.
     """
     if low < 0.5 * high:
         return low if hidden <= 1.1 * low else math.sqrt(low * hidden) if low > 0.0 else 0.5 * hidden
     open_, known = 1.0 - low / high, max(1.0 - hidden / high, GAP)
-    return low if open_ <= max(OPEN, 1.25 * known) else high * (1.0 - math.sqrt(open_ * known))
+    return low if open_ <= max(most, 1.25 * known) else high * (1.0 - math.sqrt(open_ * known))
 
 
 def _between(low: float, high: float, too_dear: float, within: float) -> float:

@@ -23,6 +23,8 @@ from solvers.rows import FloatArray, Goal, Stop
 IntArray = NDArray[np.int64]
 
 _GAP = 1e-9  # relative, of the energy; an absolute one would be met by what the cheap clients spend
+_HIDES = 2.0 * _GAP  # relative, of the energy: how far a matching that is called the cheapest may be off
+_PROVED = 1e-6  # relative, of the utility: what the gap may leave open of the best
 _DEAREST = 1e4  # in the program, whose reduced costs are told apart to 1e-7
 _WHOLE = 1e-6  # how far from 0 or 1 a binary may come back
 
@@ -40,7 +42,8 @@ def search(task: Task) -> Searched:
     """The best partition and matching, proved: an outer search on T for every gain a partition can have.
 
     That needs a utility of the form gain / T that never falls with the replicas. For any other, and at a price of
-    time, where every partition has a duration of its own, each partition is a program of its own.
+    time, where every partition has a duration of its own, each partition is a program of its own. Where energies hardly
+    fall with time the solver's gap leaves durations open: from 1e-6 on the ceiling says what they may be worth.
     """
     if task.gains is None or task.goal is Goal.PRICE:
         return one_by_one(task, lambda costs, counts: _of_partition(task, costs, counts))
@@ -51,7 +54,7 @@ def search(task: Task) -> Searched:
         best = float(np.nanmax(task.gains / results[:, DURATION], initial=0.0))
     replicas = task.counts @ menu.weights
     steps = np.unique(task.gains)[::-1]
-    stopped = False
+    stopped, ceiling = False, 0.0
     try:
         for done, gain in enumerate(steps):
             match = _at_least(task, float(replicas[task.gains == gain].min()))
@@ -61,6 +64,8 @@ def search(task: Task) -> Searched:
             else:
                 shorter = _shorter(task, match, gain / best if best > 0.0 else _endless(task, match))
                 assignment = None if shorter is None else shorter.assignment
+                if shorter is not None:
+                    ceiling = max(ceiling, float(gain) / shorter.lower if shorter.lower > 0.0 else math.inf)
             if assignment is not None:
                 duration, energy = duration_of(task, assignment)
                 p = _row_of(task, assignment)
@@ -80,6 +85,7 @@ def search(task: Task) -> Searched:
         passes=start.passes + solved,
         assign=lambda p: chosen[p] if p in chosen else start.assign(p),
         proof=Proof.MATCHINGS if proved else Proof.NONE,
+        ceiling=ceiling if proved and ceiling > best * (1.0 + _PROVED) else None,
         crowds=crowds,
         stopped=stopped,
     )
@@ -90,7 +96,9 @@ def _shorter(task: Task, match: Match, high: float) -> Least | None:
     if math.isinf(high):
         return None
     least = task.menu.shortest
-    return least_duration(match, lambda a: duration_of(task, a), task.goal, task.value, least, high, lambda: least)
+    return least_duration(
+        match, lambda a: duration_of(task, a), task.goal, task.value, least, high, lambda: least, hides=_HIDES
+    )
 
 
 def _endless(task: Task, match: Match) -> float:
