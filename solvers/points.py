@@ -7,7 +7,7 @@ import numpy as np
 from solvers.limits import efficiency_range, free_point, inverse_marginal, marginal
 from solvers.rows import BoolArray, FloatArray, Point, Rows
 
-_AT_BOUND = 1e-14  # relative: a speed this near its least one is at it
+_AT_BOUND = 4e-15  # relative: a speed this near its least one is at it; rounding takes it no farther
 _HIDDEN = 3e-12  # relative: what a backend's times, good to 1e-12, leave open of a marginal power
 
 
@@ -72,17 +72,17 @@ def least_price(r: Rows, f: FloatArray, x: FloatArray) -> FloatArray:
     """
     x_min, x_max = efficiency_range(r)
     computing, sending = r.work > 0.0, r.bits > 0.0
+    slow_f, slow_x = r.frequency_min * (1.0 + _AT_BOUND), x_min * (1.0 + _AT_BOUND)
     with np.errstate(all="ignore"):
         speed, rate = 2.0 * r.capacitance * f**3, marginal(x) / r.snr
         of_time, of_upload = speed - r.static_power, rate - r.circuit_power
-        fast = computing & (f > r.frequency_min * (1.0 + _AT_BOUND))
-        quick = sending & (x > x_min * (1.0 + _AT_BOUND))
+        fast, quick = computing & (f > slow_f), sending & (x > slow_x)
         first = speed < rate
-        nice, other = np.where(first, of_time, of_upload), np.where(first, of_upload, of_time)
+        finer, coarser = np.where(first, of_time, of_upload), np.where(first, of_upload, of_time)
         hidden = _HIDDEN * np.where(first, rate * (1.0 + x), speed)
-        both = np.where((other - nice <= hidden) & (hidden < np.inf), nice, other)
+        both = np.where((coarser - finer <= hidden) & (hidden < np.inf), finer, coarser)
         alone = np.where(fast, of_time, of_upload)
-        slower = np.where(fast, sending & (x_min < x_max), computing & (r.frequency_min < r.frequency_max))
+        slower = np.where(fast, sending & (slow_x < x_max), computing & (slow_f < r.frequency_max))
         allowed = np.where(slower, np.where(fast, of_upload, of_time), np.inf)
     price = np.where(fast & quick, both, np.where(fast | quick, np.minimum(alone, allowed), 0.0))
     result: FloatArray = np.maximum(price, 0.0)

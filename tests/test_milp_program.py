@@ -66,6 +66,21 @@ def test_cheap_clients_count_beside_dear_ones() -> None:
     assert found[0].tolist() == [0, 1, 0]
 
 
+@pytest.mark.parametrize("dear", [1e3, 1e8, 1e10, 1e12])
+def test_one_dear_pair_does_not_hide_the_others(dear: float) -> None:
+    """Once every other cost was below the solver's tolerance: 36 % too dear beside 1e10 times as much."""
+    weights, covers = np.array([1.0, 1.0]), np.array([1, 1])
+    for seed in range(8):
+        costs = np.random.default_rng(seed).uniform(1.0, 3.0, (5, 2))
+        costs[seed % 5, seed % 2] = dear
+        counts = np.array([[3, 2], [2, 3]])
+        found = milp.cheapest(costs, covers, weights, 0.0, counts)
+        best = Exhaustive()(costs, covers, weights, 0.0, counts)
+        assert found is not None
+        assert best is not None
+        assert found[1] == pytest.approx(best[1], rel=1e-9)
+
+
 def test_who_fits_nowhere_needs_no_program(monkeypatch: pytest.MonkeyPatch) -> None:
     costs = np.ones((3, 3))
     costs[1] = np.inf

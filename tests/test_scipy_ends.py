@@ -110,6 +110,22 @@ def test_a_budget_that_the_shortest_round_keeps_is_slack(seed: int) -> None:
     assert found.duration == pytest.approx(limits(rows_of(clients, work)).t_min, rel=4e-16)
 
 
+@pytest.mark.parametrize("hair", [0.0, 1e-15, 3e-15, 1e-14, 1e-13])
+@pytest.mark.parametrize("dear", ["channel", "chip"])
+def test_a_speed_that_has_no_room_says_nothing_of_the_price(hair: float, dear: str) -> None:
+    """f_max = f_min, or p_max = p_min, but for last digits: the other part pays, as much as it is worth."""
+    if dear == "channel":
+        clients = Clients(
+            **SPEED | {"frequency_min": 1.5e9, "frequency_max": 1.5e9 * (1.0 + hair), "channel_gain": 1e-12}
+        )
+    else:
+        clients = Clients(**SPEED | {"power_min": 0.1, "power_max": 0.1 * (1.0 + hair)})
+    rows = rows_of(clients, WORK)
+    ours, truth = (METHODS.get(method)(rows, 1.01 * limits(rows).t_min) for method in ("scipy", "reference"))
+    assert truth.price[0] > 0.0
+    assert ours.price[0] == pytest.approx(truth.price[0], rel=1e-9)
+
+
 def test_a_shortest_round_that_no_power_reaches_has_no_finite_energy() -> None:
     """p_max = inf: at T_min the client that only just computes sends in no time. Budgets are met later, not nowhere."""
     clients = Clients(**SPEED | {"power_max": math.inf})

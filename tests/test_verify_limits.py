@@ -115,6 +115,23 @@ def test_who_misses_a_deadline_by_last_digits_refutes_no_bound(off: float) -> No
         assert outcome(fedopt.verify(problem, poor), "bound of the utility") is Outcome.FAILED
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_a_partition_that_is_plainly_worse_is_not_the_best_with_the_bound_of_the_best(seed: int) -> None:
+    """By less than the 1 % that rounding may leave open, where it leaves nothing open; its own bracket is right."""
+    clients, tried = make("typical", seed, 4).clients, 0
+    problem = Problem(clients, TYPES, budget=PowerBudget(0.5))
+    for counts in problem.candidates().tolist():
+        for beta in (0.01, 0.1):
+            narrow = dataclasses.replace(problem, utility=fedopt.ReplicaRate(beta))
+            best = fedopt.solve(narrow)
+            poor = fedopt.solve(dataclasses.replace(narrow, partitions=[tuple(counts)]))
+            if poor.utility < best.utility * (1.0 - 1e-6):
+                tried += 1
+                forged = dataclasses.replace(poor, bound=best.bound, problem=narrow)
+                assert outcome(fedopt.verify(narrow, forged), "solved: the bound is reached") is Outcome.FAILED
+    assert tried
+
+
 def test_energies_a_millionth_apart_are_two() -> None:
     """However much sooner the dearer round ends; only rounding makes two of them one."""
     problem = Problem(CLIENTS, TYPES, budget=PowerBudget(1.0), utility="least_energy")

@@ -187,7 +187,7 @@ def _as_solved(problem: Problem, s: Solution, r: Round, menu: Menu | str) -> lis
 def _hidden(menu: Menu | str, s: Solution, r: Round, share: float) -> bool:
     """Whether that share of the energy hides that no utility is above a bound: others need as much as the budget."""
     try:
-        return isinstance(menu, Menu) and _bound("", menu, s, r, share).outcome is not Outcome.PASSED
+        return isinstance(menu, Menu) and _bound("", menu, s, r, share).outcome is Outcome.UNPROVED
     except TooManyError:  # the check of the bound says so
         return True
 
@@ -243,7 +243,7 @@ def _bound(name: str, menu: Menu, s: Solution, r: Round, rounding: float = ROUND
         if math.isfinite(float(allowed.max())):
             bounds = menu.within(s.scope, r, lambda T: r.allowed(T) * (1.0 - ENERGY), float(allowed.max()))
             if menu.problem.access is None:
-                allowed, blurred = most * (1.0 + rounding), allowed
+                allowed, blurred = most * (1.0 + rounding), most * (1.0 - max(ENERGY, rounding))
     if bounds is None:  # time is the only limit
         bounds, allowed = menu.in_time(s.scope, r, durations)
     found = rule_out(bounds, counts, durations, allowed, LOOKS)

@@ -69,7 +69,7 @@ def _price(r: Rows, a: FloatArray, available: FloatArray) -> FloatArray:
     top_compute = np.where(r.work > 0.0, 2.0 * r.capacitance * r.frequency_max**3 - r.static_power, 0.0)
     top_upload = np.where(r.bits > 0.0, marginal(x_max) / r.snr - r.circuit_power, 0.0)
     high = np.maximum(np.maximum(top_compute, top_upload), 0.0)  # the least price of T_min
-    high = np.where(np.isfinite(high) & (high > 0.0), high, _DEAREST)
+    high = np.where(np.isfinite(high), high, _DEAREST)
     low = np.minimum(high * 1e-60, 1e-300)
     for _ in range(_STEPS):
         middle = np.where(high > 2.0 * low, np.sqrt(low) * np.sqrt(high), 0.5 * (low + high))

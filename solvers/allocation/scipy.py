@@ -41,11 +41,9 @@ def _scarce(r: Rows, duration: float) -> tuple[FloatArray, FloatArray, FloatArra
     available = duration - r.fixed_time
     low, high, least, most = _box(r, available)
     with np.errstate(all="ignore"):
-        inside = (_balance(low, *_logs(r, available)) > 0.0) & (_balance(high, *_logs(r, available)) < 0.0)
-        at_low = ~inside & (_balance(low, *_logs(r, available)) <= 0.0)
-        both = (r.work > 0.0) & (r.bits > 0.0)
-        t, tau = np.where(at_low, least, most)
-        index = np.flatnonzero(inside & both)
+        at_low, at_high = (_balance(v, *_logs(r, available)) for v in (low, high))
+        t, tau = np.where(at_low <= 0.0, least, most)
+        index = np.flatnonzero((at_low > 0.0) & (at_high < 0.0) & (r.work > 0.0) & (r.bits > 0.0))
         if index.size:
             v = _root(r.take(index).full(), available[index], low[index], high[index])
             shorter = available[index] / (1.0 + np.exp(np.abs(v)))

@@ -26,6 +26,7 @@ _GAP = 1e-9  # relative, of the energy; an absolute one would be met by what the
 _HIDES = 2.0 * _GAP  # relative, of the energy: how far a matching that is called the cheapest may be off
 _PROVED = 1e-6  # relative, of the utility: what the gap may leave open of the best
 _DEAREST = 1e4  # in the program, whose reduced costs are told apart to 1e-7
+_BESIDE = 1e2  # times a matching: what costs more makes the solver's tolerances matter to the others
 _WHOLE = 1e-6  # how far from 0 or 1 a binary may come back
 
 
@@ -161,6 +162,26 @@ def cheapest(
     allowed = np.isfinite(costs)
     if not allowed.any(axis=1).all():
         return None
+    best: tuple[IntArray, float] | None = None
+    while True:
+        found = _program(costs, allowed, covers, weights, least_replicas, partitions)
+        if found is None:
+            return best
+        best = found if best is None or found[1] < best[1] else best
+        if float(costs[allowed].max()) <= _BESIDE * best[1] or float(costs[allowed].min()) < 0.0:
+            return best
+        allowed &= costs <= best[1]  # beside what is dearer than all of it the solver would not tell the rest apart
+
+
+def _program(
+    costs: FloatArray,
+    allowed: NDArray[np.bool_],
+    covers: IntArray,
+    weights: FloatArray,
+    least_replicas: float,
+    partitions: IntArray | None,
+) -> tuple[IntArray, float] | None:
+    """The same by one program over the pairs that are allowed, (N, K)."""
     scale = float(np.abs(costs[allowed]).max()) / _DEAREST or 1.0
     program = pulp.LpProblem("partition_and_matching", pulp.LpMinimize)
     pairs = [(n, k) for n, k in np.argwhere(allowed).tolist()]
