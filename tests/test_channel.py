@@ -74,6 +74,20 @@ def test_distances_are_uniform_over_the_area():
     assert channel.distances(DRAWS, radius=1.0, seed=5).min() > 0.0
 
 
+class Ends(np.random.Generator):
+    """Draws both ends of [0, 1): 0 itself comes once in 2^53 draws."""
+
+    def random(self, size):
+        return np.resize([0.0, 1.0 - 2.0**-53], size)
+
+
+def test_nobody_stands_in_the_antenna_whatever_is_drawn():
+    """At a distance of 0 no path loss is a number."""
+    metres = channel.distances(2, radius=500.0, seed=Ends(np.random.PCG64(0)))
+    assert metres[0] == 500.0
+    assert metres[1] == pytest.approx(500.0 * 2.0**-26.5, rel=1e-14)
+
+
 def test_distances_of_any_size_are_those_of_one_metre():
     """Their squares would be no doubles; a power of two moves no digit."""
     small = channel.distances(50, radius=1.0, inner=0.25, seed=6)

@@ -119,6 +119,12 @@ def test_freqbench_units(tmp_path):
     assert not big.power.flags.writeable
 
 
+def test_a_core_that_is_slowed_at_its_top_step_has_the_speed_per_hertz_of_most_steps(tmp_path):
+    """The median of the quotients: of speeds and frequencies apart it would be 2.5e-6."""
+    (core,) = bench(tmp_path, HEADER + "".join(f"1,{f},{s},1,9,1\n" for f, s in ((3e5, 900), (8e5, 2400), (9e5, 2000))))
+    assert core.speed_per_hertz == pytest.approx(3e-6, rel=1e-14)
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
@@ -185,6 +191,13 @@ def test_traces():
     assert len(links) == 19
     assert links[0].download == 7491400.0
     assert links[0].upload == 4935200.0
+
+
+def test_a_users_link_has_its_mean_and_deviation_each_way(tmp_path):
+    path = tmp_path / "speeds.json"
+    path.write_text('{"u": {"down_u": 8000, "down_sigma": 300, "up_u": 2500.5, "up_sigma": 0}}')
+    link = devices.LinkSpeed(download=8e6, download_deviation=3e5, upload=2500500.0, upload_deviation=0.0)
+    assert devices.read_link_speeds(path) == (link,)
 
 
 @pytest.mark.parametrize(

@@ -120,6 +120,12 @@ def test_names_are_a_flat_list(names: Any) -> None:
     named("Clients.name", lambda: clients(name=names))
 
 
+def test_a_name_is_a_line_of_a_table_not_a_book() -> None:
+    longest = "n" * 200
+    assert clients(name=["a", longest, "c"]).name == ("a", longest, "c")
+    assert named("Clients.name", lambda: clients(name=["a", longest + "n", "c"])).client == 1
+
+
 def test_too_few_names_are_told_in_texts() -> None:
     error = named("Clients.name", lambda: clients(name=["a", "b"]))
     assert (error.expected, error.found) == ("3 texts (as many as there are numbers in frequency_max)", "2 texts")

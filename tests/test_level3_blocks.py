@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 from fleets import make, of_kinds
+from mpmath import mp
+from test_level3_facts import kinked
 from test_share_stages import inside, run
 
 from fedopt.rounds import rows_of
+from solvers.allocation import reference
 from solvers.allocation.kernel import EXACT, price_blocks
-from solvers.blocks import BLOCK, ORDINARY
+from solvers.blocks import BLOCK, ORDINARY, T_HIGH, T_LOW, TAU_HIGH, TAU_LOW
+from solvers.duration import newton
 from solvers.plan import make_plan
 from solvers.rows import FloatArray, Rows
 
@@ -60,12 +65,13 @@ def test_odds_of_a_near_duration_lead_to_the_same_answers(family: str, off: floa
         assert sums == pytest.approx(cold, rel=1e-13)
 
 
+@pytest.mark.parametrize("family", ["wide", "powers"])
 @pytest.mark.parametrize("why", ["no step is enough", "an energy is no number"])
 def test_rows_that_the_quick_path_does_not_finish_go_by_the_careful_one(
-    why: str, monkeypatch: pytest.MonkeyPatch
+    why: str, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To the same answer, and odds for the next pass; of times that move no derivatives are left."""
-    instance = make("wide", 3, 9)
+    instance = make(family, 3, 9)
     rows, T = rows_of(instance.clients, instance.work).full(), instance.duration
     plan, (odds, sums, out) = make_plan(rows), priced(rows, T, 6)
     assert plan.kind.tolist() == [ORDINARY]
@@ -85,3 +91,40 @@ def test_rows_that_the_quick_path_does_not_finish_go_by_the_careful_one(
     assert added == pytest.approx(sums, rel=1e-12)
     assert again == pytest.approx(odds, rel=1e-12)
     assert np.array_equal(np.isnan(found[4]), free if why == "no step is enough" else np.arange(9) == one)
+
+
+def test_who_has_time_to_spare_gains_nothing_by_more() -> None:
+    """Neither price nor curvature, nor do its times move: not even what rounding leaves of equal marginals."""
+    instance = make("typical", 1, SIZE)
+    powers = {"static_power": np.linspace(0.1, 0.5, SIZE), "circuit_power": np.linspace(0.3, 0.05, SIZE)}
+    rows = rows_of(instance.clients.replace(**powers), instance.work)
+    T = 1.5 * make_plan(rows).t_flat
+    _, sums, out = priced(rows, T, 6)
+    assert math.isfinite(T)
+    assert not out[3:].any()
+    assert not sums[:, 1:].any()
+
+
+def test_the_price_of_who_does_one_thing_only_falls_as_its_curvature_says() -> None:
+    """By central differences; such rows go by the careful path."""
+    instance = of_kinds("wide", 2, ["no upload", "no work"] * 20)
+    rows, plan = rows_of(instance.clients, instance.work), make_plan(rows_of(instance.clients, instance.work))
+    T = instance.duration
+    before, here, after = (priced(rows, side * T, 6)[2] for side in (1.0 - 1e-6, 1.0, 1.0 + 1e-6))
+    t, tau = here[0], here[1]
+    ends = [plan.columns[j] + plan.columns[k] for j, k in ((T_LOW, TAU_LOW), (T_HIGH, TAU_HIGH))]
+    smooth = (t + tau > 1.001 * ends[0]) & (t + tau < 0.999 * ends[1]) & (here[3] > 0.0)
+    assert smooth[::2].any()
+    assert smooth[1::2].any()
+    assert here[5][smooth] == pytest.approx(((before[3] - after[3]) / (2e-6 * T))[smooth], rel=1e-4)
+
+
+def test_behind_a_kink_the_curvature_is_that_of_the_part_that_takes_more_time() -> None:
+    """x^2 e^x/(gamma tau) of sending, although computing, at its least speed, would save more by another second."""
+    instance, fleet = kinked()
+    rows, client = rows_of(instance.clients, instance.work), fleet.clients[0]
+    kink, x = float(client.t_of(client.f_min) + client.tau_of(client.x_max)), client.x_max
+    curvature = float(x * x * mp.exp(x) / (client.gamma * client.tau_of(x)))
+    assert priced(rows, math.nextafter(kink, math.inf), 6)[1][0, 2] == pytest.approx(curvature, rel=1e-12)
+    point = reference.allocate(rows, kink * (1.0 + 1e-14))
+    assert newton._curvature(rows, point) == pytest.approx(curvature, rel=1e-9)

@@ -160,14 +160,16 @@ def test_cycles_and_bits_may_be_counted_in_any_unit(method: str, family: str) ->
                 np.testing.assert_allclose(getattr(found, name), getattr(usual, name), rtol=1e-9, atol=1e-9 * scale)
 
 
-@pytest.mark.parametrize("method", ["kernel", "reference"])
+@pytest.mark.parametrize("method", EXACT_METHODS)
 def test_a_duration_is_met_to_the_last_bit_of_what_is_allowed_for_rounding(method: str) -> None:
     """1e-15 below a client's least duration, and not a bit less."""
     instance = make("typical", 3, 4)
     clients, work = instance.clients, instance.work
     for n, bound in enumerate(limits(rows_of(clients, work)).least_time * ROUNDING):
         for T, met in ((bound, True), (math.nextafter(bound, 0.0), False)):
-            assert fedopt.allocate(clients, work, duration=T, allocation=method).feasible[n] == met
+            found = fedopt.allocate(clients, work, duration=T, allocation=method)
+            assert found.feasible[n] == met
+            assert math.isfinite(found.energy[n]) == met, "who is in time has an energy"
 
 
 @pytest.mark.parametrize("method", EXACT_METHODS)

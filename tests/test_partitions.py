@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fedopt
-from fedopt.submodels import MAX_PARTITIONS, all_partitions, partition_count
+from fedopt.submodels import MAX_PARTITIONS, MAX_PLACES, all_partitions, partition_count, too_many
 
 
 def types_of(covers: tuple[int, ...], idle: int = 0) -> list[fedopt.SubModel]:
@@ -82,3 +82,13 @@ def test_a_search_of_hours_is_refused_at_once() -> None:
     )
     with pytest.raises(fedopt.InputError, match=r"partitions=\[\.\.\.\].*500,001 partitions of 1,000,000 clients"):
         all_partitions(1_000_000, types)
+    assert too_many(1_000_000, types)
+
+
+def test_partitions_times_clients_have_their_own_limit() -> None:
+    """N // 2 + 1 partitions of N clients: the most clients that are listed, and one more."""
+    types = types_of((1, 2))
+    most = next(n for n in itertools.count(100_000) if (n // 2 + 1) * n > MAX_PLACES) - 1
+    assert len(all_partitions(most, types)) == most // 2 + 1 < MAX_PARTITIONS
+    for clients, refused in ((most, False), (most + 1, True)):
+        assert too_many(clients, types) == refused

@@ -269,6 +269,20 @@ def test_a_step_at_a_bound_of_the_speed_is_right_to_its_fourth_power(x: float, s
     assert out[2, 0] == pytest.approx(float(-spent), rel=1e-10)
 
 
+@pytest.mark.parametrize(("slope", "most"), [(0.0, 2e-4), (0.5, 3e-5)])
+def test_a_step_that_changes_a_price_too_much_is_not_taken(slope: float, most: float) -> None:
+    """Its error is of the fourth power of the change where sending alone moves, else of the cube: 1e-13 and less."""
+    plan = plan_for(make("bounds", 3, 1))
+    fixed, *bounds = (float(plan.columns[j][0]) for j in (FIXED, T_LOW, T_HIGH, TAU_LOW, TAU_HIGH))
+    t, tau = math.sqrt(bounds[0] * bounds[1]), math.sqrt(bounds[2] * bounds[3])
+    columns, T = list(plan.columns), fixed + t + tau
+    columns[K] = frozen(np.zeros(1))  # no time that computing would take
+    for change in (0.9 * most, -0.9 * most, 1.1 * most, -1.1 * most):
+        step = math.copysign(1e-9 * min(t, tau), change)
+        out = np.array([[t], [tau], [1.0], [1.0], [slope], [abs(change / step)]])
+        assert _shift(tuple(columns), T, T + step, np.empty((1, 3)), out) == (abs(change) > most)
+
+
 def test_a_step_that_meets_a_bound_is_not_taken() -> None:
     """A row with time to spare that would have none, and one whose times are both at a bound."""
     plan = plan_for(make("bounds", 3, 1))

@@ -14,7 +14,7 @@ from fedopt.devices import cell, phones64
 
 pytest.importorskip("torch")  # the harness's folder asks for it
 from fedopt.training.clock import Clock, Untimed, priced
-from fedopt.training.draws import drawn, faded
+from fedopt.training.draws import FADING, MATCHING, SHARE, drawn, faded, stream
 from fedopt.training.policies import IDLE, POLICIES, Policy
 
 TYPES = mnist_types()
@@ -168,6 +168,15 @@ def test_a_share_of_the_clients_takes_part() -> None:
     free = Untimed(clients=10, share=0.2, seed=1).round(0)
     assert (free.assignment == 0).sum() == 2
     assert math.isnan(free.duration + free.energy)
+
+
+def test_who_takes_part_does_not_hang_on_the_channels() -> None:
+    """Fading, who takes part and the random matching are drawn apart, in every round anew."""
+    firsts = {stream(3, which, k).integers(2**63) for which in (FADING, SHARE, MATCHING) for k in range(4)}
+    assert len(firsts) == 12
+    count, chosen = 2000, np.array([drawn(64, 0.25, 3, k) for k in range(2000)])
+    gains = np.array([faded("rayleigh", 64, 3, k)[who].mean() for k, who in enumerate(chosen)])
+    assert abs(gains.mean() - 1.0) < 5.0 / math.sqrt(16 * count)
 
 
 def test_idle_places_sit_the_round_out() -> None:
