@@ -15,7 +15,7 @@ import fedopt
 from fedopt import Clients, EnergyBudget, PowerBudget, Status, TimePrice, Workload
 from fedopt.rounds import rows_of
 from solvers.allocation import METHODS
-from solvers.limits import limits
+from solvers.limits import inverse_marginal, limits, marginal
 from solvers.rows import Rows
 
 WORK = Workload(cycles=6e9, upload_bits=1e5)
@@ -83,6 +83,30 @@ def test_a_budget_next_to_the_least_energy_has_the_bracket_of_the_kernel() -> No
         assert scipy.bracket[0] <= kernel.bracket[1]
         assert kernel.bracket[0] <= scipy.bracket[1]
         assert scipy.bracket[0] == pytest.approx(kernel.bracket[0], rel=1e-2)
+
+
+@pytest.mark.parametrize("nearer", [1e-4, 1e-6, 1e-7, 1e-8])
+def test_just_before_a_speed_leaves_its_greatest_the_price_is_that_of_sending(nearer: float) -> None:
+    """F(x)/gamma of the time that computing leaves, above 2 kappa f_max^3 by little more than ``nearer``."""
+    clients = Clients(**SPEED)
+    rows = rows_of(clients, WORK).full()
+    of_computing = 2.0 * rows.capacitance * rows.frequency_max**3
+    x = inverse_marginal(of_computing * rows.snr * (1.0 + nearer))
+    t, tau = rows.work / rows.frequency_max, rows.transfer / x
+    price = marginal(rows.transfer / ((t + tau) - t)) / rows.snr
+    found = METHODS.get("scipy")(rows, float((rows.fixed_time + t + tau)[0]))
+    assert found.price == pytest.approx(price, rel=1e-12)
+    assert found.price > of_computing * (1.0 + 0.9 * nearer)
+
+
+def test_computing_may_be_a_trillionth_of_a_thousandth_of_the_round() -> None:
+    """One cycle in 12 days that are spent on sending at x = 1: F(1) = 1, so 2 kappa f^3 = 1/gamma."""
+    clients = Clients(**SPEED | {"channel_gain": 1e2 * 3.981e-21 * 2e5, "power_max": 1.0})
+    T, f = 1e6, (1.0 / (100.0 * 2e-28)) ** (1.0 / 3.0)
+    work = Workload(cycles=1.0, upload_bits=2e5 * T / math.log(2.0))
+    found = fedopt.allocate(clients, work, duration=T, allocation="scipy")
+    assert found.frequency == pytest.approx(f, rel=1e-9)
+    assert found.compute_time == pytest.approx(1.0 / f, rel=1e-9)
 
 
 def test_a_small_price_of_time_is_met() -> None:

@@ -1,4 +1,4 @@
-"""Power without a limit on a shared uplink: just beyond T_min no power that is a number is enough, and that is said."""
+"""Power without a limit, most of it on a shared uplink: just beyond T_min no power that is a number is enough."""
 
 from __future__ import annotations
 
@@ -113,3 +113,15 @@ def test_no_matching_is_quiet_enough(access: Access) -> None:
         answer = fedopt.solve(problem)
         assert answer.status is (Status.OPTIMAL if Status.OPTIMAL in rounds else Status.INFEASIBLE)
         assert fedopt.verify(problem, answer).failed == ()
+
+
+@pytest.mark.parametrize("matching", ["sorted", "marginal"])
+def test_more_replicas_of_endless_energy_do_not_win_a_deadline(matching: str) -> None:
+    """Two whole ones compute until the deadline, and no power sends in no time; two halves leave enough."""
+    clients = fedopt.Clients(
+        frequency_min=1e8, frequency_max=[1e9] * 2, samples=100.0, channel_gain=1e-11, bandwidth=1e6, power_max=math.inf
+    )
+    types = (SubModel("whole", flops=2e7, upload_bits=1e5), SubModel("half", flops=1e7, upload_bits=5e4, cover=2))
+    found = fedopt.solve(Problem(clients, types, budget=Deadline(2.0)), matching=matching)
+    assert found.status is Status.OPTIMAL
+    assert found.partition == (0, 2)

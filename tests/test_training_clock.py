@@ -170,6 +170,16 @@ def test_a_share_of_the_clients_takes_part() -> None:
     assert math.isnan(free.duration + free.energy)
 
 
+def test_who_makes_a_round_of_some_impossible_is_named_as_one_of_all() -> None:
+    dead = fleet().replace(channel_gain=[1e-10] * 6 + [0.0, 1e-10])
+    unreachable = fedopt.Problem(dead, TYPES, budget=fedopt.PowerBudget(1.0))
+    for policy in ("full", "fullspeed"):
+        rounds = [clock(Policy(policy, share=0.25), of=unreachable).round(k) for k in range(20)]
+        failed = [got.stragglers for got in rounds if not got.trains]
+        assert 0 < len(failed) < len(rounds)
+        assert set(failed) == {(6,)}
+
+
 def test_who_takes_part_does_not_hang_on_the_channels() -> None:
     """Fading, who takes part and the random matching are drawn apart, in every round anew."""
     firsts = {stream(3, which, k).integers(2**63) for which in (FADING, SHARE, MATCHING) for k in range(4)}

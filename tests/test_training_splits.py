@@ -109,7 +109,9 @@ def test_sizes_in_proportion() -> None:
     assert sized(labels, [10, 20, 70], seed=1).sizes.tolist() == [10, 20, 70]
     assert sized(labels, [1, 2, 7], seed=1).sizes.tolist() == [10, 20, 70]
     assert sized(labels, [1.0, 1.0, 1.0], seed=1).sizes.tolist() == [34, 33, 33]
+    assert sized(labels, [205, 308, 487], seed=1).sizes.tolist() == [20, 31, 49]  # 20.5, 30.8 and 48.7
     assert sized(labels, [1e-9, 1.0], seed=1).sizes.tolist() == [1, 99]
+    assert sized(labels, [1e-9, 1.0, 2.0], seed=1).sizes.tolist() == [1, 33, 66]  # of whoever has most
 
 
 @pytest.mark.parametrize(
