@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from test_rows import rows
 
+from solvers.duration.verdicts import HIDES, hides
 from solvers.limits import inverse_marginal, limits
 
 
@@ -37,3 +38,15 @@ def test_who_would_compute_for_longer_than_a_double_can_say_is_out_of_reach() ->
     known = limits(rows(work=[1e200, 1.0], frequency_min=[0.0], frequency_max=[1e-200, 1.0]))
     assert np.isinf([known.least_time[0], known.free_time[0], known.least_energy[0]]).all()
     assert np.isfinite([known.least_time[1], known.free_time[1], known.least_energy[1]]).all()
+
+
+def test_what_rounding_hides_of_an_energy_grows_with_the_efficiency() -> None:
+    """x = a/tau is rounded, and e^x changes by x times as much: energies of 400 draws against 40 digits."""
+    rng = np.random.default_rng(5)
+    for least, beyond in ((1.0, False), (300.0, True)):
+        a, tau = rng.uniform(least, 1.1 * least, 400), rng.uniform(0.5, 1.0, 400)
+        with mpmath.workdps(40):
+            true = [mpmath.mpf(t) * mpmath.expm1(mpmath.mpf(n) / mpmath.mpf(t)) for n, t in zip(a, tau, strict=True)]
+            off = [float(abs(e / x - 1)) for e, x in zip(tau * np.expm1(a / tau), true, strict=True)]
+        assert (max(off) > HIDES) == beyond
+        assert all(error <= hides(x) for error, x in zip(off, (a / tau).tolist(), strict=True))
