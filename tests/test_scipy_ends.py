@@ -174,3 +174,15 @@ def test_a_budget_that_no_double_is_long_enough_for_ends_without_an_answer() -> 
     found = fedopt.schedule(clients, WORK, budget, allocation="reference")
     assert found.status in (Status.LIMIT, Status.INFEASIBLE)
     assert not math.isinf(found.duration)
+
+
+@pytest.mark.parametrize("method", ["kernel", "reference", "scipy"])
+def test_a_client_that_saves_nothing_by_time_may_have_a_double_less_of_it(method: str) -> None:
+    """10 W of static power, of which computing at full speed is worth 0.7 W: the greatest price is 0, not endless."""
+    clients = Clients(**SPEED, static_power=10.0)
+    rows = rows_of(clients, Workload(cycles=6e9, upload_bits=0.0))
+    least = limits(rows).t_min
+    full, less = (METHODS.get(method)(rows, T) for T in (least, math.nextafter(least, 0.0)))
+    assert less.feasible.all()
+    assert less.energy[0] == pytest.approx(full.energy[0], rel=1e-14)
+    assert less.price[0] == full.price[0] == 0.0
