@@ -34,14 +34,13 @@ def inverse_marginal(m: FloatArray) -> FloatArray:
     from scipy.special import lambertw  # half of all the time an import of this package would take
 
     with np.errstate(all="ignore"):
-        large = 1.0 + lambertw((np.minimum(m, 1e300) - 1.0) / np.e, 0).real
+        large = 1.0 + lambertw((m - 1.0) / np.e, 0).real
         root = np.sqrt(2.0 * m)
         x = np.where(m < 1e-3, root - 2.0 * m / 3.0, large)
         for _ in range(3):  # ln F is nearly linear in ln x: slope 2 for small x
             value = marginal(x)
-            slope = x * x * np.exp(x) / value
-            step = np.log(value / m) / slope
-            x = np.where((m > 1e-30) & (m < 1e300), x * np.exp(-step), x)
+            step = np.log(value / m) * (value * np.exp(-x)) / (x * x)
+            x = np.where((m > 1e-30) & (m < np.inf), x * np.exp(-step), x)
     result: FloatArray = np.where(m == 0.0, 0.0, np.where(np.isinf(m), np.inf, x))
     return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from solvers.elementary import EXP_MAX
 from solvers.limits import efficiency_range, free_point, inverse_marginal, marginal
 from solvers.rows import BoolArray, FloatArray, Point, Rows
 
@@ -50,10 +51,13 @@ def at_price(r: Rows, price: FloatArray) -> tuple[FloatArray, FloatArray]:
 
 
 def energy_of(r: Rows, f: FloatArray, x: FloatArray) -> FloatArray:
-    """kappa W f^2 + P_s W/f + (a/gamma) (e^x - 1)/x + P_c a/x + download [J]; nothing to do costs nothing."""
+    """kappa W f^2 + P_s W/f + (a/gamma) (e^x - 1)/x + P_c a/x + download [J]; nothing to do costs nothing.
+
+    Infinite from x = 700 on, as in the compiled kernel: beyond a double, whatever the gain.
+    """
     a = r.transfer
     with np.errstate(all="ignore"):
-        nats = np.where(x < 1e-8, 1.0 + 0.5 * x, np.where(np.isinf(x), x, np.expm1(x) / x))
+        nats = np.where(x < 1e-8, 1.0 + 0.5 * x, np.where(x < EXP_MAX, np.expm1(x) / x, np.inf))
         static = np.where(r.static_power > 0.0, r.static_power * r.work / f, 0.0)
         compute = np.where(r.work > 0.0, r.capacitance * r.work * f * f + static, 0.0)
         circuit = np.where(r.circuit_power > 0.0, r.circuit_power * a / x, 0.0)

@@ -125,3 +125,53 @@ def test_more_replicas_of_endless_energy_do_not_win_a_deadline(matching: str) ->
     found = fedopt.solve(Problem(clients, types, budget=Deadline(2.0)), matching=matching)
     assert found.status is Status.OPTIMAL
     assert found.partition == (0, 2)
+
+
+METHODS = [(timing, method) for timing in ("newton", "bisection") for method in ("kernel", "reference", "scipy")]
+
+
+def without_limit(seed: int) -> tuple[fedopt.Clients, fedopt.Workload]:
+    """Up to four clients on channels of their own, at least one of them without a greatest power."""
+    rng = np.random.default_rng(seed)
+    size = int(rng.integers(1, 5))
+    powers = np.where(rng.random(size) < 0.7, math.inf, 10 ** rng.uniform(-2.0, 1.0, size))
+    powers[0] = math.inf
+    clients = fedopt.Clients(
+        frequency_min=rng.choice([0.0, 1e7]), frequency_max=10 ** rng.uniform(8.0, 10.0, size), samples=300.0,
+        channel_gain=10 ** rng.uniform(-14.0, -8.0, size), bandwidth=10 ** rng.uniform(4.0, 7.0, size),
+        power_max=powers, static_power=rng.choice([0.0, 0.1]), circuit_power=rng.choice([0.0, 0.1]),
+    )  # fmt: skip
+    cycles = 10 ** rng.uniform(4.0, 9.0, size) * rng.choice([1.0, 1.0, 0.0])
+    return clients, fedopt.Workload(cycles=cycles, upload_bits=10 ** rng.uniform(3.0, 8.0, size))
+
+
+@pytest.mark.parametrize("budget", [EnergyBudget(math.inf), fedopt.PowerBudget(math.inf)], ids=["energy", "power"])
+@pytest.mark.parametrize("seed", range(12))
+def test_without_a_limit_all_methods_end_where_power_is_a_number(seed: int, budget: fedopt.problem.Budget) -> None:
+    """At e^700, which no budget is near: of the methods, each of which knows other numbers, none goes on alone."""
+    clients, work = without_limit(seed)
+    found = {m: fedopt.schedule(clients, work, budget, timing=m[0], allocation=m[1]) for m in METHODS}
+    first = found["newton", "kernel"]
+    ready, transfer = work.cycles / clients.frequency_max, work.upload_bits * math.log(2.0) / clients.bandwidth
+    gamma = clients.channel_gain / (clients.noise_density * clients.bandwidth)
+    x = np.where(np.isinf(clients.power_max), 700.0, np.log1p(gamma * clients.power_max))
+    assert first.duration == pytest.approx(float((ready + transfer / x).max()), rel=2e-9)
+    for method, answer in found.items():
+        assert answer.status is first.status, method
+        assert answer.duration == pytest.approx(first.duration, rel=2e-9), method
+        assert answer.bracket[0] == pytest.approx(first.bracket[0], rel=1e-12), method
+        assert fedopt.verify_schedule(clients, work, budget, answer).failed == (), method
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_all_methods_know_the_same_deadlines(seed: int) -> None:
+    """A deadline that only e^700 meets is infeasible to each, and a thousandth later to none."""
+    clients, work = without_limit(seed)
+    unlimited = fedopt.schedule(clients, work, EnergyBudget(math.inf))
+    least, quickest_ = unlimited.bracket[0], unlimited.duration
+    for share, status in ((0.9, Status.INFEASIBLE), (0.999, Status.INFEASIBLE), (1.001, Status.OPTIMAL)):
+        budget = Deadline(least + share * (quickest_ - least))
+        for timing, method in METHODS:
+            answer = fedopt.schedule(clients, work, budget, timing=timing, allocation=method)
+            assert answer.status is (status if quickest_ > least else Status.OPTIMAL), (timing, method, share)
+            assert fedopt.verify_schedule(clients, work, budget, answer).failed == ()

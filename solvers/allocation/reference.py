@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from solvers.elementary import EXP_MAX
 from solvers.limits import efficiency_range, inverse_marginal, limits, marginal
 from solvers.rows import ROUNDING, BoolArray, FloatArray, Point, Rows
 
-_DEAREST = 1e300  # [W] the greatest price looked at where there is no greatest power
+_DEAREST = 1e308  # [W] the greatest price looked at where there is no greatest power
 _STEPS = 1100  # halvings of the bracket in ln(lambda) stop earlier, when the bracket is two neighbours
 
 
@@ -32,7 +33,7 @@ def allocate(rows: Rows, duration: float) -> Point:
         f = np.where(r.work > 0.0, np.clip(r.work / t, r.frequency_min, r.frequency_max), f)
         x = np.where(r.bits > 0.0, np.clip(a / tau, *efficiency_range(r)), x)
         energy = _energy(r, a, f, x, t, tau)
-        beyond = price >= _DEAREST  # more power than a double holds, where power has no limit
+        beyond = (r.bits > 0.0) & (x >= EXP_MAX)  # more power than a double holds, where power has no limit
         energy, price = np.where(beyond, np.inf, energy), np.where(beyond, np.inf, price)
 
     def mask(values: FloatArray, idle: float, failed: float) -> FloatArray:

@@ -62,7 +62,10 @@ class _Pricing:
             spent, allowed = float(point.energy.sum()), allowance(self.goal, self.value, duration)
         if not point.feasible.all():  # T_min itself, rounded
             spent = math.inf
-        excess = -math.inf if math.isinf(allowed) and math.isfinite(spent) else spent - allowed
+        if math.isinf(spent):  # too short, without a limit, too
+            excess = math.inf
+        else:
+            excess = -math.inf if math.isinf(allowed) and math.isfinite(spent) else spent - allowed
         if math.isnan(excess):
             raise _GaveUpError
         return _Step(duration=duration, point=point, excess=excess, allowed=allowed)
@@ -121,7 +124,7 @@ def _bracket(price: _Pricing, known: Limits, low: _Step) -> tuple[_Step, _Step]:
     while True:
         duration = min(2.0 * low.duration or 1.0, known.t_flat)  # 1 s: from no time there is nothing to double
         high = price(duration)
-        if high.holds or duration == known.t_flat or high.excess <= _ROUNDING * high.allowed:
+        if high.holds or duration == known.t_flat or high.excess <= _ROUNDING * high.allowed < math.inf:
             return low, high
         low = high
 
@@ -130,7 +133,7 @@ def _timing(price: _Pricing, known: Limits, stop: Stop, low: _Step, high: _Step)
     goal, value = price.goal, price.value
     lower, upper = low.duration, high.duration
     if goal in (Goal.ENERGY, Goal.POWER):
-        early = low.seen(goal, value) if low.point.feasible.all() else None
+        early = low.seen(goal, value) if low.point.feasible.all() and value < math.inf else None
         latest = math.inf if goal is Goal.POWER else known.t_flat
         hidden = hides(greatest_of(high.point.efficiency)) * float(high.point.energy.sum())
         lower, upper = bracket(hidden, min(known.t_min, upper), latest, early, high.seen(goal, value))
