@@ -126,13 +126,19 @@ def limited(solution: Solution) -> Solution:
         return solution
     low, high = solution.bracket
     left_open = high - low > KNOWN * solution.duration
-    budgeted = isinstance(problem.budget, EnergyBudget | PowerBudget) and ordered_by_duration(problem)
-    if budgeted and not left_open and math.isfinite(high):
+    timed = isinstance(problem.budget, Deadline)
+    if timed:  # no round is shorter: of those worth more, what level 2 gave up on
+        concerned = isinstance(problem.utility, ReplicaRate)
+    else:
+        concerned = isinstance(problem.budget, EnergyBudget | PowerBudget) and ordered_by_duration(problem)
+    if concerned and not left_open and math.isfinite(high):
         left_open = solution.bound > utility_of(problem, partition, (1.0 - KNOWN) * high, solution.energy)
     if not left_open:
         return solution
     hides = "rounding, or the gap of a mixed-integer program, hides when they meet it."
     why = f"The budget is so near the least energy of other matchings that {hides}"
+    if timed:
+        why = "The methods of levels 2 and 3 gave up on other partitions."
     reason = f"{Status.LIMIT.sentence} {why} {scope_of(solution)}"
     return dataclasses.replace(solution, status=Status.LIMIT, reason=reason)
 

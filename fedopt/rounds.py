@@ -41,7 +41,8 @@ def allocate(clients: Clients, work: Workload, *, duration: float, allocation: s
 
     Raises
     ------
-    InputError for bad arguments; MissingExtra where the method's package is not installed.
+    InputError for bad arguments; MissingExtra where the method's package is not installed; ArithmeticError where
+    scipy or Clarabel gives up.
     Source: section 4 of the model; Yu & Li (IEEE Network 35(1), 2021), third level.
     """
     kind("clients", clients, Clients, "a Clients table")

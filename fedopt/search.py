@@ -165,6 +165,8 @@ def solve(
     again = time.perf_counter()
     round_ = _round(problem, assignment, find_duration, price_rows, scheme)
     stats["seconds_schedule"] = time.perf_counter() - again
+    if round_.allocation is None:  # the search knew a round by itself, the methods of levels 2 and 3 none
+        return unsolved(problem, round_.reason, round_.clients, round_.shortfall, stats, "", round_.status)
     more = {"bracket": round_.bracket, "sharing": round_.sharing}
     if round_.status.solved:
         more |= claim_of(problem, found, Partition(counts[best].tolist(), problem.submodels), round_)
@@ -172,7 +174,9 @@ def solve(
     if goal is Goal.PRICE and found.lower is not None:
         more["cost_bracket"] = cost_bracket(float(found.lower[best]), value, round_)
     elif proved:
-        low = math.nan if found.lower is None else float(found.lower[best])  # the round's own is of its matching alone
+        # The round's own bracket is of its matching alone, but for budgets without a limit.
+        low = round_.bracket[0] if math.isinf(value) else math.nan
+        low = low if found.lower is None else float(found.lower[best])
         more["bracket"] = bracket_over(low, round_)
     if matching == "exact":
         more["place_prices"] = level1.METHODS.module("exact").place_prices(task, round_.duration, counts[best])

@@ -24,15 +24,11 @@ from scipy.sparse import csr_array
 
 from solvers.limits import efficiency_range, marginal
 from solvers.points import at_price
-from solvers.rows import FloatArray, Rows
+from solvers.rows import BackendError, FloatArray, Rows
 
 _TOLERANCE = 1e-10  # Clarabel's own 1e-8 leaves 1e-7 of violated constraints, which no judge at 1e-9 lets pass
 _SMALLEST = 1e-12  # of a factor of a cone, squared
 _SETTINGS = {"tol_gap_abs": _TOLERANCE, "tol_gap_rel": _TOLERANCE, "tol_feas": _TOLERANCE, "max_iter": 200}
-
-
-class BackendError(ArithmeticError):
-    """The solver stopped without an answer, or with one that its own dual does not support."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,7 +98,7 @@ def _computing(r: Rows, typical: FloatArray, scale: FloatArray) -> Part | None:
         return None
     r, t0, S = r.take(index).full(), typical[index], scale[index]
     u, y, q = cvxpy.Variable(index.size), cvxpy.Variable(index.size), cvxpy.Variable(index.size)
-    with np.errstate(divide="ignore"):
+    with np.errstate(all="ignore"):
         slowest = r.work / r.frequency_min / t0
     dynamic = cvxpy.multiply(r.capacitance * (r.work / t0) ** 2 * (r.work / S), q)
     return Part(
@@ -127,7 +123,7 @@ def _sending(r: Rows, typical: FloatArray, scale: FloatArray) -> Part | None:
     x0 = r.transfer / tau0
     m = marginal(x0)
     x_min, x_max = efficiency_range(r)
-    with np.errstate(divide="ignore"):
+    with np.errstate(all="ignore"):
         slowest = x0 / x_min
     radiated = cvxpy.multiply(tau0 / r.snr / S * m, w) + tau0 / r.snr / S * x0
     k = np.sqrt(np.clip(np.exp(x0) * tau0 / r.snr / S, _SMALLEST, 1.0 / _SMALLEST))
@@ -162,7 +158,7 @@ def run(problem: cvxpy.Problem, **settings: float) -> int:
         warnings.simplefilter("ignore", UserWarning)
         try:
             problem.solve(solver=cvxpy.CLARABEL, **(_SETTINGS | settings))
-        except cvxpy.error.SolverError as error:
+        except (cvxpy.error.SolverError, ValueError) as error:  # ValueError: numbers that are none
             raise BackendError(f"Clarabel found no answer: {error}") from error
     if problem.status not in (cvxpy.OPTIMAL, cvxpy.OPTIMAL_INACCURATE):
         raise BackendError(f"Clarabel stopped with status {problem.status!r}")

@@ -112,7 +112,7 @@ def dual_bound(r: Rows, price: FloatArray, available: FloatArray) -> FloatArray:
         t = np.where(r.work > 0.0, r.work / f, 0.0)
         tau = np.where(r.bits > 0.0, r.transfer / x, 0.0)
         saved = np.where(price > 0.0, price * (available - t - tau), 0.0)
-    result: FloatArray = energy_of(r, f, x) - saved
+        result: FloatArray = energy_of(r, f, x) - saved
     return result
 
 

@@ -17,6 +17,11 @@ from numpy.typing import NDArray
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
 
+
+class BackendError(ArithmeticError):
+    """A wrapped solver stopped without an answer, or with one that its own dual does not support."""
+
+
 LN2 = math.log(2.0)
 ROUNDING = 1.0 - 1e-15  # a duration this close below a least duration meets it: both are rounded
 

@@ -94,7 +94,7 @@ def test_extreme_clients_match_the_oracle(method: str) -> None:
 def test_the_cone_program_matches_the_oracle_or_says_that_it_failed(family: str) -> None:
     """Clarabel's answer is right to the stated tolerance or it is refused; for ordinary phones it must be right."""
     pytest.importorskip("cvxpy")
-    from solvers.cones import BackendError
+    from solvers.rows import BackendError
 
     for seed in range(2):
         instance, fleet, answers = truth(family, seed, 10)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cvxpy
 import numpy as np
 
-from solvers.cones import BackendError, build, run, typical_times
+from solvers.cones import build, run, typical_times
 from solvers.limits import limits
 from solvers.points import complete, dual_bound, energy_of, least_price, trimmed
-from solvers.rows import FloatArray, Point, Rows
+from solvers.rows import BackendError, FloatArray, Point, Rows
 
 _TOLERANCE = 1e-5  # relative, of each row's energy
 

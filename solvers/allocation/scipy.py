@@ -12,7 +12,7 @@ from scipy.optimize.elementwise import find_root
 
 from solvers.limits import efficiency_range, limits, marginal
 from solvers.points import complete, free_times, least_price
-from solvers.rows import ROUNDING, FloatArray, Point, Rows
+from solvers.rows import ROUNDING, BackendError, FloatArray, Point, Rows
 
 _STEEPEST = 700.0  # |v| beyond which one of both times is below the spacing of doubles in T' by 300 decades
 
@@ -21,7 +21,7 @@ def allocate(rows: Rows, duration: float) -> Point:
     """The least-energy point of every row within ``duration`` [s]; (N,) arrays.
 
     Tolerance: 1e-12 relative in t and tau on ordinary rows, 1e-9 on extreme ones; the energy keeps twice the digits
-    of them, as both use up T'. Raises ArithmeticError where scipy ends without a finite root: its ``success`` alone is
+    of them, as both use up T'. Raises BackendError where scipy ends without a finite root: its ``success`` alone is
     not believed.
     """
     r = rows.full()
@@ -97,5 +97,5 @@ def _root(r: Rows, available: FloatArray, low: FloatArray, high: FloatArray) -> 
     if not good.all():
         worst = int(np.argmin(good))
         status = int(np.asarray(found.status)[worst])
-        raise ArithmeticError(f"scipy's find_root ended with status {status} and v = {v[worst]} between its brackets")
+        raise BackendError(f"scipy's find_root ended with status {status} and v = {v[worst]} between its brackets")
     return v

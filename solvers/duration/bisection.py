@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from solvers.duration.verdicts import Seen, allowance, bracket, closed_form, hides, honest, infeasible, raised
 from solvers.limits import limits
-from solvers.rows import Allocate, Goal, Limits, Point, Rows, Stop, Timing, greatest_of
+from solvers.rows import Allocate, BackendError, Goal, Limits, Point, Rows, Stop, Timing, greatest_of
 
 _CLOSE = 1e-12  # relative, of the budget and of the duration
 _ROUNDING = 1e-15  # relative: what a sum of energies may err where the budget is E_inf itself
@@ -40,7 +40,7 @@ class _Step:
         return abs(self.excess) <= _CLOSE * self.allowed
 
 
-class _GaveUpError(ArithmeticError):
+class _GaveUpError(BackendError):
     """Level 3 returned NaN, or no double is long enough: there is nothing to compare."""
 
 
@@ -88,9 +88,9 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     price = _Pricing(rows, goal, value, allocate)
     try:
         found = _at_deadline(price, known, value) if goal is Goal.DEADLINE else _search(price, known)
-    except _GaveUpError:
+        return honest(found, rows, goal, value, allocate)
+    except BackendError:
         return infeasible(Stop.LIMIT, price.passes)
-    return honest(found, rows, goal, value, allocate)
 
 
 def _at_deadline(price: _Pricing, known: Limits, deadline: float) -> Timing:

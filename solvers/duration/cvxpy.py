@@ -11,14 +11,15 @@ import cvxpy
 import numpy as np
 
 from solvers.allocation.cvxpy import least_energy
-from solvers.cones import BackendError, build, run
-from solvers.duration.verdicts import allowance, closed_form, infeasible, raised
-from solvers.limits import limits
+from solvers.cones import build, run
+from solvers.duration.verdicts import KNOWN, Seen, allowance, bracket, closed_form, hides, infeasible, raised
+from solvers.limits import efficiency_range, free_point, limits
 from solvers.points import complete, dual_bound, energy_of, least_price, trimmed
-from solvers.rows import Allocate, Goal, Limits, Point, Rows, Stop, Timing
+from solvers.rows import Allocate, BackendError, Goal, Limits, Point, Rows, Stop, Timing, greatest_of
 
 _SHORTEST = 1e-7  # relative: a duration this near T_min is T_min
 _TOLERANCE = 1e-5  # relative, of the energy at the duration found
+_COST = 1e-3  # relative, of the cost at a price of time
 
 # Clarabel's own equilibration would undo how the cones are balanced, and its regularisation is as large as the duals of
 # clients that cost little. Large fleets reach 1e-6 of T in some 40 iterations; 200 halve that.
@@ -32,7 +33,8 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
 
     Tolerance: the energy is least for the duration found to 1e-5 relative, proved by the program's dual; durations of
     well-conditioned budgets to about 1e-6. ``lower`` and ``upper`` are NaN: no bracket is certified. ``passes`` counts
-    Clarabel's iterations. Infeasible where the limits prove it; Stop.LIMIT where Clarabel fails or is too far off.
+    Clarabel's iterations. Infeasible where the limits prove it; Stop.LIMIT where Clarabel fails, or where its dual
+    leaves more than 1 % of the duration open, or more than 1e-3 of the cost.
     """
     known = limits(rows)
     value = raised(goal, value, known.e_inf, known.t_flat)
@@ -54,7 +56,10 @@ def _joint(r: Rows, known: Limits, goal: Goal, value: float) -> Timing:
     nothing = bool(((r.work == 0.0) & (r.bits == 0.0)).all())  # only downloads: the energy is what it is
     if not nothing and np.isfinite(value):
         duration, point, iterations = _solve(r, known, goal, value)
-        if duration > shortest * (1.0 + _SHORTEST):
+        later = duration > shortest * (1.0 + _SHORTEST)
+        if later or goal is Goal.PRICE:
+            _check_duration(r, known, goal, value, duration, point)
+        if later:
             return _timing(Stop.OPTIMAL, duration, point, iterations)
     first, more = least_energy(r, shortest)
     if goal is Goal.PRICE:
@@ -103,19 +108,32 @@ def _solve(r: Rows, known: Limits, goal: Goal, value: float) -> tuple[float, Poi
 
 
 def _guess(b: Rows, known: Limits, goal: Goal, value: float) -> float:
-    """A duration of the right size [s]: energies falling like 1/T^2 from their sum at twice T_min."""
-    start = 2.0 * known.t_min
-    half = 0.5 * (start - b.fixed_time)
-    with np.errstate(all="ignore"):
-        f = np.clip(b.work / half, b.frequency_min, b.frequency_max)
-        x = np.minimum(np.log1p(b.snr * b.power_max), np.maximum(b.transfer / half, np.log1p(b.snr * b.power_min)))
-        spent = float(energy_of(b, f, x).sum())
-    if goal is Goal.ENERGY:
-        typical = start * (spent / value) ** 0.5
-    else:
-        typical = start * (spent / (value * start)) ** (1.0 / 3.0)
+    """A duration of the right size [s]: where computing and sending for half of the time each would meet the goal.
+
+    At a price of time, where that costs as much as the time. Raises BackendError where no number is long enough.
+    """
+    f_free, x_free = free_point(b)
+    _, x_max = efficiency_range(b)
+
+    def meets(T: float) -> bool:
+        with np.errstate(all="ignore"):
+            half = 0.5 * np.maximum(T - b.fixed_time, 0.0)
+            f = np.minimum(np.maximum(b.work / half, f_free), b.frequency_max)
+            x = np.minimum(np.maximum(b.transfer / half, x_free), x_max)
+            return float(energy_of(b, f, x).sum()) <= (value if goal is Goal.ENERGY else value * T)
+
     least = known.t_min if goal is not Goal.POWER else max(known.t_min, known.e_inf / value)
-    return float(np.clip(typical, least, max(least, known.t_flat)))
+    latest = max(least, known.t_flat)
+    low, high = least, 2.0 * least or 1.0
+    while high < latest and not meets(high):
+        low, high = high, 2.0 * high
+    for _ in range(6 if low > 0.0 and high < latest else 0):
+        middle = low * (high / low) ** 0.5
+        low, high = (low, middle) if meets(middle) else (middle, high)
+    unit = min(high, latest)
+    if not 0.0 < unit < np.inf:
+        raise BackendError("no duration is long enough to begin with")
+    return unit
 
 
 def _check(r: Rows, duration: float, point: Point) -> None:
@@ -126,6 +144,39 @@ def _check(r: Rows, duration: float, point: Point) -> None:
     spent, bound = float(point.energy.sum()), float(np.where(r.idle, 0.0, bounds).sum())
     if not spent - bound <= _TOLERANCE * spent:
         raise BackendError(f"Clarabel's energy of {spent:g} J is not supported by its dual bound of {bound:g} J")
+
+
+def _check_duration(r: Rows, known: Limits, goal: Goal, value: float, duration: float, point: Point) -> None:
+    """Raise BackendError where the dual leaves too much open of the least duration within the budget, or of the cost.
+
+    Prices of time bound the energy of every duration by a line: what it says of a budget is solvers.duration.verdicts',
+    of a cost that it is least at T_min, or where E_inf alone makes it as dear as it is.
+    """
+    available, spent = duration - r.fixed_time, float(point.energy.sum())
+    marginals = least_price(r, point.frequency, point.efficiency)
+    if goal is Goal.PRICE:
+        cost, gaps = spent + value * duration, []
+        for found in (point.price, marginals):
+            total = float(found.sum())
+            prices = found * (value / total) if total > 0.0 else found
+            line = value - float(prices.sum())
+            farthest = known.t_min if line > 0.0 else min(known.t_flat, (cost - known.e_inf) / value)
+            bound = float(np.where(r.idle, 0.0, dual_bound(r, prices, available)).sum())
+            gaps.append(spent - bound - line * (farthest - duration))
+        if not min(gaps) <= _COST * cost:
+            raise BackendError(f"Clarabel's cost of {cost:g} J is not supported by its dual: {min(gaps):g} J are open")
+        return
+    of_dual, of_marginals = dual_bound(r, point.price, available), dual_bound(r, marginals, available)
+    energies = np.where(r.idle, 0.0, np.maximum(of_dual, of_marginals))
+    prices = np.where(of_dual >= of_marginals, point.price, marginals)
+    slope = float(np.where(r.idle, 0.0, prices).sum()) + (value if goal is Goal.POWER else 0.0)
+    latest, hidden = np.inf if goal is Goal.POWER else known.t_flat, hides(greatest_of(point.efficiency)) * spent
+    allowed = allowance(goal, value, duration)
+    proved, reached = (Seen(duration, float(energy.sum()) - allowed, slope) for energy in (energies, point.energy))
+    low, _ = bracket(hidden, known.t_min, latest, None, proved)
+    _, high = bracket(hidden, known.t_min, latest, None, reached)
+    if not high - low <= KNOWN * duration:
+        raise BackendError(f"Clarabel's duration of {duration:g} s is not supported by its dual: {low:g} to {high:g} s")
 
 
 def _timing(stop: Stop, duration: float, point: Point, iterations: int) -> Timing:

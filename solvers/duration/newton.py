@@ -41,10 +41,22 @@ from solvers.duration.steps import (
     advance,
     begin,
 )
-from solvers.duration.verdicts import Seen, allowance, bracket, hides, honest, raised
+from solvers.duration.verdicts import Seen, allowance, bracket, hides, honest, infeasible, raised
 from solvers.memory import table
 from solvers.plan import Plan, frozen, make_plan, plan_of
-from solvers.rows import ROUNDING, Allocate, BoolArray, FloatArray, Goal, Point, Rows, Stop, Timing, greatest_of
+from solvers.rows import (
+    ROUNDING,
+    Allocate,
+    BackendError,
+    BoolArray,
+    FloatArray,
+    Goal,
+    Point,
+    Rows,
+    Stop,
+    Timing,
+    greatest_of,
+)
 from solvers.shift import SHORT, shift_blocks
 from solvers.threads import CHUNK, each_chunk
 
@@ -58,7 +70,7 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     """The duration for a goal; relative error of T about 1e-15 times the condition of the problem.
 
     With the compiled kernel of level 3 the passes keep their last answer as the next start; any other method is
-    called anew at every pass.
+    called anew at every pass, and Stop.LIMIT is the answer where one gives up.
     """
     plan = make_plan(rows)
     value = raised(goal, value, plan.e_inf, plan.t_flat)
@@ -69,7 +81,10 @@ def schedule(rows: Rows, goal: Goal, value: float, allocate: Allocate) -> Timing
     if decided is not None:
         state[STOP], state[LOWER], state[UPPER] = float(decided), state[T_NOW], state[T_NOW]
     if allocate is not level3.allocate:
-        return honest(_with_method(rows, state, goal, allocate), rows, goal, value, allocate)
+        try:
+            return honest(_with_method(rows, state, goal, allocate), rows, goal, value, allocate)
+        except BackendError:
+            return infeasible(Stop.LIMIT, int(state[PASSES]))
     room = table(7, plan.size)
     out, odds = room[:6], room[6]
     previewed = decided is None and plan.blocks <= CHUNK and preview(plan, state, odds)

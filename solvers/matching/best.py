@@ -242,8 +242,8 @@ class Found:
             high = math.inf if endless is None else self.root(endless[0])[0] * (1.0 + 1e-12)
             if endless is not None and math.isfinite(high):
                 first = endless[0]
-            elif endless is not None and task.goal is Goal.ENERGY and endless[1] <= task.value * (1.0 + HIDES):
-                high = _ENDLESS  # rounding hides whether it does
+            elif endless is not None and (task.goal is Goal.POWER or endless[1] <= task.value * (1.0 + HIDES)):
+                high = _ENDLESS  # rounding hides whether it does, or level 2 gave up
             else:
                 return None
 

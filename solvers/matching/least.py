@@ -90,7 +90,7 @@ def least_duration(
         if over <= 0.0 or (in_doubt and duration < high * (1.0 - gap)):
             assert found is not None
             high = min(duration, probe) if over <= 0.0 else duration
-            slack = surplus((found[0], energy), duration) < -1e-9
+            slack = duration == math.inf or surplus((found[0], energy), duration) < -1e-9  # inf: level 2 gave up on it
             best, within, raised, hidden, deeper = found[0], min(over, 0.0), False, math.inf, gap
         elif in_doubt:
             hidden, deeper = probe, _DEEPER * deeper

@@ -70,7 +70,10 @@ def search(task: Task) -> Searched:
             if assignment is not None:
                 duration, energy = duration_of(task, assignment)
                 p = _row_of(task, assignment)
-                if (duration, energy) < (results[p, DURATION], results[p, ENERGY]) or results[p, STOPPED] == SCREENED:
+                if math.isinf(duration):  # level 2 gave up: for all we know it is as good as that
+                    ceiling = max(ceiling, float(gain) / value if goal is Goal.DEADLINE else 0.0)
+                    results[p, STOPPED] = Stop.LIMIT
+                elif (duration, energy) < (results[p, DURATION], results[p, ENERGY]) or results[p, STOPPED] == SCREENED:
                     chosen[p] = assignment
                     results[p, DURATION], results[p, ENERGY], results[p, STOPPED] = duration, energy, Stop.OPTIMAL
                     best = max(best, float(task.gains[p]) / duration if duration > 0.0 else math.inf)
