@@ -156,9 +156,9 @@ def _check_duration(r: Rows, known: Limits, goal: Goal, value: float, duration: 
     marginals = least_price(r, point.frequency, point.efficiency)
     if goal is Goal.PRICE:
         cost, gaps = spent + value * duration, []
-        for found in (point.price, marginals):
-            total = float(found.sum())
-            prices = found * (value / total) if total > 0.0 else found
+        totals = (float(point.price.sum()), float(marginals.sum()))
+        scaled = [each * (value / s) for each, s in zip((point.price, marginals), totals, strict=True) if s > 0.0]
+        for prices in (point.price, marginals, *scaled):
             line = value - float(prices.sum())
             farthest = known.t_min if line > 0.0 else min(known.t_flat, (cost - known.e_inf) / value)
             bound = float(np.where(r.idle, 0.0, dual_bound(r, prices, available)).sum())
