@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from matchings import BUDGETS, HEURISTIC, PROVING, TYPES, best_utility, budget_of, fleet
+from matchings import BUDGETS, HEURISTIC, PROVING, TYPES, best_utility, budget_of, every_matching, fleet
 
 import fedopt
 from solvers.matching import METHODS
@@ -96,3 +96,21 @@ def test_of_the_shortest_rounds_the_one_of_least_energy_is_answered(matching: st
         found = fedopt.solve(dataclasses.replace(problem, budget=budget), matching=matching)
         assert found.status is fedopt.Status.SLACK
         assert (found.utility, found.energy) == pytest.approx((utility, energy), rel=1e-9)
+
+
+@pytest.mark.parametrize("matching", PROVING)
+@pytest.mark.parametrize("seed", [96, 109, 138])
+def test_of_partitions_with_energy_to_spare_the_one_of_least_energy_wins(seed: int, matching: str) -> None:
+    """Their shortest rounds are compared by what the cheapest of these takes: one found first takes up to half more."""
+    if matching == "milp":
+        pytest.importorskip("pulp")
+    clients = fleet(5, seed)
+    budget = fedopt.EnergyBudget(math.inf)
+    shortest: dict[tuple[int, ...], list[tuple[float, float]]] = {}
+    for counts, assignment in every_matching(5, TYPES):
+        found = fedopt.schedule(clients, clients.workload(TYPES, assignment), budget)
+        shortest.setdefault(counts, []).append((found.duration, found.energy))
+    ends = {counts: min(rounds)[0] * (1.0 + 1e-12) for counts, rounds in shortest.items()}
+    least = min(E for counts, rounds in shortest.items() for T, E in rounds if ends[counts] >= T)
+    answer = fedopt.solve(fedopt.Problem(clients, TYPES, budget=budget, utility="least_energy"), matching=matching)
+    assert answer.energy == pytest.approx(least, rel=1e-9)

@@ -248,6 +248,41 @@ def test_of_a_slack_budget_the_cheapest_matching_as_short_is_asked_for() -> None
             assert matcher.asked == asked
 
 
+class Priced:
+    """A matcher that knows the cheapest round of each partition, and proves it of those that have no more places."""
+
+    def __init__(self, cheapest: dict[tuple[int, ...], float]) -> None:
+        self.cheapest, self.asked = cheapest, list[tuple[int, ...]]()
+        self.cut: Cut | None = None
+
+    def match(self, duration: float, counts: IntArray) -> tuple[IntArray, float]:
+        """The first type for all; each place of the second costs 2 J more than one of the first, whoever takes it."""
+        self.asked.append(tuple(counts.tolist()))
+        self.cut = Cut(duration=duration, constant=0.0, prices=np.array([1.0, 3.0, 100.0]))
+        return np.zeros(6, dtype=np.int64), self.cheapest[tuple(counts.tolist())]
+
+
+@pytest.mark.parametrize("utility", ["gain / T", "-E", "any"])
+def test_who_has_energy_to_spare_is_compared_by_the_cheapest_round(utility: str) -> None:
+    """Where T decides, of the best alone; whom the last proof makes dearer need not be asked, but for any utility."""
+    task = task_of(drawn(0, 6, (1, 2, 0)), Goal.ENERGY, 50.0)
+    counts = np.array([(6, 0, 0), (4, 2, 0), (2, 4, 0), (0, 6, 0)])
+    gains = np.array([6.0, 6.0, 6.0, 5.0]) if utility == "gain / T" else None
+    task = dataclasses.replace(task, counts=counts, gains=gains, thrifty=utility == "-E")
+    matcher: Any = Priced({(6, 0, 0): 8.0, (4, 2, 0): 10.5, (2, 4, 0): 14.0, (0, 6, 0): 20.0})
+    results = empty_results(4)
+    results[:, DURATION], results[:, ENERGY] = 2.0, (11.0, 10.0, 49.0, 30.0)
+    before = Searched(results=results, passes=5, matchings=1, assign=lambda p: np.full(6, 9))
+    found = of_least_energy(task, matcher, before)
+    asked = {"gain / T": [(4, 2, 0), (6, 0, 0)], "-E": [(4, 2, 0), (6, 0, 0)]}
+    every = [(4, 2, 0), (6, 0, 0), (0, 6, 0), (2, 4, 0)]
+    assert matcher.asked == asked.get(utility, every)
+    assert found.results[:2, ENERGY].tolist() == [8.0, 10.0]
+    assert [int(found.assign(p)[0]) for p in range(2)] == [0, 9]
+    assert (found.matchings, found.passes) == (1 + len(matcher.asked), 5 + 3 * len(matcher.asked))
+    assert results[:, ENERGY].tolist() == [11.0, 10.0, 49.0, 30.0]
+
+
 @pytest.mark.parametrize("which", [ENERGY_, POWER_])
 def test_more_time_is_never_worse(which: int, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of one partition, from its first matching on: the best so far is in hand whenever the time is up."""

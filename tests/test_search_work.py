@@ -21,7 +21,7 @@ WORK = [  # budget, utility, matching, how: partitions solved, matchings, passes
     (ENERGY, "replica_rate", "exact", "one by one", (48, 191, 5182)),
     (DEADLINE, "replica_rate", "exact", "one by one", (10, 2437, 14459)),
     (POWER, "replica_rate", "exact", "level by level", (6, 85, 1204)),
-    (ENERGY, "replica_rate", "exact", "level by level", (5, 92, 1136)),
+    (ENERGY, "replica_rate", "exact", "level by level", (5, 94, 1144)),
     (POWER, "replica_rate", "exact", "unlisted", (6, 65, 544)),
     (ENERGY, "replica_rate", "exact", "unlisted", (5, 72, 564)),
     (DEADLINE, "replica_rate", "exact", "unlisted", (3, 3, 20)),
@@ -32,8 +32,8 @@ WORK = [  # budget, utility, matching, how: partitions solved, matchings, passes
     (DEADLINE, "replica_rate", "sorted", "one by one", (2, 0, 387)),
     (POWER, "replica_rate", "sorted", "unlisted", (6, 0, 468)),
     (DEADLINE, "least_energy", "sorted", "unlisted", (2, 0, 20)),
-    (POWER, "shortest_round", "exact", "one by one", (587, 35, 8737)),
-    (ENERGY, "shortest_round", "exact", "one by one", (268, 149, 6119)),
+    (POWER, "shortest_round", "exact", "one by one", (587, 37, 8752)),
+    (ENERGY, "shortest_round", "exact", "one by one", (268, 156, 6168)),
     (DEADLINE, "shortest_round", "exact", "one by one", (327, 2085, 14286)),
     (DEADLINE, "least_energy", "exact", "one by one", (777, 3525, 22406)),
     (PRICE, "replica_rate", "exact", "one by one", (786, 0, 22624)),
@@ -93,5 +93,5 @@ def test_the_least_duration_of_a_partition_takes_few_matchings() -> None:
         for watts in (0.3, 1.0, 3.0, 10.0, 30.0)
         for budget in (fedopt.PowerBudget(watts), fedopt.EnergyBudget(20.0 * watts))
     ]
-    assert 446 / MORE <= sum(taken) <= MORE * 446
+    assert 482 / MORE <= sum(taken) <= MORE * 482
     assert max(taken) <= 25

@@ -76,15 +76,33 @@ class OutOfTime(Exception):
 
 
 def of_least_energy(task: Task, matcher: Matcher, found: Searched) -> Searched:
-    """The same, with the cheapest matching of those as short as a partition's best: a slack budget leaves a choice."""
+    """The same, with the cheapest matching of those as short as a partition's best: a slack budget leaves a choice.
 
-    def assign(p: int) -> IntArray:
-        T, energy = found.results[p, DURATION], found.results[p, ENERGY]
-        limit = task.value * T if task.goal is Goal.POWER else task.value
-        cheaper = matcher.match(T, task.counts[p]) if energy < limit * (1.0 - 1e-9) else None
-        return found.assign(p) if cheaper is None or cheaper[1] > energy * (1.0 - 1e-12) else cheaper[0]
-
-    return replace(found, assign=assign)
+    Before one partition is chosen, as they may differ by their energy alone: of all, or of the best where T decides.
+    """
+    results, chosen, asked = found.results.copy(), dict[int, IntArray](), 0
+    T, E = results[:, DURATION], results[:, ENERGY]
+    with np.errstate(divide="ignore", invalid="ignore"):  # a round may take no time
+        left = np.flatnonzero((task.value * T if task.goal is Goal.POWER else task.value) * (1.0 - 1e-9) > E)
+        if task.gains is not None:
+            rates = task.gains / T
+            left = left[rates[left] == np.nanmax(rates, initial=0.0)]
+    left, lowest = left[np.argsort(E[left], kind="stable")], math.inf
+    while left.size and not task.late:
+        p, asked = int(left[0]), asked + 1
+        cheaper = matcher.match(float(T[p]), task.counts[p])
+        if cheaper is not None and cheaper[1] <= E[p] * (1.0 - 1e-12):
+            chosen[p], E[p] = cheaper
+        left, lowest = left[1:], min(lowest, float(E[p]))
+        if matcher.cut is not None and (task.gains is not None or task.thrifty):  # who is dearer does not matter
+            left = left[~matcher.cut.rules_out(task.counts[left], T[left], np.full(left.shape, lowest))]
+    return replace(
+        found,
+        results=results,
+        assign=lambda p: chosen[p] if p in chosen else found.assign(p),
+        matchings=found.matchings + asked,
+        passes=found.passes + asked * task.counts.shape[1],
+    )
 
 
 def search_best(task: Task, matcher: Matcher) -> Searched:
