@@ -14,12 +14,14 @@ import pytest
 from fleets import make
 from scipy.optimize import brentq
 from test_shared_turns import rows, uplinks
+from test_turns import ROWS
 
 from solvers.access import guess as guessing
 from solvers.access import joint as joining
 from solvers.access.joint import Look, Uplinks, balance, joint, near
 from solvers.access.point import point_of
 from solvers.access.shares import CLOSE, EXACT, OUT, PRICE_OUT, T_OUT, TAU_OUT, X_OUT
+from solvers.access.turns import END, LOST, MU_NOW, T_NOW, advance_turns
 from solvers.blocks import GAMMA
 from solvers.limits import inverse_marginal
 from solvers.plan import make_plan
@@ -240,6 +242,17 @@ def test_a_search_that_does_not_converge_is_given_up(monkeypatch: pytest.MonkeyP
     monkeypatch.undo()
     T = 0.5 * u.plan.t_min
     assert joint(u, Goal.DEADLINE, T, T, 1e-2, u.nothing) is None
+
+
+@pytest.mark.parametrize(("goal", "given_up"), [(Goal.DEADLINE, True), (Goal.ENERGY, False), (Goal.PRICE, False)])
+def test_where_its_price_is_far_off_a_deadline_is_given_up_and_no_other_answered(goal: Goal, given_up: bool) -> None:
+    """Too low by e^20: four steps of e^3 up, and a round half as long again is what other goals try next."""
+    rows, T = ROWS[0], 3.1
+    state = rows.begun(goal, rows.value(goal, T), T, rows.fair(T) * math.exp(-20.0))
+    for _ in range(4):
+        assert (state[T_NOW], state[END]) == (T, 0.0)
+        advance_turns(state, *rows.sums(state[T_NOW], state[MU_NOW]))
+    assert (state[T_NOW], state[END]) == ((T, LOST) if given_up else (1.5 * T, 0.0))
 
 
 @pytest.mark.parametrize(("chunk", "used"), [(0, "_in_chunks"), (1, "_at_once"), (2, "_at_once")])

@@ -178,3 +178,17 @@ def test_who_waits_for_ages_before_a_moment_of_computing_is_asked_for_no_more_th
             price = part * fleet.top()
             x, end, T = fleet.slots.efficiencies(price), fleet.computing.end(price), fleet.look(price)[0]
             assert settle.settle(rows, fleet.plan, fleet.computing, x, price, end, T).residual <= 1e-12
+
+
+def test_prices_that_miss_their_sum_are_measured_by_the_power_that_was_taken_off() -> None:
+    """Of 2 kappa f^3 - P_s no more digits are left than of P_s: here a thousand times the price of time."""
+    instance = make("typical", 2, 5)
+    clients = instance.clients
+    clients = clients.replace(static_power=2.0 * clients.capacitance * (0.7 * clients.frequency_max) ** 3)
+    rows, steady = rows_of(clients.on_channel(1e6), instance.work), float(clients.static_power.sum())
+    fleet, price = timedivision.Fleet(make_plan(rows)), 1e-3 * steady
+    x, end, T = fleet.slots.efficiencies(price), fleet.computing.end(price), fleet.look(price)[0]
+    later = end * (1.0 + 1e-7)
+    settled = settle.settle(rows, fleet.plan, fleet.computing, x, price, later, T + (later - end))
+    paid = fleet.computing.at(later).worth
+    assert settled.residual == pytest.approx((price - paid) / (paid + steady), rel=1e-6)
