@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from oracle import INF, Fleet
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, SharedBandwidth, Status, TimeDivision, TimePrice
 from fedopt.rounds import rows_of
+from solvers.allocation.kernel import allocate
 from solvers.duration import METHODS
 from solvers.limits import limits
 
@@ -72,6 +75,38 @@ def test_a_client_out_of_reach_makes_every_budget_infeasible(method: str) -> Non
         assert found.status is Status.INFEASIBLE
         assert found.clients == (1,)
         assert "1 (far)" in found.reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_cone_program_tells_a_round_from_one_that_is_hardly_shorter(seed: int) -> None:
+    """3e-4 after T_min: its own duration, as far as Clarabel's digits go, and not the end of what is feasible."""
+    pytest.importorskip("cvxpy")
+    instance = make("typical", seed, 4)
+    clients, work = instance.clients, instance.work
+    T = (1.0 + 3e-4) * fedopt.schedule(clients, work, EnergyBudget(math.inf)).duration
+    there = fedopt.schedule(clients, work, Deadline(T))
+    assert there.allocation is not None
+    price = float(there.allocation.price.sum())
+    for budget in (EnergyBudget(there.energy), PowerBudget(there.energy / T), TimePrice(price)):
+        found = fedopt.schedule(clients, work, budget, timing="cvxpy")
+        assert found.status is Status.OPTIMAL
+        assert found.duration == pytest.approx(T, rel=1e-5)
+
+
+@pytest.mark.parametrize(("more", "supported"), [(0.0, True), (0.8e-5, True), (1.2e-5, False), (1e-3, False)])
+def test_a_cone_programs_energy_is_one_that_its_prices_support(more: float, supported: bool) -> None:
+    """To 1e-5 of it, all clients together; what is further off is no answer."""
+    pytest.importorskip("cvxpy")
+    from solvers.cones import BackendError
+    from solvers.duration.cvxpy import _check
+
+    instance = make("powers", 5, 6)
+    rows = rows_of(instance.clients, instance.work).full()
+    T = 1.5 * limits(rows).t_min
+    point = allocate(rows, T)
+    dearer = dataclasses.replace(point, energy=point.energy * (1.0 + more))
+    with nullcontext() if supported else pytest.raises(BackendError, match="not supported"):
+        _check(rows, T, dearer)
 
 
 @pytest.mark.parametrize("timing", EXACT_METHODS)
