@@ -98,6 +98,8 @@ def test_odds_move_with_the_duration(family: str, step: float) -> None:
         by, change = np.abs(drift * np.float32(T * step)), np.abs(np.log(after / stay))
         assert (before[by >= 0.5] == stay[by >= 0.5]).all()
         near = by < 0.1
+        grown = np.exp(drift[near].astype(np.float64) * T * step)
+        assert (np.abs(before[near] / stay[near] / grown - 1.0) <= by[near] ** 3 / 3.0 + 5e-7).all()
         off = np.abs(np.log(after / before))[near]
         assert near.sum() > 0.5 * SIZE
         assert np.quantile(off - 3.0 * by[near] ** 2, 0.995) <= 3e-6 + step**2  # of a few the drift is less well known
