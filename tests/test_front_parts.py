@@ -18,6 +18,7 @@ import fedopt
 from fedopt import Deadline, EnergyBudget, Partition, PowerBudget, Problem, SubModel, TimePrice, front
 from fedopt.box import Box
 from fedopt.search import best_of, cost_bracket
+from solvers.matching import curve
 
 ONE = (SubModel("one", flops=3e7, upload_bits=4e5),)
 PAIR: dict[str, Any] = {"frequency_max": [1e9, 2e9], "samples": 100.0, "channel_gain": 1e-11, "bandwidth": 1e6}
@@ -110,6 +111,23 @@ def test_a_front_proves_no_more_than_what_is_left_open_of_any_partition(monkeypa
     found = made.at(problem.budget)
     assert (found.partition, found.bracket) == (known.partition, known.bracket)
     assert found.bound > 2.0 * known.bound
+    assert known.status.solved
+    assert found.status is fedopt.Status.LIMIT
+
+
+def test_the_energies_of_a_front_never_rise_rounding_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    traced = curve.trace
+
+    def rounded(*given: Any) -> Any:
+        """The last but one an ulp lower than it is, and the last an ulp higher than that."""
+        *first, near, far = traced(*given)
+        low = float(np.nextafter(far.energy, 0.0))
+        return [*first, dataclasses.replace(near, energy=low), far]
+
+    monkeypatch.setattr(curve, "trace", rounded)
+    energy = fedopt.pareto(problem_of(EnergyBudget(2.0), partitions=[(2, 2)]), points=5).curves[0].energy
+    assert energy[-1] == energy[-2]
+    assert (np.diff(energy) <= 0.0).all()
 
 
 def test_a_round_of_no_time_has_no_mean_power(tmp_path: Path) -> None:
@@ -190,6 +208,9 @@ def test_an_answer_without_a_bound_is_not_compared_with_one() -> None:
                 known, found = fedopt.solve(problem, matching=matching), made.at(problem.budget)
                 assert (found.status, name) == (known.status, name)
                 assert found.utility == pytest.approx(known.utility, rel=1e-9, nan_ok=True)
+                if matching == "exact":  # of a utility that may do anything, or that asks for less energy, nothing
+                    assert (found.scope, found.reason) == (known.scope, known.reason)
+                    assert found.bound == pytest.approx(known.bound, rel=1e-9, nan_ok=True)
                 if matching == "sorted":
                     rough = fedopt.solve(problem, matching=matching, timing="cvxpy")
                     assert rough.utility == pytest.approx(known.utility, rel=1e-4, nan_ok=True)
