@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from fleets import make, mnist_types
 import fedopt
 from fedopt import Deadline, EnergyBudget, PowerBudget, Problem, SharedBandwidth, Status, TimeDivision, TimePrice
 from fedopt.verifier import Outcome, Report
+from fedopt.verifier.infeasible import _crowded
 
 CLIENTS = make("typical", 1, 5).clients
 TYPES = mnist_types((1, 2, 2, 4))[:3]
@@ -143,6 +145,32 @@ def test_who_is_out_of_reach_or_has_no_power_for_the_deadline(access: str) -> No
         assert fedopt.verify(problem, found).ok
         assert not fedopt.verify(problem, forge(found, {"clients": ()})).ok
         assert not fedopt.verify(problem, forge(found, {"shortfall": -7.0})).ok
+
+
+def test_a_search_that_stopped_without_an_answer_says_of_nothing_that_it_is_missing() -> None:
+    """Others than those tried may meet the budget: nobody stands in the way, and no amount is too little."""
+    problem = Problem(CLIENTS, TYPES, budget=Deadline(1e-3))
+    nothing = {"status": Status.LIMIT, "clients": (), "shortfall": NAN, "scope": ""}
+    stopped = forge(fedopt.solve(problem), nothing)
+    assert fedopt.verify(problem, stopped).ok
+    fields: tuple[dict[str, Any], ...] = (
+        {"shortfall": 1.0},
+        {"shortfall": 0.0},
+        {"clients": (0,)},
+        {"scope": "all matchings"},
+    )
+    for said in fields:
+        assert not fedopt.verify(problem, forge(stopped, said)).ok, said
+
+
+@pytest.mark.parametrize(("places", "crowd"), [((2, 1), True), ((1, 2), False), ((0, 3), False)])
+def test_a_crowd_has_fewer_places_than_clients(places: tuple[int, int], crowd: bool) -> None:
+    """The first two are in time with the second type alone, the third with either."""
+    late = np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
+    asked = SimpleNamespace(budget=Deadline(1.0))
+    menu: Any = SimpleNamespace(problem=asked, counts=np.array([places]), late=lambda given, loud: late)
+    assert _crowded(menu, np.array([True, True, False])) is crowd
+    assert not _crowded(menu, np.array([True, False, False]))
 
 
 @pytest.mark.parametrize("budget", [PowerBudget(0.5), EnergyBudget(4.0), TimePrice(0.5)], ids=str)

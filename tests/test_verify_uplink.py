@@ -104,6 +104,21 @@ def test_a_price_beyond_that_of_the_shortest_round_is_paid_for_its_least_duratio
         assert uplink.dual_cost(r, watts, nothing_open(r)) == pytest.approx(r.cost, rel=1e-12)
 
 
+@pytest.mark.parametrize("access", [SHARED, SLOTS])
+def test_what_idle_clients_are_said_to_pay_takes_nothing_from_a_bound(access: Access) -> None:
+    """They end with nobody's round: a price of theirs is no joule of it, however dear."""
+    work, idle = CLIENTS.workload(TYPES, np.array((0, 1, 2, 2, 1))), np.arange(5) // 2 == 1
+    shortest = fedopt.schedule(CLIENTS, work, EnergyBudget(math.inf), access=access).duration
+    r = decided(Instance(CLIENTS, work, shortest), Deadline(1.3 * shortest), access)
+    assert r.tasks.busy.tolist() == (~idle).tolist()
+    forged = replace(r, allocation=replace(r.allocation, price=np.where(idle, 5.0, r.allocation.price)))
+    assert r.sharing is not None
+    watts = r.sharing.time_price
+    for T in (r.T, 0.9 * r.T):
+        assert uplink.dual_energy(forged, T) == uplink.dual_energy(r, T)
+    assert uplink.dual_cost(forged, watts, nothing_open(r)) == uplink.dual_cost(r, watts, nothing_open(r))
+
+
 def test_slots_after_whom_nobody_computes_begin_when_all_are_ready() -> None:
     instance = of_kinds("typical", 3, ["no work"] * 4)
     clients = instance.clients.replace(overhead=[0.5, 2.0, 1.0, 0.0])
