@@ -224,6 +224,36 @@ def test_the_end_of_a_speed_whose_time_is_short_beside_the_round() -> None:
         assert _logarithmic(found, clients, field)[0] == pytest.approx(theirs, rel=1e-3)
 
 
+@pytest.mark.parametrize("watts", [0.5, 3.0])
+def test_a_sliver_of_a_round_has_no_end_of_its_speeds_nearby(watts: float) -> None:
+    """3 ns of 6 s after the other's one round: between the ends of both speeds, so that its price is its own."""
+    quick = {
+        "frequency_min": [2e9, 5e8],
+        "frequency_max": [2e9, 3e9],
+        "power_min": [0.2, 0.06],
+        "power_max": [0.2, 9.0],
+    }
+    radio = {"samples": 100.0, "channel_gain": [1e-12, 1e-5], "bandwidth": [1e5, 1e15], "flops_per_cycle": [1.0, 1e10]}
+    types = [fedopt.SubModel("t", flops=1e8, upload_bits=1e6)]
+    alone = fedopt.schedule(
+        fedopt.Clients(**quick | radio).take([0]), fedopt.Workload(cycles=1e10, upload_bits=1e6), fedopt.Deadline(1e3)
+    )
+    assert alone.allocation is not None
+    first = float(alone.allocation.compute_time[0] + alone.allocation.upload_time[0])
+    clients = fedopt.Clients(**quick | radio, overhead=[0.0, first - 3e-9])
+    problem = fedopt.Problem(clients, types, budget=fedopt.TimePrice(watts))
+    solution = fedopt.solve(problem)
+    assert solution.allocation is not None
+    assert solution.duration == pytest.approx(first, rel=1e-15)
+    f, own = solution.allocation.frequency[1], float(solution.allocation.price[1])
+    assert 6e8 < f < 2.9e9
+    assert 0.1 < solution.allocation.power[1] < 8.0
+    assert 0.01 < own < watts
+    ours = _logarithmic(fedopt.sensitivity(problem, solution), clients, "samples")
+    spent, seconds = 1e-28 * 1e10 * 2e9**2, 5.0  # of the first to compute, at its one speed
+    assert ours[0] == pytest.approx(spent + (watts - own) * seconds, rel=1e-6)
+
+
 @pytest.mark.parametrize("watts", [5.6, 6.4, 7.0, 8.4])
 def test_a_kink_that_the_round_is_some_roundings_beyond(watts: float) -> None:
     """At f_min, and for 15 ms of 42 s at p_max: the bracket of the duration closes a few of its last digits later."""
@@ -248,25 +278,38 @@ def test_a_kink_that_the_round_is_some_roundings_beyond(watts: float) -> None:
     assert ours[0] == pytest.approx(theirs, rel=1e-4)
 
 
-def test_sentences_say_what_a_new_solve_finds() -> None:
-    """The number in the sentence is the difference of two schedules."""
-    problem = _problem(fedopt.PowerBudget(1.5))
+@pytest.mark.parametrize(
+    ("budget", "verb", "unit"),
+    [
+        (fedopt.PowerBudget(1.5), "holds the round up", "s"),
+        (fedopt.Deadline(30.0), "costs most", "J"),
+        (fedopt.TimePrice(3.0), "costs most", "J"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_sentences_say_what_a_new_solve_finds(budget: fedopt.problem.Budget, verb: str, unit: str) -> None:
+    """The number in the sentence is the difference of two schedules, of all that the budget asks to be least."""
+    problem = _problem(budget)
     solution = fedopt.solve(problem)
     assert solution.assignment is not None
-    sentences = fedopt.bottlenecks(problem, solution, count=3)
+    sentences, before = (
+        fedopt.bottlenecks(problem, solution, count=3),
+        _value(problem, solution.assignment, problem.clients),
+    )
     assert len(sentences) == 3
     changes = {"3 dB more": ("channel_gain", 10**0.3), "10 % more clock": ("frequency_max", 1.1)}
     changes |= {"10 % more would": ("bandwidth", 1.1), "10 % less capacitance": ("capacitance", 1 / 1.1)}
     changes |= {"10 % fewer samples": ("samples", 1 / 1.1)}
     for sentence in sentences:
-        parts = re.match(r"Client (\d+)'s \w+ holds the round up: (.*) would save ([\d.]+) s, with everybody", sentence)
+        pattern = rf"Client (\d+)'s \w+ {verb}: (.*) would save ([\d.]+) (m?){unit}, with everybody"
+        parts = re.match(pattern, sentence)
         assert parts is not None, sentence
-        n, amount = int(parts[1]), float(parts[3])
+        n, amount = int(parts[1]), float(parts[3]) * (1e-3 if parts[4] else 1.0)
         field, factor = next(change for words, change in changes.items() if words in sentence)
         values = np.array(getattr(problem.clients, field))
         values[n] *= factor
-        faster = _value(problem, solution.assignment, problem.clients.replace(**{field: values}))
-        assert amount == pytest.approx(solution.duration - faster, rel=6e-3)
+        after = _value(problem, solution.assignment, problem.clients.replace(**{field: values}))
+        assert amount == pytest.approx(before - after, rel=6e-3)
 
 
 def test_idle_clients_and_refusals() -> None:
