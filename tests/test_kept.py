@@ -170,3 +170,20 @@ def test_a_front_of_one_partition_claims_nothing_of_others(won: tuple[int, int],
         agrees(asked, found)
     listed = fedopt.pareto(dataclasses.replace(problem, partitions=np.array([SMALL, LARGE])), points=5)
     assert listed.at(Deadline(100.0)).scope == "all matchings"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "status", "scope"),
+    [(1.0 + 1.02e-7, Status.LIMIT, ""), (0.999, Status.INFEASIBLE, "some matchings of one partition")],
+)
+def test_a_kept_matching_that_is_given_up_claims_nothing(seconds: float, status: Status, scope: str) -> None:
+    """In turns: 100 bits in 0.1 us after 1 s of computing take a power of e^680, neither met nor proved too loud."""
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=1e9, samples=[1.0], channel_gain=1e-10, bandwidth=1e6, power_max=math.inf
+    )
+    types = (fedopt.SubModel("one", flops=1e9, upload_bits=100.0), fedopt.SubModel.idle())
+    easy = Problem(clients, types, budget=Deadline(2.0), access=TimeDivision(1e6))
+    hasty = dataclasses.replace(easy, budget=Deadline(seconds))
+    found = fedopt.solve(hasty, warm=fedopt.solve(easy), keep="matching")
+    assert (found.status, found.allocation, found.scope) == (status, None, scope)
+    assert fedopt.verify(hasty, found).ok
