@@ -115,7 +115,9 @@ def test_slack_budget_effects_are_those_of_the_clients_in_the_way() -> None:
     pair = fedopt.Problem(twins, TYPES[:1], budget=fedopt.PowerBudget(1e4))
     answer = fedopt.solve(pair)
     assert fedopt.sensitivity(pair, answer).binding == (0, 1)
-    assert "together with" in fedopt.bottlenecks(pair, answer)[0]
+    assert [said.partition(" no ")[0] for said in fedopt.bottlenecks(pair, answer)] == [
+        f"Client {n} holds the round up together with {1 - n}:" for n in (0, 1)
+    ]
 
 
 def test_price_of_time_at_the_least_duration() -> None:
@@ -200,6 +202,13 @@ def test_a_client_at_a_kink_bears_no_more_than_it_would() -> None:
         ours = _logarithmic(found, problem.clients, field)
         theirs = (_at(problem, solution.assignment, 0, field, longer) - found.value) / longer
         assert ours[0] == pytest.approx(theirs, rel=1e-4)
+
+
+def test_who_ends_a_little_before_the_round_pays_for_none_of_it() -> None:
+    """By 4e-4 of it, at one speed as the other: more data cost the energy of computing alone, 4 J."""
+    problem = _kinked("fixed", 1, 0.3, samples=[100.0, 99.95], channel_gain=1e-12)
+    ours = _logarithmic(fedopt.sensitivity(problem, fedopt.solve(problem)), problem.clients, "samples")
+    assert ours == pytest.approx([4.0 + 0.3 * 5.0, 4.0 * 0.9995], rel=1e-9)
 
 
 def test_the_end_of_a_speed_whose_time_is_short_beside_the_round() -> None:

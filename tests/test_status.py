@@ -123,7 +123,7 @@ def test_what_is_called_optimal_is_known(family: str, timing: str) -> None:
 def test_a_bracket_holds_the_root_of_what_it_has_seen_of_a_curve(T: float, share: float) -> None:
     """E = 1/T J and a budget of 1/r J, so r is the best duration; what was seen may be off by ``hidden``."""
     hidden = share / T
-    for r in (0.75 * T, 0.999 * T, T, 1.001 * T):
+    for r in (0.75 * T, 0.999 * T, T, 1.001 * T, 1.02 * T):
         for off in (-hidden, 0.0, hidden):
             here = Seen(T, 1.0 / T - 1.0 / r + off, T**-2)
             early = Seen(0.9 * T, 1.0 / (0.9 * T) - 1.0 / r, (0.9 * T) ** -2) if r > 0.9 * T else None
