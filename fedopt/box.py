@@ -71,7 +71,6 @@ class Box:
             before,
             high,
             lambda: before,
-            alone=np.count_nonzero(self.curve.partition) == 1,
         )
         # nothing up to the start's own duration, rounding aside: the start is the best
         return self._answer(self._start() if found.assignment is None else found.assignment, found.lower)

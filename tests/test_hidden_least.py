@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from oracle import Fleet
@@ -45,6 +47,30 @@ def test_a_partition_that_just_meets_the_budget_in_an_age_is_in_the_bound(seed: 
         assert found.status is Status.LIMIT
         assert not found.bound * (1.0 + 1e-6) < 8.0**20 / float(true.duration)
         assert fedopt.verify(problem, found).ok
+
+
+@pytest.mark.parametrize("seed", [0, 7, 17, 23, 39])
+def test_an_only_matching_does_not_know_its_own_duration_better(seed: int) -> None:
+    """All three take the largest type, up to three doubles above its least energy: its own search ends too late by
+    decades, or as if it had no round; the other partition was proved the best."""
+    clients = phones(seed, 3)
+    fleet = Fleet(clients, clients.workload(TYPES, np.zeros(3, dtype=np.int64)))
+    joules = float(fleet.e_inf)
+    for _ in range(3):
+        joules = float(np.nextafter(joules, np.inf))
+        utility = 3.0**20 / float(fleet.schedule(EnergyBudget(joules)).duration)
+        problem = Problem(
+            clients, TYPES, budget=EnergyBudget(joules), partitions=[(3, 0, 0), (1, 0, 2)], utility=ReplicaRate(20.0)
+        )
+        found = fedopt.solve(problem)
+        assert not found.status.solved or found.bound >= utility * (1.0 - 1e-6)
+        assert not found.bound < utility * (1.0 - 1e-6)
+        assert fedopt.verify(problem, found).ok
+        other = fedopt.solve(dataclasses.replace(problem, partitions=[(1, 0, 2)]))
+        forged = dataclasses.replace(other, problem=problem)
+        if forged.bound < utility * (1.0 - 1e-6):
+            (check,) = (c for c in fedopt.verify(problem, forged).checks if c.name == "bound of the utility")
+            assert check.outcome is not fedopt.verifier.Outcome.PASSED
 
 
 @pytest.mark.parametrize("more", [-1e-12, -1e-14, -5e-15, -1e-15, 0.0, 1e-15, 1e-14, 1e-12])

@@ -27,6 +27,7 @@ LOOKS = 2000  # durations at which costs are worked out anew
 SIZE, SHARED = 20_000, 2_000  # types x clients beyond which that would take too long; of a shared uplink
 ALL, SORTED = "all matchings", "sorted matchings"
 C = About.CLAIMS
+_SUMS = 1e-14  # relative: what sums of energies, may be off by: those of the methods, and its own
 _HIDDEN = 2e-14  # relative, of an energy: rounding may hide which of two is the less that differ by no more
 _PROGRAM = 1e-8  # relative, of an energy: what a mixed-integer program may leave open of the least one, and more
 _OPEN = "another matching takes almost as much as the budget: a method that is as good as 1e-9 leaves this open"
@@ -207,7 +208,7 @@ def _timed(problem: Problem) -> bool:
     return not isinstance(problem.budget, Deadline | TimePrice)
 
 
-def _bound(name: str, menu: Menu, s: Solution, r: Round, rounding: float = ROUNDING) -> Check:
+def _bound(name: str, menu: Menu, s: Solution, r: Round, rounding: float = _SUMS) -> Check:
     """No partition (and no matching, or no sorted one) has a utility above the bound: each at the duration it needs.
 
     rounding: relative, what sums of energies may be off by; where no more is missing nothing is proved.

@@ -280,7 +280,6 @@ class Found:
             high,
             lambda: least_feasible(task.menu.least_times, task.counts[p]).duration,
             first,
-            alone=np.count_nonzero(task.counts[p]) == 1,
         )
         self.lower[p] = shorter.lower
         if task.gains is not None and task.gains[p] > 0.0:

@@ -52,7 +52,6 @@ def least_duration(
     high: float,
     feasible: Callable[[], float],
     known: IntArray | None = None,
-    alone: bool = False,
     hides: float = HIDES,
 ) -> Least:
     """The least T at which some matching meets the energy or power budget, if one at or below ``high`` does.
@@ -60,7 +59,7 @@ def least_duration(
     match(T): the matching of least energy at T and that energy, None where none is feasible. root(assignment): the
     duration and energy of a matching, inf where it has none. least [s]: no matching is feasible below; feasible(): a
     better one of these, asked for where it would help. known: a matching that meets the budget at ``high``, so that
-    there is an answer whatever rounding says of another one of the same energy. alone: there is one matching only.
+    there is an answer whatever rounding says of another one of the same energy.
     hides: relative, by how much the energy of match(T) may be above the least.
     """
     gap = max(GAP, hides)
@@ -84,8 +83,8 @@ def least_duration(
         over = surplus(found, probe)
         duration, energy = root(found[0]) if found is not None and over <= gap else (math.inf, math.inf)
         in_doubt = False
-        if abs(over) <= gap:  # rounding hides which it is: the matching's own duration knows, but of no other matching
-            in_doubt = duration > probe and over <= hides and (duration == math.inf or not alone)
+        if abs(over) <= gap:  # rounding hides which it is: the matching's own duration says no more
+            in_doubt = duration > probe and over <= hides
             over = gap if duration > probe else 0.0
         if over <= 0.0 or (in_doubt and duration < high * (1.0 - gap)):
             assert found is not None
