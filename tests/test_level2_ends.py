@@ -244,3 +244,32 @@ def test_who_can_be_no_slower_tells_nothing_of_the_duration_of_a_price_next_to_i
     assert found.duration == pytest.approx(right.duration, rel=1e-13)
     assert found.allocation is not None
     assert found.allocation.price.sum() == pytest.approx(watts, rel=1e-11)
+
+
+@pytest.mark.parametrize("timing", EXACT_METHODS)
+@pytest.mark.parametrize("seed", [153, 194, 296])
+def test_an_ulp_of_the_shortest_round_at_great_static_power_is_not_taken_for_energy(seed: int, timing: str) -> None:
+    """Who wastes P_s while it computes, as fast as it can, computed half an ulp of a T_min 1e5 to 1e11 times as long
+    beyond it: more than rounding was thought to hide, and brackets that began up to 2.5e-8 after the best round."""
+    rng = np.random.default_rng([81, seed])
+
+    def wide(low: float, high: float) -> float:
+        return float(10.0 ** rng.uniform(low, high))
+
+    fastest, capacitance = wide(8, 10), wide(-29, -27)
+    static = 2.0 * capacitance * fastest**3 * wide(0.1, 3)
+    sending, share = wide(-1, 5), wide(-12, -2)
+    band, gain, power = wide(5, 7), wide(-22, -12), wide(-2, 1)
+    clients = fedopt.Clients(
+        frequency_min=0.0, frequency_max=fastest, capacitance=capacitance, static_power=static, samples=[1.0],
+        channel_gain=gain, bandwidth=band, power_max=power,
+    )  # fmt: skip
+    bits = sending * band * math.log1p(gain / (3.981e-21 * band) * power) / math.log(2.0)
+    work = fedopt.Workload(cycles=fastest * sending * share, upload_bits=bits)
+    fleet = Fleet(clients, work)
+    for later in (0.0, 1e-14, 1e-13, 1e-12, 1e-10, 1e-8, 1e-6, 1e-4):
+        joules = float(fleet.energy(fleet.t_min * (1 + mpf(later))))
+        true = fleet.schedule(EnergyBudget(joules)).duration
+        found = fedopt.schedule(clients, work, EnergyBudget(joules), timing=timing)
+        assert found.status.solved
+        assert found.bracket[0] * (1 - mpf("2.3e-16")) <= true <= found.bracket[1] * (1 + mpf("2.3e-16"))

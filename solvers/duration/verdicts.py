@@ -66,12 +66,14 @@ def bracket(hidden: float, least: float, latest: float, early: Seen | None, here
 
     E is convex: where E - budget is g and falls by s, no round shorter than T + g/s keeps the budget. The same line
     says how much longer it may be, to first order; twice that is enough where it is little, else only ``latest`` is.
-    A line from ``early`` that E falls below is none.
+    A line from ``early`` that E falls below is none, nor is one from ``least``.
 
     hidden : [J] of the energy at ``here``, by rounding. least, latest : [s] bounds that hold in any case.
     early : a duration that was too short.
     """
     low, high = least, latest
+    if early is not None and early.duration <= least:  # T_min: who has no time to spare may be an ulp of T off a bound
+        early = None
     if early is not None and early.excess > hidden:
         line = early.slope * (here.duration - early.duration)
         if falls_too_much(early.excess - here.excess, line, hidden):  # the energy may be that of an ulp or so before
