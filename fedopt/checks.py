@@ -26,6 +26,7 @@ LARGEST = 1e250
 _SOME, _MANY = 1 << 9, 1 << 13  # clients from which numbers are looked at by compiled code, and copied by it too
 _DOUBLE = np.dtype(np.float64)
 _FALSE_NUMBERS = {bool, np.bool_, type(np.ma.masked)}  # which numpy takes for numbers beside others
+_KINDS = {"b": "booleans", "c": "complex numbers", "U": "text", "S": "bytes", "M": "dates", "m": "time spans"}
 _SIGNS = ("=", "+", "-", "@")  # what a formula begins with
 
 
@@ -81,8 +82,9 @@ class Field:
         return ok
 
 
-def _plain(owner: str, value: Any) -> NDArray[Any]:
-    """Any array-like as a numpy array of real numbers; refuses what only looks like numbers."""
+def array_of(owner: str, value: Any, kinds: str, expected: str) -> NDArray[Any]:
+    """Any array-like as a numpy array of one of some kinds of dtype. Raises InputError for others, and where an entry
+    is masked or a boolean stands beside what is none."""
     if value is None:
         raise InputError(owner, "a number or an array of numbers", "None")
     if isinstance(value, np.ma.MaskedArray):
@@ -90,20 +92,24 @@ def _plain(owner: str, value: Any) -> NDArray[Any]:
         if mask.dtype == np.bool_ and mask.any():  # that of records is none
             raise InputError(owner, "a value for every client", "a masked entry", int(np.argmax(mask.ravel())))
         value = value.data
-    if isinstance(value, bytearray):
-        value = bytes(value)
-    if isinstance(value, list | tuple) and not _FALSE_NUMBERS.isdisjoint(map(type, value)):
+    found = set(map(type, value)) if isinstance(value, list | tuple) else set()
+    if not _FALSE_NUMBERS.isdisjoint(found) and not found <= {bool, np.bool_}:
         first = next(index for index, entry in enumerate(value) if type(entry) in _FALSE_NUMBERS)
         raise InputError(owner, "a real number", _shown(value[first]), first if len(value) > 1 else None)
     try:
-        array = np.asarray(value)
-    except (ValueError, TypeError, RuntimeError) as error:  # of tensors that are more than numbers, too
+        array = np.asarray(bytes(value) if isinstance(value, bytearray) else value)
+    except Exception as error:  # whatever its own __array__ raises, as that of tensors that are more than numbers
         raise InputError(owner, "a number or a flat array of numbers", f"{type(value).__name__} ({error})") from None
+    if array.dtype.kind not in kinds:
+        raise InputError(owner, expected, _KINDS.get(array.dtype.kind, f"dtype {array.dtype}"))
+    return array
+
+
+def _plain(owner: str, value: Any) -> NDArray[Any]:
+    """Any array-like as a numpy array of real numbers; refuses what only looks like numbers."""
+    array = array_of(owner, value, "iufO", "real numbers")
     if array.dtype == object:
         array = _objects(owner, array)
-    if array.dtype.kind not in "iuf":
-        kinds = {"b": "booleans", "c": "complex numbers", "U": "text", "S": "bytes", "M": "dates", "m": "time spans"}
-        raise InputError(owner, "real numbers", kinds.get(array.dtype.kind, f"dtype {array.dtype}"))
     return array if array.dtype.itemsize <= 8 else doubles(array)
 
 
@@ -257,17 +263,15 @@ def number(name: str, value: Any, *, zero: bool = False, infinite: bool = False,
     return result + 0.0
 
 
-def returned(name: str, value: Any, *arguments: object) -> float:
-    """Check what a user's function returned of some arguments: a real number of any size. Raises InputError."""
+def real(name: str, value: Any, *arguments: object) -> float:
+    """Check one real number of any size, NaN too, or what a function returned of some arguments. Raises InputError."""
     if isinstance(value, bool | np.bool_) or not isinstance(value, int | float | np.integer | np.floating):
         refuse(name, "a number", value)
     try:
-        result = float(value)
+        return float(value)
     except OverflowError:  # a whole number that no double holds
-        raise InputError(name, "a number within the range of a double", f"{brief(value)} for {arguments}") from None
-    if np.isnan(result):
-        raise InputError(name, "a number", f"NaN for {arguments}")
-    return result
+        found = brief(value) + (f" for {arguments}" if arguments else "")
+        raise InputError(name, "a number within the range of a double", found) from None
 
 
 def whole(name: str, value: Any, *, least: int = 0, most: int | None = None) -> int:
@@ -275,9 +279,7 @@ def whole(name: str, value: Any, *, least: int = 0, most: int | None = None) -> 
     expected = f"a whole number of at least {least}" + ("" if most is None else f" and at most {most:,}")
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
         refuse(name, expected, value)
-    if value < least:
-        raise InputError(name, expected, brief(int(value)))
-    if most is not None and value > most:
+    if value < least or (most is not None and value > most):
         raise InputError(name, expected, brief(int(value)))
     return int(value)
 

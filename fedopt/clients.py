@@ -15,6 +15,7 @@ from fedopt.checks import (
     Field,
     FloatArray,
     InputError,
+    array_of,
     by_constructor,
     compact,
     copies,
@@ -188,10 +189,17 @@ class Clients:
 
     def take(self, index: Any) -> Clients:
         """The clients at ``index`` (integers, a slice or a mask), in that order. Raises InputError."""
+        size, which = len(self), index
+        expected = f"whole numbers below {size}, a slice or a mask of {size}"
+        if not isinstance(index, slice):
+            nobody = isinstance(index, list | tuple) and not index
+            which = array_of("index", np.arange(0) if nobody else index, "biu", expected)
+            if which.dtype.kind == "u" and (which >= size).any():  # numpy counts them from the end, from 2^63 on
+                refuse("index", expected, index)
         try:
-            rows = np.atleast_1d(np.arange(len(self))[list(index) if isinstance(index, tuple) else index])
+            rows = np.atleast_1d(np.arange(size)[which])
         except (IndexError, ValueError, TypeError):
-            refuse("index", f"whole numbers below {len(self)}, a slice or a mask of {len(self)}", index)
+            refuse("index", expected, index)
         names = None if self.name is None else tuple(self.name[row] for row in rows)
         return Clients(**{field.name: getattr(self, field.name)[rows] for field in FIELDS}, name=names)
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fedopt.access import Access, check_access
-from fedopt.checks import InputError, choice, kind, number, refuse, returned
+from fedopt.checks import InputError, choice, kind, number, real, refuse
 from fedopt.clients import Clients
 from fedopt.submodels import IntArray, Partition, SubModel, all_partitions, given_partitions
 
@@ -196,7 +196,10 @@ def check_budget(name: str, budget: Any) -> None:
 def utility_of(problem: Problem, partition: Partition, duration: float, energy: float) -> float:
     """The problem's utility of a round [s, J]. Raises InputError where the user's callable returns no number."""
     value: Any = problem.utility(partition, duration, energy)
-    return returned("Problem.utility", value, partition, duration, energy)
+    found = real("Problem.utility", value, partition, duration, energy)
+    if math.isnan(found):
+        raise InputError("Problem.utility", "a number", f"NaN for {(partition, duration, energy)}")
+    return found
 
 
 def overspent(budget: Budget, duration: float, energy: float) -> tuple[str, float]:

@@ -15,6 +15,7 @@ from fedopt.checks import (
     Field,
     FloatArray,
     InputError,
+    array_of,
     brief,
     by_constructor,
     column,
@@ -171,8 +172,9 @@ class Partition(tuple[int, ...]):
             kind("Partition", entry, SubModel, "SubModel entries")
         expected = f"{len(submodels)} counts, one per sub-model type"
         kind("Partition", counts, (Sequence, np.ndarray), expected)
-        if np.ndim(counts) == 0 or len(counts) != len(submodels):
-            raise InputError("Partition", expected, brief(counts) if np.ndim(counts) == 0 else f"{len(counts)}")
+        one = isinstance(counts, str | bytes) or getattr(counts, "ndim", 1) == 0
+        if one or len(counts) != len(submodels):
+            raise InputError("Partition", expected, brief(counts) if one else f"{len(counts)}")
         checked = [whole(f"Partition[{submodels[k].name!r}]", count, most=MAX_COUNT) for k, count in enumerate(counts)]
         self = super().__new__(cls, checked)
         self.replicas = replicas(np.array([checked]), submodels)[0]
@@ -291,23 +293,30 @@ def given_partitions(clients: int, submodels: Sequence[SubModel], partitions: An
     return rows
 
 
+def type_indices(name: str, assignment: Any, size: int, types: int) -> IntArray:
+    """Check who trains what: the index of one of ``types`` for each of ``size`` clients, or one for all.
+
+    Raises InputError.
+    """
+    expected = f"{size} whole numbers, a type index per client"
+    given = array_of(name, assignment, "iu", expected)
+    if given.ndim > 1:
+        raise InputError(name, expected, f"an array of shape {given.shape}")
+    if given.ndim == 1 and given.shape[0] != size:
+        raise InputError(name, f"{size} type indices", f"{given.shape[0]}")
+    if given.size and (given.min() < 0 or given.max() >= types):
+        wrong = np.atleast_1d((given < 0) | (given >= types))
+        first = int(np.argmax(wrong))
+        raise InputError(name, f"0 to {types - 1}", f"{np.atleast_1d(given)[first]}", first)
+    return given.astype(np.int64, copy=False)
+
+
 def make_workload(clients: Clients, submodels: Sequence[SubModel], assignment: Any) -> Workload:
     """The workload of a matching; see ``Clients.workload``."""
     kind("submodels", submodels, (tuple, list), "a tuple of SubModel")
     for entry in submodels:
         kind("submodels", entry, SubModel, "SubModel entries")
-    try:
-        types = np.asarray(assignment)
-    except ValueError:  # ragged
-        refuse("assignment", f"{len(clients)} whole numbers, a type index per client", assignment)
-    if types.dtype.kind not in "iu" or types.ndim > 1:
-        refuse("assignment", f"{len(clients)} whole numbers, a type index per client", assignment)
-    if types.ndim == 1 and types.shape[0] != len(clients):
-        raise InputError("assignment", f"{len(clients)} type indices", f"{types.shape[0]}")
-    if types.size and (types.min() < 0 or types.max() >= len(submodels)):
-        wrong = np.atleast_1d((types < 0) | (types >= len(submodels)))
-        first = int(np.argmax(wrong))
-        raise InputError("assignment", f"0 to {len(submodels) - 1}", f"{np.atleast_1d(types)[first]}", first)
+    types = type_indices("assignment", assignment, len(clients), len(submodels))
     flops = np.array([s.flops for s in submodels])[types]
     upload = np.array([s.upload_bits for s in submodels])[types]
     download = np.array([s.download_bits for s in submodels], dtype=np.float64)[types]

@@ -106,6 +106,59 @@ def test_clients_are_taken_by_whole_numbers_or_a_mask(index: Any) -> None:
     named("index", lambda: clients().take(index))
 
 
+class Broken(list[Any]):
+    """Looks like a list of numbers, but is no array."""
+
+    def __array__(self, *arguments: Any, **keywords: Any) -> Any:
+        raise KeyError("lost")
+
+
+ODD_INDICES: dict[str, Any] = {
+    "masked": np.ma.array([0, 1, 1], mask=[False, True, False]),
+    "masked in a list": [0, np.ma.masked, 1],
+    "a boolean beside numbers": [True, 1, 1],
+    "a numpy boolean beside numbers": (np.False_, 1, 1),
+    "fractions": [0.0, 1.0, 1.0],
+    "objects": np.array([0, 1, 1], dtype=object),
+    "dates": np.array([0, 1, 1], dtype="M8[D]"),
+    "broken": Broken([0, 1, 1]),
+    "beyond 64 bits": 2**64,
+    "beyond 64 bits with a sign": 2**63,
+    "the last one of unsigned": [2**64 - 1, 0, 0],
+    "an array of that": np.array([0, 2**64 - 1, 0], dtype=np.uint64),
+}
+
+
+@pytest.mark.parametrize("kind", ODD_INDICES)
+def test_what_only_looks_like_indices_is_none(kind: str) -> None:
+    named("index", lambda: clients().take(ODD_INDICES[kind]))
+    named("assignment", lambda: clients().workload(types(), ODD_INDICES[kind]))
+
+
+def test_masked_and_unsigned_indices_with_nothing_odd_are_taken() -> None:
+    mask = np.ma.array([True, False, True], mask=[False, False, True])
+    assert named("index", lambda: clients().take(mask)).client == 2
+    last = clients().frequency_max[1:]
+    for index in (
+        np.ma.array([1, 2]),
+        np.array([1, 2], dtype=np.uint64),
+        np.ma.array([False, True, True]),
+        slice(1, 3),
+    ):
+        assert np.array_equal(clients().take(index).frequency_max, last)
+    assert len(clients().take([True] * 3)) == 3
+    for assignment in (np.ma.array([0, 1, 1]), np.array([0, 1, 1], dtype=np.uint8)):
+        assert clients().workload(types(), assignment).upload_bits.tolist() == [1e5, 5e4, 5e4]
+
+
+@pytest.mark.parametrize(
+    "counts", [[3, [0]], [3, Broken()], [Broken([1]), 2], [3, np.array([0])], np.array(3), "ab", b"ab"]
+)
+def test_a_partition_of_what_is_no_count_is_refused(counts: Any) -> None:
+    with pytest.raises(InputError, match=r"^Problem\.partitions\[0\](\['[LS]'\])?: expected "):
+        Problem(clients(), types(), budget=fedopt.PowerBudget(1.0), partitions=[counts])
+
+
 @pytest.mark.parametrize("index", [(0, 2), (-3, -1), (True, False, True)])
 def test_a_tuple_of_clients_is_taken_as_a_list(index: Any) -> None:
     assert np.array_equal(clients().take(index).frequency_max, clients().frequency_max[[0, 2]])
