@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fedopt.access import Sharing
-from fedopt.checks import InputError, kind, refuse
+from fedopt.checks import InputError, array_of, kind, real
 from fedopt.problem import Problem
 from fedopt.solution import Allocation, Rule, Schedule, Solution, Status, Verdict
 from fedopt.submodels import Partition
@@ -29,6 +29,7 @@ _KINDS: dict[str, tuple[type | tuple[type, ...], str]] = {
     "bracket": (tuple, "a tuple of two numbers"),
     "cost_bracket": (tuple, "a tuple of two numbers"),
 }
+_ARRAYS = {"feasible": ("b", "booleans"), "assignment": ("iu", "whole numbers")}  # kinds of dtype, and in words
 _PAIRS = ("bracket", "cost_bracket")
 _NUMBERS = (
     "duration", "energy", "utility", "bound", "shortfall", "violation",
@@ -37,7 +38,8 @@ _NUMBERS = (
 
 
 def check_answer(name: str, answer: Any, of: type[Schedule | Solution]) -> None:
-    """Raise InputError unless this is a Schedule or Solution whose fields are of the kinds that its class says."""
+    """Raise InputError unless this is a Schedule or Solution whose fields are of the kinds that its class says: numbers
+    that a double holds, and arrays of them without a masked entry."""
     kind(name, answer, of, f"a {of.__name__}")
     parts = [answer.verdict, answer.sharing, getattr(answer, "paper", None)]
     for each in (answer, *(part for part in parts if isinstance(part, Verdict | Sharing | Rule))):
@@ -49,8 +51,12 @@ def check_answer(name: str, answer: Any, of: type[Schedule | Solution]) -> None:
             if pair and len(value) != 2:
                 raise InputError(where, "a tuple of two numbers", f"{len(value)} of them")
             for entry in value if pair else [value] if field in _NUMBERS else []:
-                if isinstance(entry, bool | np.bool_) or not isinstance(entry, int | float | np.integer | np.floating):
-                    refuse(where, "a number", entry)
+                real(where, entry)
+    for each in (answer, answer.allocation, answer.sharing):
+        for field in () if each is None else each.__slots__:
+            value = getattr(each, field)
+            if isinstance(value, np.ndarray):
+                array_of(f"{type(each).__name__}.{field}", value, *_ARRAYS.get(field, ("iuf", "real numbers")))
 
 
 def check_answer_of(problem: Any, solution: Any) -> None:
@@ -59,9 +65,8 @@ def check_answer_of(problem: Any, solution: Any) -> None:
     check_answer("solution", solution, Solution)
     size, types = len(problem.clients), len(problem.submodels)
     given, allocation, partition = solution.assignment, solution.allocation, solution.partition
-    if given is not None and (given.shape != (size,) or given.dtype.kind not in "iu"):
-        found = f"an assignment of shape {given.shape} and dtype {given.dtype}"
-        raise InputError("solution", f"the solution of {size} clients", found)
+    if given is not None and given.shape != (size,):
+        raise InputError("solution", f"the solution of {size} clients", f"an assignment of shape {given.shape}")
     if allocation is not None and len(allocation) != size:
         raise InputError("solution", f"the solution of {size} clients", f"an allocation of {len(allocation)}")
     if partition is not None and len(partition) != types:

@@ -26,7 +26,7 @@ from fedopt.problem import LeastEnergy, Problem, ReplicaRate, ShortestRound, uti
 from fedopt.rounds import goal_of, rows_of, schedule_of
 from fedopt.sharing import Scheme, nothing_else
 from fedopt.solution import ONE, Rule, Schedule, Solution, Status
-from fedopt.submodels import IntArray, Partition
+from fedopt.submodels import IntArray, Partition, type_indices
 from fedopt.unsolved import infeasible, nothing_yet, unsolved
 from fedopt.verdict import judge_solution
 from solvers import allocation as level3
@@ -229,12 +229,12 @@ def _incumbent(problem: Problem, warm: Solution | None) -> IntArray | None:
     check_answer("warm", warm, Solution)
     if warm.assignment is None or warm.partition is None:
         return None
-    wanted, given = (len(problem.clients), len(problem.submodels)), (len(warm.assignment), len(warm.partition))
+    wanted, given = (len(problem.clients), len(problem.submodels)), (warm.assignment.size, len(warm.partition))
     if wanted != given:
         raise InputError(
             "warm", "a solution of {} clients and {} types".format(*wanted), "one of {} and {}".format(*given)
         )
-    return warm.assignment
+    return type_indices("warm.assignment", warm.assignment, *wanted).reshape(-1)
 
 
 def _alone(problem: Problem, partition: Partition) -> Problem:

@@ -85,6 +85,72 @@ def test_columns_of_an_answer_are_arrays() -> None:
         dataclasses.replace(sharing, bandwidth=sharing.bandwidth.tolist())  # type: ignore[arg-type]
 
 
+ARRAYS = [*(("allocation", name) for name in fedopt.Allocation.__slots__)]
+ARRAYS += [("sharing", "bandwidth"), ("", "assignment"), ("", "place_prices")]
+NO_NUMBERS: dict[str, Any] = {
+    "masked": lambda values: np.ma.array(values, mask=np.arange(len(values)) == 1),
+    "texts": lambda values: values.astype(str),
+    "objects": lambda values: values.astype(object),
+    "dates": lambda values: np.zeros(len(values), dtype="M8[s]"),
+    "complex": lambda values: values + 0j,
+}
+
+
+def with_array(solution: fedopt.Solution, part: str, name: str, change: Any) -> fedopt.Solution:
+    """The solution with other values in one array, its own or of one of its parts."""
+    owner = getattr(solution, part) if part else solution
+    changed = dataclasses.replace(owner, **{name: change(getattr(owner, name))})
+    return dataclasses.replace(solution, **{part: changed}) if part else changed
+
+
+@pytest.mark.parametrize("kind", NO_NUMBERS)
+@pytest.mark.parametrize(("part", "name"), ARRAYS)
+def test_arrays_of_an_answer_hold_numbers_and_mask_none(part: str, name: str, kind: str, tmp_path: Path) -> None:
+    problem = SHARED if part == "sharing" else PROBLEM
+    solution = fedopt.solve(problem)
+    odd = with_array(solution, part, name, NO_NUMBERS[kind])
+    asked: list[Any] = [
+        lambda: fedopt.verify(problem, odd),
+        lambda: fedopt.write_solution(odd, tmp_path / "odd.json"),
+        lambda: report.headline(problem, odd),
+        lambda: fedopt.solve(problem, warm=odd),
+    ]
+    for ask in asked:
+        with pytest.raises(InputError, match=rf"^{part.title() or 'Solution'}\.{name}: (client 1: )?expected "):
+            ask()
+    assert fedopt.verify(problem, with_array(solution, part, name, np.ma.array)).ok
+
+
+BEYOND = 10**400
+NUMBERS = ("duration", "energy", "utility", "bound", "shortfall")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({name: sign * BEYOND} for name in NUMBERS for sign in (1, -1)),
+        *({name: ends} for name in ("bracket", "cost_bracket") for ends in ((BEYOND, 1.0), (1.0, BEYOND))),
+    ],
+    ids="".join,
+)
+def test_a_number_that_no_double_holds_is_named(changes: dict[str, Any]) -> None:
+    for solution in (FOUND, NOTHING):
+        with pytest.raises(
+            InputError, match=rf"^Solution\.{min(changes)}: expected a number within the range of a double"
+        ):
+            fedopt.verify(solution.problem or PROBLEM, dataclasses.replace(solution, **changes))
+    shared = fedopt.solve(SHARED)
+    assert shared.sharing is not None
+    sharing = dataclasses.replace(shared.sharing, time_price=BEYOND)
+    with pytest.raises(InputError, match=r"^Sharing\.time_price: expected a number within the range of a double"):
+        fedopt.verify(SHARED, dataclasses.replace(shared, sharing=sharing))
+
+
+def test_a_bracket_of_whole_numbers_as_wide_as_doubles_is_too_wide() -> None:
+    wide = 17 * 10**307  # twice that is beyond
+    assert not fedopt.verify(PROBLEM, dataclasses.replace(FOUND, bracket=(-wide, wide))).ok
+
+
 def test_clients_named_by_numpy_are_clients(tmp_path: Path) -> None:
     named = dataclasses.replace(NOTHING, clients=tuple(map(np.int64, NOTHING.clients)))  # type: ignore[arg-type]
     assert NOTHING.problem is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
@@ -127,6 +128,25 @@ def test_what_is_kept_stays_and_the_rest_is_the_best() -> None:
                 assert part.bound == pytest.approx(part.utility, rel=1e-12)
                 assert same.utility <= part.utility * (1.0 + 1e-12)
             assert same.stats["seconds"] > 0.0
+
+
+@pytest.mark.parametrize("keep", ["nothing", "partition", "matching"])
+@pytest.mark.parametrize("access", [None, fedopt.SharedBandwidth(1e6), fedopt.TimeDivision(1e6)], ids=str)
+def test_a_start_from_no_matching_is_refused(access: Any, keep: str) -> None:
+    """Whatever has use for it: types that there are not, fractions, texts, objects, a masked type, other shapes."""
+    clients = devices.random_fleet(4, seed=3)
+    problem = fedopt.Problem(clients, TYPES[:2], budget=fedopt.PowerBudget(2.0), access=access)
+    last = fedopt.solve(problem)
+    assert last.assignment is not None
+    good = last.assignment
+    odd = [good + 2, good - 2, good.astype(float), good.astype(str), good.astype(object), good > 0, good[:, None]]
+    odd += [np.ma.array(good, mask=good == good[2]), np.array(0), np.array([0, 1, 0, 2**64 - 1], dtype=np.uint64)]
+    for assignment in odd:
+        with pytest.raises(fedopt.InputError, match=r"^(warm|warm\.assignment|Solution\.assignment): .*expected "):
+            fedopt.solve(problem, warm=dataclasses.replace(last, assignment=assignment), keep=keep)
+    for assignment in (good.astype(np.uint8), np.ma.array(good)):
+        again = fedopt.solve(problem, warm=dataclasses.replace(last, assignment=assignment), keep=keep)
+        assert again.utility == pytest.approx(last.utility, rel=1e-9)
 
 
 def test_refusals() -> None:

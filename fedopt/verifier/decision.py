@@ -206,7 +206,7 @@ def number_checks(r: Round) -> list[Check]:
 
 def known(r: Round, low: float) -> list[Check]:
     """What is called solved leaves little of the best duration open, from ``low`` [s] on; NaN: from this one on."""
-    low, high = r.T if math.isnan(low) else low, r.bracket[1]
+    low, high = r.T if math.isnan(low) else low, float(r.bracket[1])
     if not r.status.solved or math.isnan(high):
         return []
     limit = _SHARED if r.access is not None and r.tasks.sends.any() else KNOWN

@@ -132,7 +132,7 @@ def _matching(problem: Problem, s: Solution) -> list[Check]:
     """Everybody has a type; as many as the partition says, in whole replicas; a partition that was to be searched."""
     types, size, D = problem.submodels, len(problem.clients), About.DECISION
     given = s.assignment
-    if given is None or given.shape != (size,) or given.dtype.kind not in "iu" or not _within(given, len(types)):
+    if given is None or given.shape != (size,) or not _within(given, len(types)):
         why = f"a type index from 0 to {len(types) - 1} for each of {size} clients"
         return [Check(name="matching", about=D, outcome=Outcome.FAILED, found="something else", allowed=why)]
     counts = np.bincount(given, minlength=len(types))
