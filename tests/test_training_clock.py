@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 
 import numpy as np
 import pytest
@@ -175,9 +176,27 @@ def test_who_makes_a_round_of_some_impossible_is_named_as_one_of_all() -> None:
     unreachable = fedopt.Problem(dead, TYPES, budget=fedopt.PowerBudget(1.0))
     for policy in ("full", "fullspeed"):
         rounds = [clock(Policy(policy, share=0.25), of=unreachable).round(k) for k in range(20)]
-        failed = [got.stragglers for got in rounds if not got.trains]
+        failed = [got for got in rounds if not got.trains]
         assert 0 < len(failed) < len(rounds)
-        assert set(failed) == {(6,)}
+        assert {got.stragglers for got in failed} == {(6,)}
+        assert all(f"client {dead.label(6)} " in got.reason for got in failed)
+
+
+@pytest.mark.parametrize("access", [None, fedopt.SharedBandwidth(1e6), fedopt.TimeDivision(1e6)], ids=str)
+@pytest.mark.parametrize("budget", [fedopt.Deadline(1e-3), fedopt.EnergyBudget(1e-3)], ids=str)
+def test_a_reason_counts_clients_as_the_fleet_does(budget: fedopt.Deadline, access: fedopt.TimeDivision | None) -> None:
+    """As ``stragglers`` does; but for the numbers it is the reason of those who were drawn, alone."""
+    names = "abcdefgh"
+    of = fedopt.Problem(fleet().replace(name=list(names)), TYPES, budget=budget, access=access)
+    for seed in SEEDS:
+        got, who = clock(Policy("full", share=0.5), seed, of).round(2), drawn(8, 0.5, seed, 2)
+        assert sorted(got.stragglers) == who.tolist()
+        said = re.findall(r"(\d) \(([a-h])\)", got.reason)
+        assert said
+        assert [names.index(name) for _, name in said] == [int(number) for number, _ in said]
+        some = on_the_air(seed, 2).replace(name=list(names)).take(who)
+        alone = fedopt.solve(fedopt.Problem(some, TYPES[:1], budget=budget, access=access))
+        assert re.sub(r"\d \(", "(", got.reason) == re.sub(r"\d \(", "(", alone.reason)
 
 
 def test_who_takes_part_does_not_hang_on_the_channels() -> None:

@@ -22,10 +22,10 @@ from fedopt.checks import FloatArray, InputError, choice, number
 from fedopt.clients import Clients
 from fedopt.problem import Problem
 from fedopt.reasons import named
-from fedopt.rounds import allocate, rows_of
+from fedopt.rounds import allocate, rows_of, schedule
 from fedopt.search import solve
 from fedopt.solution import Solution, Status
-from fedopt.submodels import IntArray, Partition, SubModel
+from fedopt.submodels import IntArray, Partition, SubModel, Workload
 from fedopt.timeline import holders
 from fedopt.training.draws import MATCHING, drawn, stream
 from fedopt.verdict import judge
@@ -43,7 +43,7 @@ class Round:
     duration : [s]. energy : [J]. NaN where nothing counts them, or where there is no round (everybody sits it out).
     stragglers : who holds the round up, at most five, the dearest first; under ``drop`` everybody dropped.
     reason : why it is as it is, in a sentence; where there is no round it names clients and amounts.
-    solution : the solver's answer, where the policy asked for one.
+    solution : the solver's answer, where the policy asked for one; of a share of the clients as a fleet of their own.
     """
 
     assignment: IntArray
@@ -130,12 +130,17 @@ def _random(turn: Turn) -> Round:
 
 
 def _full(turn: Turn) -> Round:
-    problem = turn.problem
-    who = drawn(len(problem.clients), turn.policy.share, turn.seed, turn.round)
-    clients = problem.clients if len(who) == len(problem.clients) else problem.clients.take(who)
+    problem, size = turn.problem, len(turn.problem.clients)
+    who = drawn(size, turn.policy.share, turn.seed, turn.round)
+    clients = problem.clients if len(who) == size else problem.clients.take(who)
     part = Problem(clients, (turn.full,), budget=problem.budget, access=problem.access)
     levels = {name: turn.settings[name] for name in ("timing", "allocation") if name in turn.settings}
-    return _solved(part, solve(part, **levels), who, len(problem.clients))
+    found = _solved(part, solve(part, **levels), who, size)
+    if found.trains or len(who) == size:
+        return found
+    work = _work(turn, np.where(np.isin(np.arange(size), who), 0, IDLE))  # so that the reason has the fleet's numbers
+    reason = schedule(problem.clients, work, problem.budget, access=problem.access, **levels).reason
+    return dataclasses.replace(found, reason=reason)
 
 
 def _drop(turn: Turn) -> Round:
@@ -230,11 +235,14 @@ def _nobody(clients: Clients, reason: str, who: NDArray[np.intp]) -> Round:
 
 def _judged(turn: Turn, assignment: IntArray, duration: float, frequency: FloatArray, rate: FloatArray) -> float:
     """The judge's energy [J] of a decision about the full model and idle places."""
-    clients = turn.problem.clients
-    work = clients.workload((turn.full, SubModel.idle()), np.where(assignment == IDLE, 1, assignment))
-    verdict = judge(clients, work, duration, frequency, rate)
+    verdict = judge(turn.problem.clients, _work(turn, assignment), duration, frequency, rate)
     assert verdict.feasible, verdict.violations
     return verdict.energy
+
+
+def _work(turn: Turn, assignment: IntArray) -> Workload:
+    """Of the full model and idle places."""
+    return turn.problem.clients.workload((turn.full, SubModel.idle()), np.where(assignment == IDLE, 1, assignment))
 
 
 def _warm(problem: Problem, assignment: IntArray) -> Solution | None:
