@@ -9,6 +9,7 @@ import numpy as np
 
 from fedopt.access import TimeDivision
 from fedopt.problem import EnergyBudget, TimePrice
+from fedopt.solution import Status
 from fedopt.verifier import uplink
 from fedopt.verifier.decision import Round
 from fedopt.verifier.digits import ENERGY, EPSILON, LOOSE, ROUNDING, unless_hidden
@@ -73,7 +74,7 @@ def upper_end(r: Round, high: float) -> Check:
     """At the upper end the budget can be met, as the decision itself shows, which may end early, or one made here.
 
     What both take beyond it is rounding, or where duality proves it, refutes the end; less tells nothing, nor does
-    rounding where it is worth more of the duration than its tolerance.
+    rounding where it is worth more of the duration than its tolerance: of a slack round on either side of the budget.
     """
     name, about, most = "upper end of the bracket", About.CLAIMS, r.allowed(high)
     least = max(_OVER, 8.0 * EPSILON * float(r.x.max()))
@@ -90,7 +91,8 @@ def upper_end(r: Round, high: float) -> Check:
         proved, allowed = _proved(r, T, most), r.allowed(T)
         if proved > allowed * (1.0 + least):
             return replace(check, outcome=Outcome.FAILED) if proved > allowed * (1.0 + _HAIR) else unproved
-    return unproved if over > 0.0 and _made(r, T) > r.allowed(T) * (1.0 - ROUNDING) else check
+    slack = r.status is Status.SLACK and over > -ROUNDING and latest(r) > T  # as far as doubles tell
+    return unproved if (over > 0.0 or slack) and _made(r, T) > r.allowed(T) * (1.0 - ROUNDING) else check
 
 
 def not_late(r: Round, low: float) -> Check:

@@ -40,3 +40,17 @@ def bracketed(
     if high - low > PROVED * duration and goal is Goal.ENERGY:
         high = max(min(high, latest()), duration)
     return low, high
+
+
+def slack_end(
+    goal: Goal, value: float, duration: float, energy: float, greatest: float, later: Callable[[float], float]
+) -> float:
+    """The upper end [s] of a slack round's bracket: its own, or where rounding may hide that its energy is above the
+    budget, that of a budget less by what it hides.
+
+    energy : [J] of the round; greatest of its x. later : the duration [s] of a lesser budget.
+    """
+    share = hides(greatest)
+    if energy * (1.0 + share) <= allowance(goal, value, duration):
+        return duration
+    return max(duration, later(value * (1.0 - 2.0 * share)))

@@ -16,7 +16,7 @@ from functools import cache, partial
 import numpy as np
 
 from solvers.access import LAST_DIGITS, PROVED, Outcome, hardly_later
-from solvers.access.brackets import bracketed
+from solvers.access.brackets import bracketed, slack_end
 from solvers.access.fullspeed import LeastShares
 from solvers.access.guess import easy, guess, price_of
 from solvers.access.joint import Look, Uplinks, balance, joint
@@ -180,8 +180,8 @@ class Fleet:
                 goal, value, look.T, E, look.dual, look.price, greatest_of(point.efficiency), min(lower, look.T),
                 lambda: scheme_limits(self.rows, hertz).t_flat, lambda more: self._sooner(value, more, look),
             )  # fmt: skip
-        elif stop is Stop.SLACK and look.dual > allowance(goal, value, low):
-            high = max(high, self._afterwards(goal, value))
+        elif stop is Stop.SLACK:
+            high = slack_end(goal, value, look.T, E, greatest_of(point.efficiency), lambda b: self._later(goal, b))
         timing = Timing(stop=stop, duration=look.T, lower=low, upper=high, passes=self.uplinks.passes, point=point)
         return Outcome(
             timing=timing,
@@ -205,10 +205,13 @@ class Fleet:
             look = careful[1].look
         return Seen(look.T, look.dual - value, look.price)
 
-    def _afterwards(self, goal: Goal, value: float) -> float:
-        """How long it may take [s] at most, where the shortest round is above ``value`` by no more than a hair."""
+    def _later(self, goal: Goal, less: float) -> float:
+        """The duration [s] of a lesser budget; T_flat where that is no more than E_inf."""
         other = Fleet(self.rows, self.plan)
-        careful = _search(other, other.limits(), goal, value * (1.0 - 2.0 * _HAIR))
+        known = other.limits()
+        if goal is Goal.ENERGY and less <= known.e_inf:
+            return known.t_flat
+        careful = _search(other, known, goal, less, hair=0.0)
         return math.inf if careful is None else careful[1].look.T
 
     def _afforded(self, share: Share, goal: Goal, value: float) -> tuple[Share, FloatArray, float]:
@@ -272,8 +275,11 @@ def _least_duration(excess: Callable[[float], float], t_min: float, low: float, 
     return later(falling_root(lambda y: excess(later(y)), math.log(_HAIR), math.log(high / t_min - 1.0), hidden))
 
 
-def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop, Share] | None:
-    """The least duration without excess over the goal: energy over the budget, or prices over the price of time."""
+def _search(fleet: Fleet, known: Limits, goal: Goal, value: float, hair: float = _HAIR) -> tuple[Stop, Share] | None:
+    """The least duration without excess over the goal: energy over the budget, or prices over the price of time.
+
+    hair: relative, what T_min may exceed a budget by; as in _afforded.
+    """
     t_min = known.t_min
     if goal is Goal.DEADLINE:
         share = fleet.at(max(value, t_min))  # closed_form has seen to the difference
@@ -291,7 +297,7 @@ def _search(fleet: Fleet, known: Limits, goal: Goal, value: float) -> tuple[Stop
         return None if share is None else (stop, share)
 
     limited = goal in (Goal.ENERGY, Goal.POWER) and value < math.inf
-    enough = _HAIR * allowance(goal, value, t_min) if limited else 0.0  # as in _afforded
+    enough = hair * allowance(goal, value, t_min) if limited else 0.0
     if excess(t_min) <= enough:
         return result(Stop.OPTIMAL if goal is Goal.PRICE else Stop.SLACK, t_min)
     if goal is Goal.POWER and value * known.t_flat < known.e_inf:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 import numpy as np
 
 from solvers.access import LAST_DIGITS, Outcome, hardly_later
-from solvers.access.brackets import bracketed
+from solvers.access.brackets import bracketed, slack_end
 from solvers.access.computing import Computing
 from solvers.access.roots import falling_root
 from solvers.access.settle import Settled, settle
@@ -59,8 +59,10 @@ def schedule(rows: Rows, hertz: float, goal: Goal, value: float) -> Outcome:
     lower, upper = duration, duration
     if fleet.slots.endless and stop is Stop.SLACK:  # no power reaches T_min: the loudest of doubles comes near
         lower, duration = known.t_min, max(duration, settled.end)
-        upper = duration
-    if goal in (Goal.ENERGY, Goal.POWER) and stop is Stop.OPTIMAL:
+    if stop is Stop.SLACK:
+        greatest = greatest_of(settled.point.efficiency)
+        upper = slack_end(goal, value, duration, settled.energy, greatest, lambda b: _later(fleet, known, goal, b))
+    elif goal in (Goal.ENERGY, Goal.POWER):
         lower, upper = bracketed(
             goal, value, duration, settled.energy, settled.dual, price, greatest_of(settled.point.efficiency),
             min(known.t_min, duration), lambda: known.t_flat,
@@ -180,3 +182,11 @@ def _sooner(rows: Rows, fleet: Fleet, known: Limits, value: float, more: float) 
     _, price, duration = found
     dual = fleet.settled(rows, price, fleet.computing.end(price), duration).dual
     return Seen(duration, dual - value, price)
+
+
+def _later(fleet: Fleet, known: Limits, goal: Goal, less: float) -> float:
+    """The duration [s] of a lesser budget; T_flat where that is no more than E_inf."""
+    if goal is Goal.ENERGY and less <= known.e_inf:
+        return known.t_flat
+    found = _search(fleet, known, goal, less)
+    return math.inf if found is None else found[2]
