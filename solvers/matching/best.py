@@ -82,7 +82,7 @@ def of_least_energy(task: Task, matcher: Matcher, found: Searched) -> Searched:
     """
     results, chosen, asked = found.results.copy(), dict[int, IntArray](), 0
     T, E = results[:, DURATION], results[:, ENERGY]
-    with np.errstate(divide="ignore", invalid="ignore"):  # a round may take no time
+    with np.errstate(all="ignore"):  # a round may take no time, or none to speak of
         left = np.flatnonzero((task.value * T if task.goal is Goal.POWER else task.value) * (1.0 - 1e-9) > E)
         if task.gains is not None:
             rates = task.gains / T
