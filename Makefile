@@ -8,7 +8,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c c
 INPUTS := pyproject.toml constraints.txt
 COVERING := $(addprefix tests/test_,$(addsuffix .py,corners corners_words verify_corners judge door input input_others input_scalars \
 	partitions crowded tables channel hints verify verify_tolerances verify_bounds verify_records verify_forged verify_proofs verify_shared \
-	verify_infeasible verify_right verify_digits verify_durations verify_price verify_solved verify_uplink verify_ends \
+	verify_infeasible verify_right verify_digits verify_durations verify_price verify_solved verify_uplink verify_ends verify_limits gave_up \
 	scenario report answers copies disk devices edges status instances sensitivity pareto \
 	found kept every_matching nothing testing timedivision faults corrupted packaging))
 SLOW := any_block or large or endless_energy or answered_as_solve or unusual_but_right or (status and bisection) \

@@ -10,7 +10,7 @@ import pytest
 
 import fedopt
 from fedopt import InputError, disk, files
-from fedopt.disk import check_parts, read_limited, replace_file
+from fedopt.disk import check_parts, check_writable, read_limited, replace_file
 from fedopt.scenario import read_scenario, write_scenario
 
 
@@ -97,3 +97,15 @@ def test_what_cannot_be_removed_does_not_keep_the_rest(tmp_path: Path, monkeypat
     replace_file(tmp_path / "a", b"new")
     monkeypatch.undo()
     assert set(os.listdir(tmp_path)) == {"a", folder.name}
+
+
+@pytest.mark.parametrize("mode", [os.W_OK, os.X_OK])
+def test_a_folder_that_nothing_can_be_written_into_is_refused_before_long_work(
+    mode: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where files can be neither made nor reached; no permissions hold root."""
+    check_writable(tmp_path)
+    monkeypatch.setattr(disk.os, "access", lambda path, asked: not asked & mode)
+    with pytest.raises(PermissionError) as refused:
+        check_writable(tmp_path)
+    assert refused.value.filename == str(tmp_path)
