@@ -166,6 +166,7 @@ def solve(
     round_ = _round(problem, assignment, find_duration, price_rows, scheme)
     stats["seconds_schedule"] = time.perf_counter() - again
     if round_.allocation is None:  # the search knew a round by itself, the methods of levels 2 and 3 none
+        stats["seconds"] = time.perf_counter() - started
         return unsolved(problem, round_.reason, round_.clients, round_.shortfall, stats, "", round_.status)
     more = {"bracket": round_.bracket, "sharing": round_.sharing}
     if round_.status.solved:

@@ -80,6 +80,9 @@ def test_a_program_does_not_rule_out_what_level_2_gave_up_on() -> None:
     assert "gave up on other partitions" in found.reason
     assert found.bound == pytest.approx(2.0 * found.utility)
     assert fedopt.verify(problem, found).failed == ()
+    exact = fedopt.solve(problem, timing="cvxpy", allocation="cvxpy")  # knows a round of them that has no end here
+    assert (exact.status, exact.assignment) == (Status.LIMIT, None)
+    assert exact.stats["seconds"] >= exact.stats["seconds_search"] > 0.0
 
 
 @pytest.mark.parametrize("budget", [EnergyBudget(math.inf), PowerBudget(math.inf)], ids=str)
